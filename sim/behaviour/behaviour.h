@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_BEHAVIOUR_BEHAVIOUR_H
+#define SIM_BEHAVIOUR_BEHAVIOUR_H
+
+/*
+ * What differs between kernel versions, one row a difference.
+ *
+ * Models ask behaves(sim, BLKDMA_ROLLBACK) == BLKDMA_ROLLBACK_FIXED and never compare versions. `[kernel] version`
+ * picks a column, `[behaviour] NAME = VALUE` overrides one row. The bugs of the past are rows like any other: the run
+ * reports what that kernel would have suffered. A new behaviour is one enum, one row of the table, and the model that
+ * asks for it.
+ */
+#include "sim/core/sim.h"
+
+enum behaviour {
+	IOVA_MAGAZINE_NULL_CHECK,
+	IOVA_DEPOT,
+	IOVA_32BIT_RETRY,
+	BLKDMA_ROLLBACK,
+	ROLLBACK_IOVA_FREE,
+	DESCRIPTOR_POOL_UNMAP,
+	PRP_POOL_UNMAP,
+	BEHAVIOURS,
+};
+
+/* The values of each row, in the order of its names in the table. */
+enum { IOVA_MAGAZINE_KFREE, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_CHECKED };
+enum { IOVA_DEPOT_ARRAY_32, IOVA_DEPOT_TRIMMED };
+enum { IOVA_32BIT_EACH_REQUEST, IOVA_32BIT_STICKY };
+enum { BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_FIXED };
+enum { ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_WHOLE };
+enum { DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_FIXED };
+enum { PRP_POOL_PARTIAL, PRP_POOL_WHOLE };
+
+enum kernel_version {
+	KERNEL_6_17,
+	KERNEL_6_18,
+	KERNEL_6_19,
+	KERNEL_7_0,
+	KERNEL_7_0_LATER,
+	KERNEL_FIXED,
+	KERNEL_VERSIONS,
+};
+
+#define BEHAVIOUR_VALUES_MAX 4
+
+struct behaviour_row {
+	const char *name;
+	const char *values[BEHAVIOUR_VALUES_MAX + 1]; /* ends with NULL */
+	const char *upstream;			      /* commit, or what is known of it */
+	const char *what;			      /* one sentence for people */
+	uint8_t value_in[KERNEL_VERSIONS];
+};
+
+extern const struct behaviour_row behaviour_rows[BEHAVIOURS];
+extern const char *const kernel_version_names[KERNEL_VERSIONS];
+
+static inline unsigned behaves(const struct sim *sim, enum behaviour behaviour)
+{
+	return sim->behaviour[behaviour];
+}
+
+/** Gives every row its value in @version. */
+void behaviour_set_version(struct sim *sim, enum kernel_version version);
+
+/** Returns the version called @name, or -1. */
+int kernel_version_find(const char *name);
+
+/** Returns the row called @name, or -1. */
+int behaviour_find(const char *name);
+
+/** Returns which value of @behaviour is called @value, or -1. */
+int behaviour_find_value(enum behaviour behaviour, const char *value);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/core/physmem.h"
+
+#include <glib.h>
+#include <string.h>
+
+void physmem_init(struct physmem *mem)
+{
+	memset(mem, 0, sizeof(*mem));
+	umap_init(&mem->data);
+}
+
+void physmem_finish(struct physmem *mem)
+{
+	for (uint32_t i = 0; i < mem->chunk_count; i++)
+		g_free(mem->chunks[i]);
+	for (unsigned order = 0; order <= PHYSMEM_ORDER_MAX; order++)
+		g_free(mem->free_list[order]);
+	g_free(mem->chunks);
+	g_free(mem->use);
+	umap_finish(&mem->data);
+	memset(mem, 0, sizeof(*mem));
+}
+
+/** Returns the first of 2^@order fresh frames. Frames skipped for alignment stay unused: blocks are few and early. */
+static uint32_t physmem_fresh(struct physmem *mem, unsigned order)
+{
+	uint32_t count = 1u << order, first = (mem->next_frame + count - 1) & ~(count - 1);
+	uint32_t last_chunk = (first + count - 1) >> PHYSMEM_CHUNK_LG2;
+
+	if (last_chunk >= mem->chunk_count) {
+		uint32_t wanted = last_chunk + 1;
+
+		mem->chunks = g_renew(uint8_t *, mem->chunks, wanted);
+		mem->use = g_renew(uint8_t, mem->use, wanted << PHYSMEM_CHUNK_LG2);
+		memset(mem->use + (mem->chunk_count << PHYSMEM_CHUNK_LG2), FRAME_FREE,
+		       (wanted - mem->chunk_count) << PHYSMEM_CHUNK_LG2);
+		for (; mem->chunk_count < wanted; mem->chunk_count++)
+			mem->chunks[mem->chunk_count] = g_malloc((gsize)PHYSMEM_CHUNK_FRAME << FRAME_LG2);
+	}
+	mem->next_frame = first + count;
+	return first;
+}
+
+uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use)
+{
+	uint32_t frame, count = 1u << order;
+	uint64_t paddr;
+
+	g_assert(order <= PHYSMEM_ORDER_MAX);
+	g_assert(use != FRAME_FREE);
+	if (mem->free_count[order])
+		frame = mem->free_list[order][--mem->free_count[order]];
+	else
+		frame = physmem_fresh(mem, order);
+	paddr = PHYSMEM_BASE + ((uint64_t)frame << FRAME_LG2);
+	memset(mem->use + frame, use, count);
+	mem->in_use[use] += count;
+	for (uint32_t i = 0; i < count; i++)
+		memset(physmem_bytes(mem, paddr + ((uint64_t)i << FRAME_LG2)), 0, FRAME_SIZE);
+	return paddr;
+}
+
+void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order)
+{
+	uint32_t frame = (uint32_t)((paddr - PHYSMEM_BASE) >> FRAME_LG2), count = 1u << order;
+
+	g_assert(physmem_has_bytes(mem, paddr));
+	g_assert((frame & (count - 1)) == 0);
+	mem->in_use[mem->use[frame]] -= count;
+	memset(mem->use + frame, FRAME_FREE, count);
+	if (mem->free_count[order] == mem->free_capacity[order]) {
+		mem->free_capacity[order] = mem->free_capacity[order] ? mem->free_capacity[order] * 2 : 64;
+		mem->free_list[order] = g_renew(uint32_t, mem->free_list[order], mem->free_capacity[order]);
+	}
+	mem->free_list[order][mem->free_count[order]++] = frame;
+}
+
+void physmem_claim(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, uint64_t owner)
+{
+	uint64_t last = (paddr + len_bytes - 1) >> FRAME_LG2;
+
+	for (uint64_t frame = paddr >> FRAME_LG2; frame <= last; frame++) {
+		struct umap_entry *entry = umap_insert(&mem->data, frame);
+
+		entry->value = owner;
+		entry->extra++;
+	}
+}
+
+void physmem_release(struct physmem *mem, uint64_t paddr, uint64_t len_bytes)
+{
+	uint64_t last = (paddr + len_bytes - 1) >> FRAME_LG2;
+
+	for (uint64_t frame = paddr >> FRAME_LG2; frame <= last; frame++) {
+		struct umap_entry *entry = umap_find(&mem->data, frame);
+
+		g_assert(entry != NULL);
+		if (--entry->extra == 0)
+			umap_remove(&mem->data, entry);
+	}
+}
+
+bool physmem_owner(const struct physmem *mem, uint64_t paddr, uint64_t *ret_owner)
+{
+	const struct umap_entry *entry = umap_find(&mem->data, paddr >> FRAME_LG2);
+
+	if (!entry)
+		return false;
+	*ret_owner = entry->value;
+	return true;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_CORE_PHYSMEM_H
+#define SIM_CORE_PHYSMEM_H
+
+/*
+ * Simulated physical memory.
+ *
+ * Two kinds of frame:
+ * - frames with bytes: what the modelled kernel allocates and a device or a page walk reads (page tables, NVMe queues,
+ *   descriptor lists). They lie at and above PHYSMEM_BASE, are handed out last freed first, else at the next higher
+ *   address, and so are the same in every run.
+ * - data frames: the buffers of requests, at the addresses that a recording names or a layout rule made. They have an
+ *   owner and a use count but no bytes, so that a device access can be checked against who owns the frame *now*.
+ *
+ * Frames are 4 KiB. All addresses are physical and in bytes.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/core/umap.h"
+
+#define FRAME_LG2  12
+#define FRAME_SIZE (1u << FRAME_LG2)
+
+/** Frames with bytes start here: 64 TiB, above what recordings of real machines name and below 52 bits. */
+#define PHYSMEM_BASE (UINT64_C(1) << 46)
+
+#define PHYSMEM_ORDER_MAX   10 /* 4 MiB, as the kernel's page allocator */
+#define PHYSMEM_CHUNK_LG2   9  /* frames a host allocation: 2 MiB */
+#define PHYSMEM_CHUNK_FRAME (1u << PHYSMEM_CHUNK_LG2)
+
+enum frame_use {
+	FRAME_FREE,
+	FRAME_PGTABLE,
+	FRAME_NVME_QUEUE,
+	FRAME_NVME_POOL, /* PRP and SGL list pools */
+	FRAME_USES,
+};
+
+struct physmem {
+	uint8_t **chunks;	    /* bytes of PHYSMEM_CHUNK_FRAME frames each */
+	uint8_t *use;		    /* enum frame_use of each frame with bytes */
+	uint32_t chunk_count;
+	uint32_t next_frame;	    /* frames ever handed out; index of the next fresh one */
+	uint32_t in_use[FRAME_USES]; /* frames, by use */
+	uint32_t *free_list[PHYSMEM_ORDER_MAX + 1]; /* stacks of frame indices */
+	uint32_t free_count[PHYSMEM_ORDER_MAX + 1];
+	uint32_t free_capacity[PHYSMEM_ORDER_MAX + 1];
+	struct umap data; /* page frame number -> value: owner of the latest claim, extra: claims held */
+};
+
+void physmem_init(struct physmem *mem);
+void physmem_finish(struct physmem *mem);
+
+/** Returns the address of 2^@order zeroed frames, aligned to their size, used for @use. Never fails: the caller has
+ *  asked its fault point before. */
+uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use);
+
+/** Gives back what physmem_alloc() returned with the same @order. */
+void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order);
+
+/** Returns whether @paddr lies in a frame with bytes that is in use. */
+static inline bool physmem_has_bytes(const struct physmem *mem, uint64_t paddr)
+{
+	uint64_t frame = (paddr - PHYSMEM_BASE) >> FRAME_LG2;
+
+	return paddr >= PHYSMEM_BASE && frame < mem->next_frame && mem->use[frame] != FRAME_FREE;
+}
+
+/** Returns the bytes at @paddr, which physmem_alloc() handed out; valid to the end of the block it is
+ *  part of (of its 2 MiB, for a larger block), until that is freed. */
+static inline void *physmem_bytes(const struct physmem *mem, uint64_t paddr)
+{
+	uint64_t frame = (paddr - PHYSMEM_BASE) >> FRAME_LG2;
+
+	return mem->chunks[frame >> PHYSMEM_CHUNK_LG2] +
+	       ((frame & (PHYSMEM_CHUNK_FRAME - 1)) << FRAME_LG2 | (paddr & (FRAME_SIZE - 1)));
+}
+
+/** Claims the data frames of [@paddr, @paddr + @len_bytes) for @owner (a request number). Claims nest: two requests may
+ *  share a frame, as small file-system blocks do; the latest one is named as its owner. */
+void physmem_claim(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, uint64_t owner);
+
+/** Drops one claim on each of the frames of the range. */
+void physmem_release(struct physmem *mem, uint64_t paddr, uint64_t len_bytes);
+
+/** Returns whether some request owns the data frame of @paddr; then *@ret_owner is the latest claimer. */
+bool physmem_owner(const struct physmem *mem, uint64_t paddr, uint64_t *ret_owner);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_CORE_WORK_H
+#define SIM_CORE_WORK_H
+
+/*
+ * Work: what functional code did, in units that a cost table turns into time.
+ *
+ * A model reports work where the kernel would do it, whether or not time is on; the counts are part of the results.
+ * Costs never change what a model computes, only when the next thing happens.
+ */
+#include <stdint.h>
+
+enum work {
+	WORK_BLOCK_SUBMIT,     /* one request through the block layer and the NVMe driver, to the doorbell */
+	WORK_BLOCK_COMPLETE,   /* one completion through driver and block layer */
+	WORK_IOVA_CACHE,       /* one hit in, or free into, a per-CPU magazine */
+	WORK_IOVA_TREE,	       /* one allocation from or free into the tree, without the steps */
+	WORK_IOVA_TREE_STEP,   /* one node that the kernel's walk visits */
+	WORK_PTE_WRITE,	       /* one page-table entry written or cleared */
+	WORK_PT_PAGE,	       /* one page-table page allocated or freed */
+	WORK_CACHE_LINE,       /* one cache line fetched from another CPU */
+	WORK_INVALIDATE_SUBMIT, /* one invalidation command written to its queue */
+	WORK_INVALIDATE_WAIT,  /* one wait for the hardware to have done it */
+	WORK_DOORBELL,	       /* one MMIO write to a doorbell */
+	WORK_INTERRUPT,	       /* one interrupt taken */
+	WORK_KINDS,
+};
+
+struct work_kind {
+	const char *name;    /* key in the machine file's [cost], without the _ns */
+	const char *what;    /* one line for people */
+	uint32_t default_ns; /* cost of one unit */
+	const char *source;  /* where the default comes from */
+};
+
+/** The kinds, in the order of enum work. */
+extern const struct work_kind work_kinds[WORK_KINDS];
+
+/** A lock of the modelled kernel. It knows when it is free, and who waited how long: nothing else. */
+struct sim_lock {
+	const char *name;
+	uint64_t free_at_ns;
+	uint64_t taken;
+	uint64_t waits; /* of these, how many waited */
+	uint64_t wait_ns_sum;
+	uint64_t wait_ns_max;
+};
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_FAULT_FAULT_H
+#define SIM_FAULT_FAULT_H
+
+/*
+ * Fault points: the places where the modelled kernel can fail, and the faults file that makes it.
+ *
+ * A point is declared once, in its room's table, with the name users write, what the kernel sees when it fails, and
+ * whether it may be armed for good. The code at the place asks:
+ *
+ *	int err = sim_fault(sim, FAULT_DMA_LINK);
+ *	if (err)
+ *		return err;
+ *
+ * Each question is a *pass* and is counted whether or not a rule exists. A rule of the faults file covers one point or
+ * several (a glob); all its passes are numbered together from 1. Several rules compose: the first, in file order, that
+ * says fail wins, and the later ones do not see the pass.
+ *
+ * The words and the order of the decision are Linux's (lib/fault-inject.c, as blockdma-facts section 9.2 tells it):
+ * nth counts down and decides alone; else probability 0 never fails; times exhausted; space; interval; the draw.
+ */
+#include "sim/core/error.h"
+#include "sim/core/sim.h"
+
+/* Where each room's points start in the shared numbering. A new room takes the next free range. */
+enum {
+	FAULT_ROOM_IOVA = 0,
+	FAULT_ROOM_IOMMU = 16,
+	FAULT_ROOM_DMA = 32,
+	FAULT_ROOM_NVME = 48,
+	FAULT_ROOM_CONTROLLER = 64,
+	FAULT_ROOM_TEST = SIM_FAULTS_MAX - 16,
+};
+
+struct fault_point {
+	const char *name;    /* "dma.link" */
+	int error;	     /* negative errno that the kernel sees by default */
+	const char *sees;    /* what the kernel sees, in words */
+	const char *source;  /* kernel function that can fail there */
+	bool not_persistent; /* a rule with persist = yes is refused: the run could never end */
+};
+
+/** A room's points: numbers @first .. @first + @count - 1. */
+struct fault_table {
+	unsigned first;
+	unsigned count;
+	const struct fault_point *points;
+};
+
+/** Rules of a faults file, and the points they may name. */
+struct fault_rules *fault_rules_new(const struct fault_table *const *tables /* ends with NULL, borrowed */);
+void fault_rules_free(struct fault_rules *rules);
+
+/** Makes @rules (borrowed until sim_free() or the next call) decide in @sim. NULL: nothing fails. */
+void fault_rules_arm(struct fault_rules *rules, struct sim *sim);
+
+/** Reads the faults file @path into @rules. On error *@error names FILE:LINE, and @rules holds only what it held. */
+bool fault_rules_load(struct fault_rules *rules, const char *path, GError **error);
+
+/** Returns the point numbered @id, or NULL. */
+const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id);
+
+/** How often a rule was passed and fired; @index in file order. Returns false past the last rule. */
+bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name, uint64_t *ret_passes,
+		     uint64_t *ret_fired);
+
+/** One firing: kept for the run's log, the first FAULT_LOG_KEPT of them. */
+struct fault_firing {
+	uint64_t time_ns;
+	unsigned cpu;
+	char device[32];
+	unsigned point;
+	uint64_t pass; /* number of the point's pass that failed, from 1 */
+	unsigned rule; /* index in file order */
+	int error;
+};
+
+#define FAULT_LOG_KEPT 1000
+
+/** Returns the firings kept, oldest first, *@ret_count of them; borrowed until the next pass. */
+const struct fault_firing *fault_firings(const struct fault_rules *rules, unsigned *ret_count);
+
+/** Asks the rules; called by sim_fault() for a point that some rule covers. Returns 0 or the negative errno. */
+int fault_decide(struct sim *sim, unsigned point, uint64_t size);
+
+/** Passes @point with @size (Linux's "space" attribute is spent in this unit: bytes for memory, else 1). Returns 0, or
+ *  the negative errno with which this pass fails. */
+static inline int sim_fault_size(struct sim *sim, unsigned point, uint64_t size)
+{
+	sim->fault_passes[point]++;
+	return G_UNLIKELY(sim->fault_armed[point]) ? fault_decide(sim, point, size) : 0;
+}
+
+static inline int sim_fault(struct sim *sim, unsigned point)
+{
+	return sim_fault_size(sim, point, 1);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_IO_OUTPUT_H
+#define SIM_IO_OUTPUT_H
+
+/*
+ * Bytes out: a file appears whole or not at all. It is written under a temporary name in the same directory, fsync-ed,
+ * then renamed; a failure at any point leaves what was there before.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <glib.h>
+
+struct output;
+
+/** Starts writing @path; ".zst" at its end compresses. Returns NULL with *@error. */
+struct output *output_new(const char *path, GError **error);
+
+/** Appends bytes. An error is remembered and reported by output_commit(). */
+void output_write(struct output *output, const void *bytes, size_t len);
+void output_puts(struct output *output, const char *text);
+void output_printf(struct output *output, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/** Makes the file visible under its name and frees @output, also on failure, which leaves no file behind. */
+bool output_commit(struct output *output, GError **error);
+
+/** Gives up: no file, frees @output. NULL is allowed. */
+void output_abandon(struct output *output);
+
+#endif

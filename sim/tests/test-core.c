@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The floor: event order, random numbers, physical memory, hash map, numbers as text, locks.
+ */
+#include <string.h>
+
+#include "sim/core/sim.h"
+#include "sim/core/text.h"
+
+static void test_events_of_one_time_keep_their_order(void)
+{
+	struct event_queue queue = {0};
+	struct event event;
+
+	for (uint32_t i = 0; i < 1000; i++)
+		event_queue_push(&queue, i % 7, 1, i);
+	for (uint64_t time = 0; time < 7; time++)
+		for (uint32_t i = (uint32_t)time; i < 1000; i += 7) {
+			g_assert_true(event_queue_pop(&queue, &event));
+			g_assert_cmpuint(event.time_ns, ==, time);
+			g_assert_cmpuint(event_payload(&event), ==, i);
+		}
+	g_assert_false(event_queue_pop(&queue, &event));
+	event_queue_finish(&queue);
+}
+
+/* Reference: repeatedly take the earliest by scanning. */
+static void test_events_as_a_sorted_list_would_give_them(void)
+{
+	struct event_queue queue = {0};
+	struct event list[300], event;
+	uint32_t live = 0;
+	struct prng prng;
+
+	prng_init(&prng, 1, "events");
+	for (uint32_t step = 0; step < 20000; step++) {
+		if (live < 300 && prng_below(&prng, 5) < 3) {
+			list[live] = (struct event){.time_ns = prng_below(&prng, 50), .sequence = step};
+			event_queue_push(&queue, list[live].time_ns, 0, step & EVENT_PAYLOAD_MAX);
+			list[live++].what = step & EVENT_PAYLOAD_MAX;
+		} else if (live) {
+			uint32_t best = 0;
+
+			for (uint32_t i = 1; i < live; i++)
+				if (list[i].time_ns < list[best].time_ns ||
+				    (list[i].time_ns == list[best].time_ns && list[i].sequence < list[best].sequence))
+					best = i;
+			g_assert_true(event_queue_pop(&queue, &event));
+			g_assert_cmpuint(event.time_ns, ==, list[best].time_ns);
+			g_assert_cmpuint(event.what, ==, list[best].what);
+			list[best] = list[--live];
+		}
+	}
+	event_queue_finish(&queue);
+}
+
+/* First draws of splitmix64 from state 0, from its authors' reference code: the algorithm is a promise. */
+static void test_prng_is_splitmix64(void)
+{
+	struct prng prng = {.state = 0};
+
+	g_assert_cmphex(prng_next(&prng), ==, 0xe220a8397b1dcdafu);
+	g_assert_cmphex(prng_next(&prng), ==, 0x6e789e6aa1b965f4u);
+	g_assert_cmphex(prng_next(&prng), ==, 0x06c45d188009454fu);
+}
+
+static void test_prng_consumers_do_not_share(void)
+{
+	struct prng a, b, again;
+
+	prng_init(&a, 1, "segments");
+	prng_init(&b, 1, "latency");
+	prng_init(&again, 1, "segments");
+	g_assert_cmphex(prng_next(&a), !=, prng_next(&b));
+	prng_next(&again);
+	g_assert_cmphex(prng_next(&a), ==, prng_next(&again));
+}
+
+static void test_frames_are_zeroed_and_reused_last_freed_first(void)
+{
+	struct physmem mem;
+	uint64_t a, b;
+
+	physmem_init(&mem);
+	a = physmem_alloc(&mem, 0, FRAME_PGTABLE);
+	b = physmem_alloc(&mem, 0, FRAME_PGTABLE);
+	g_assert_cmphex(a, ==, PHYSMEM_BASE);
+	g_assert_cmphex(b, ==, PHYSMEM_BASE + FRAME_SIZE);
+	memset(physmem_bytes(&mem, a), 0xff, FRAME_SIZE);
+	physmem_free(&mem, b, 0);
+	physmem_free(&mem, a, 0);
+	g_assert_false(physmem_has_bytes(&mem, a));
+	g_assert_cmphex(physmem_alloc(&mem, 0, FRAME_PGTABLE), ==, a);
+	g_assert_cmpuint(*(uint64_t *)physmem_bytes(&mem, a), ==, 0);
+	g_assert_cmpuint(mem.in_use[FRAME_PGTABLE], ==, 1);
+	/* A block of 16 is aligned to its size and contiguous in the host. */
+	b = physmem_alloc(&mem, 4, FRAME_NVME_QUEUE);
+	g_assert_cmpuint(b % (16 * FRAME_SIZE), ==, 0);
+	memset(physmem_bytes(&mem, b), 1, 16 * FRAME_SIZE);
+	g_assert_cmpuint(mem.in_use[FRAME_NVME_QUEUE], ==, 16);
+	physmem_finish(&mem);
+}
+
+static void test_data_frames_name_the_latest_owner_until_all_claims_end(void)
+{
+	struct physmem mem;
+	uint64_t owner = 0;
+
+	physmem_init(&mem);
+	physmem_claim(&mem, 0x1000, 0x2000, 7);
+	physmem_claim(&mem, 0x2800, 0x400, 8);
+	g_assert_true(physmem_owner(&mem, 0x2fff, &owner));
+	g_assert_cmpuint(owner, ==, 8);
+	physmem_release(&mem, 0x1000, 0x2000);
+	g_assert_false(physmem_owner(&mem, 0x1000, &owner));
+	g_assert_true(physmem_owner(&mem, 0x2000, &owner));
+	physmem_release(&mem, 0x2800, 0x400);
+	g_assert_cmpuint(mem.data.count, ==, 0);
+	physmem_finish(&mem);
+}
+
+/* Reference: GLib's hash table. Keys from a small range, so that runs of colliding slots form and break up. */
+static void test_umap_as_glib_does(void)
+{
+	struct umap map;
+	g_autoptr(GHashTable) reference = g_hash_table_new(NULL, NULL);
+	struct prng prng;
+
+	umap_init(&map);
+	prng_init(&prng, 3, "umap");
+	for (unsigned step = 0; step < 200000; step++) {
+		uint64_t key = prng_below(&prng, 400) + 1;
+		struct umap_entry *entry;
+
+		if (prng_below(&prng, 2)) {
+			umap_insert(&map, key)->value = step;
+			g_hash_table_insert(reference, GSIZE_TO_POINTER(key), GSIZE_TO_POINTER(step));
+		} else if ((entry = umap_find(&map, key))) {
+			g_assert_true(g_hash_table_remove(reference, GSIZE_TO_POINTER(key)));
+			umap_remove(&map, entry);
+		} else {
+			g_assert_false(g_hash_table_contains(reference, GSIZE_TO_POINTER(key)));
+		}
+		g_assert_cmpuint(map.count, ==, g_hash_table_size(reference));
+		entry = umap_find(&map, key);
+		g_assert_true(!entry == !g_hash_table_contains(reference, GSIZE_TO_POINTER(key)));
+		if (entry)
+			g_assert_cmpuint(entry->value, ==,
+					 GPOINTER_TO_SIZE(g_hash_table_lookup(reference, GSIZE_TO_POINTER(key))));
+	}
+	umap_finish(&map);
+}
+
+static void test_text_parses_one_way_only(void)
+{
+	uint64_t value = 42;
+
+	g_assert_true(text_parse_u64("18446744073709551615", &value) && value == UINT64_MAX);
+	g_assert_true(text_parse_u64("0x1F", &value) && value == 31);
+	for (const char *const *bad = (const char *const[]){"", "-1", "+1", " 1", "1 ", "0x", "0x0x1", "1k",
+							     "18446744073709551616", NULL};
+	     *bad; bad++)
+		g_assert_false(text_parse_u64(*bad, &value));
+	g_assert_cmpuint(value, ==, 31);
+	g_assert_true(text_parse_time("1.5us", &value) && value == 1500);
+	g_assert_true(text_parse_time("10", &value) && value == 10);
+	g_assert_false(text_parse_time("0.5ns", &value));
+	g_assert_false(text_parse_time("20000000000s", &value));
+	g_assert_false(text_parse_time("1 ms", &value));
+	g_assert_true(text_parse_size("128k", &value) && value == 131072);
+	g_assert_false(text_parse_size("128q", &value));
+}
+
+static void test_text_for_people(void)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} times[] = {{0, "0 ns"},	   {999, "999 ns"},	   {1234, "1.23 us"},	  {12345, "12.3 us"},
+		     {123456, "123 us"}, {1234567, "1.23 ms"}, {59000000000, "59.0 s"}};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(times); i++) {
+		g_autofree char *text = text_time(times[i].ns);
+
+		g_assert_cmpstr(text, ==, times[i].text);
+	}
+	g_autofree char *size = text_size(4608), *count = text_count(1234567);
+
+	g_assert_cmpstr(size, ==, "4608 B");
+	g_assert_cmpstr(count, ==, "1,234,567");
+}
+
+static void test_a_held_lock_makes_the_next_one_wait(void)
+{
+	struct sim *sim = sim_new(2, 1);
+	struct sim_lock lock = {.name = "tree"};
+
+	sim->cost_ps[WORK_PTE_WRITE] = 100000;
+	sim_step_begin(sim, 0, 1000);
+	sim_lock(sim, &lock);
+	sim_charge(sim, WORK_PTE_WRITE, 5);
+	sim_unlock(sim, &lock);
+	g_assert_cmpuint(sim_step_end(sim, 1000), ==, 1500);
+	sim_step_begin(sim, 1, 1200);
+	sim_lock(sim, &lock);
+	g_assert_cmpuint(sim_cursor_ns(sim), ==, 1500);
+	g_assert_cmpuint(lock.waits, ==, 1);
+	g_assert_cmpuint(lock.wait_ns_max, ==, 300);
+	sim_unlock(sim, &lock);
+	sim_free(sim);
+}
+
+static void count_findings(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t len,
+			   unsigned prot)
+{
+	*(unsigned *)data += 1;
+}
+
+static void test_findings_beyond_the_kept_are_counted(void)
+{
+	struct sim *sim = sim_new(1, 1);
+	unsigned seen = 0;
+	struct sim_observer observer = {.map = count_findings, .data = &seen};
+
+	SIM_ANNOUNCE(sim, map, 0, 0, 0, 4096, 3);
+	sim_observe(sim, &observer);
+	SIM_ANNOUNCE(sim, map, 0, 0, 0, 4096, 3);
+	g_assert_cmpuint(seen, ==, 1);
+	for (unsigned i = 0; i < 2 * FINDINGS_KEPT; i++)
+		sim_find(sim, FINDING_LEAK, "req:1", "mapping %u", i);
+	sim_find(sim, FINDING_IOVA_SMALLER_CLASS, NULL, "one");
+	g_assert_cmpuint(sim->findings.kept->len, ==, FINDINGS_KEPT + 1);
+	g_assert_cmpuint(findings_violations(&sim->findings), ==, 2 * FINDINGS_KEPT);
+	g_assert_cmpuint(findings_observations(&sim->findings), ==, 1);
+	sim_free(sim);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/core/event/one-time-keeps-order", test_events_of_one_time_keep_their_order);
+	g_test_add_func("/core/event/random-as-sorted-list", test_events_as_a_sorted_list_would_give_them);
+	g_test_add_func("/core/prng/is-splitmix64", test_prng_is_splitmix64);
+	g_test_add_func("/core/prng/consumers-do-not-share", test_prng_consumers_do_not_share);
+	g_test_add_func("/core/physmem/zeroed-and-lifo", test_frames_are_zeroed_and_reused_last_freed_first);
+	g_test_add_func("/core/physmem/claims-nest", test_data_frames_name_the_latest_owner_until_all_claims_end);
+	g_test_add_func("/core/umap/random-as-glib", test_umap_as_glib_does);
+	g_test_add_func("/core/text/parses-one-way-only", test_text_parses_one_way_only);
+	g_test_add_func("/core/text/for-people", test_text_for_people);
+	g_test_add_func("/core/lock/next-waits", test_a_held_lock_makes_the_next_one_wait);
+	g_test_add_func("/core/finding/counted-beyond-kept", test_findings_beyond_the_kept_are_counted);
+	return g_test_run();
+}

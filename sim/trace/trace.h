@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_TRACE_TRACE_H
+#define SIM_TRACE_TRACE_H
+
+/*
+ * Traces, in two steps.
+ *
+ * A *reader* (one file a format, one row in readers.c) turns a file into typed events in file order. It streams: no
+ * sorting, no buffering beyond a bounded window. An *I/O stream* pairs the events of a request (set-up, segments, issue,
+ * completion) into records; it is the same for all formats, and holds only what is in flight.
+ *
+ * Times are nanoseconds from the first event of the trace. Sectors are 512 bytes.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "sim/io/input.h"
+
+enum io_op {
+	IO_READ,
+	IO_WRITE,
+	IO_FLUSH,
+	IO_DISCARD,
+	IO_WRITE_ZEROES,
+	IO_PASSTHROUGH, /* a command from user space or the driver itself (rwbs N): admin where the queue is 0 */
+	IO_OPS,
+};
+
+extern const char *const io_op_names[IO_OPS]; /* "read", … */
+
+enum trace_event_kind {
+	TRACE_SETUP,	/* driver starts preparing: device, queue, tag, op, lba, bytes where the command tells */
+	TRACE_SEGMENT,	/* a physically contiguous piece of the request being prepared on this CPU: paddr, bytes, to_device */
+	TRACE_ISSUE,	/* request handed to the driver or the device: device, op, lba, bytes */
+	TRACE_COMPLETE, /* of a block request: device, op, lba, bytes, error */
+	TRACE_NVME_COMPLETE, /* of a command: controller, queue, tag, status */
+	TRACE_QUEUE,	/* bio queued: counted only */
+	TRACE_OTHER,	/* anything else the reader understands to be none of the above: counted, not replayed */
+};
+
+#define TRACE_NO_QUEUE UINT16_MAX
+
+struct trace_event {
+	enum trace_event_kind kind;
+	enum io_op op;
+	uint64_t time_ns;
+	uint64_t position; /* line number or byte offset, for messages */
+	uint32_t cpu;
+	uint32_t device;   /* block device: major << 20 | minor; for NVMe events 0x80000000 | controller instance */
+	uint64_t lba;	   /* sectors */
+	uint64_t bytes;
+	uint64_t paddr;
+	int32_t error;	   /* completion: 0 or negative errno / NVMe status */
+	uint16_t queue;	   /* NVMe queue, TRACE_NO_QUEUE where the format has none */
+	uint16_t tag;	   /* NVMe command id */
+	bool to_device;
+};
+
+struct trace_reader_ops {
+	const char *name;	 /* "ftrace": what --trace-format takes */
+	const char *description; /* for people */
+	/** Returns how sure it is that @bytes, the first @len of the input, are of this format: 0 no, 100 certain. */
+	int (*probe)(const uint8_t *bytes, size_t len);
+	size_t state_size; /* zeroed by the opener */
+	/** Prepares to read @input (borrowed, at its start). @path is what the user named: a format kept in several files
+	 *  finds its siblings from it. Returns false with *@error. */
+	bool (*open)(void *state, struct input *input, const char *path, GError **error);
+	/** Fills *@ret_event. Returns 1, 0 at the end, -1 with *@error naming the line or offset. */
+	int (*next)(void *state, struct trace_event *ret_event, GError **error);
+	/** Adds "key value" facts about the recording (lost events …) to @facts after the end; may be NULL. */
+	void (*facts)(void *state, GHashTable *facts);
+	void (*close)(void *state);
+};
+
+/** The formats, NULL-ended. */
+extern const struct trace_reader_ops *const trace_formats[];
+
+/* ---- one I/O after another ---- */
+
+#define IO_SEGMENTS_MAX 1024 /* a recorded request with more is an error in the trace: the kernel has at most 256 */
+
+struct io_segment {
+	uint64_t paddr;
+	uint64_t len_bytes;
+};
+
+/** One request as it was issued. Borrowed from the stream; a record's slot is reused after its completion was returned. */
+struct io_record {
+	uint64_t number;  /* from 1, in order of issue */
+	uint64_t time_ns; /* of issue */
+	uint64_t position;
+	uint64_t lba; /* sectors */
+	uint64_t bytes;
+	uint32_t cpu;
+	uint32_t device; /* index into io_stream_device_name() */
+	uint32_t slot;	 /* small number, unique among what is in flight */
+	uint16_t queue;	 /* as recorded, TRACE_NO_QUEUE where the format has none */
+	uint16_t tag;
+	enum io_op op;
+	bool to_device;	 /* direction of the data, where there is any */
+	bool completes;	 /* false once the stream has given up waiting for its completion */
+	uint32_t segment_count; /* 0: the recording does not have them */
+	struct io_segment *segments;
+};
+
+enum io_step {
+	IO_END = 0,
+	IO_ISSUE = 1,
+	IO_COMPLETE = 2,
+	IO_TROUBLE = -1,
+};
+
+struct io_complete {
+	uint64_t time_ns;
+	uint32_t cpu;
+	int32_t error;
+};
+
+struct io_stream_stats {
+	uint64_t events;	      /* read, of all kinds */
+	uint64_t other;		      /* of these, none of ours */
+	uint64_t issues, completions; /* paired into records */
+	uint64_t unmatched_completions; /* no issue was seen */
+	uint64_t unfinished;	      /* issued, no completion until the end */
+	uint64_t without_segments;
+	uint64_t setups_dropped;      /* prepared, but not issued: a failed attempt */
+	uint64_t time_backwards;      /* events earlier than one before them; taken at that one's time */
+	uint64_t max_in_flight;
+	uint64_t first_ns, last_ns;   /* of I/O events */
+	uint32_t cpus;		      /* highest CPU + 1 */
+	uint64_t op_count[IO_OPS];
+	uint64_t op_bytes[IO_OPS];
+};
+
+struct io_stream;
+
+/** Opens the trace @path: @format is a name of trace_formats or NULL to tell by content. Returns NULL with *@error. */
+struct io_stream *io_stream_open(const char *path, const char *format, GError **error);
+void io_stream_close(struct io_stream *stream);
+
+/** Returns the next step. IO_ISSUE: *@ret_record is a new record. IO_COMPLETE: *@ret_record is one returned before, which
+ *  ends with *@ret_complete. At IO_END what is still open was never completed in the recording. IO_TROUBLE: *@error. */
+enum io_step io_stream_next(struct io_stream *stream, const struct io_record **ret_record,
+			    struct io_complete *ret_complete, GError **error);
+
+const struct trace_reader_ops *io_stream_format(const struct io_stream *stream);
+const struct io_stream_stats *io_stream_stats(const struct io_stream *stream);
+const struct input *io_stream_input(const struct io_stream *stream);
+
+/** Returns the name of device @index ("259,0"; "nvme0" for what only NVMe events name), or NULL past the last. */
+const char *io_stream_device_name(const struct io_stream *stream, uint32_t index);
+
+/** Returns what the reader says about the recording, key -> value strings; borrowed. */
+GHashTable *io_stream_facts(struct io_stream *stream);
+
+#endif
