@@ -5,6 +5,9 @@
 /*
  * What an IOMMU remembers of its page tables: leaf translations (IOTLB) and paging-structure entries (walk cache), tagged
  * with their domain. Entries stay until they are replaced or invalidated, whatever happens to the table meanwhile.
+ *
+ * The IOTLB is set associative; a page's set follows from its domain and its own page number, so a 2 MiB page takes one
+ * entry and a lookup tries each page size that is present. Both caches replace what was used longest ago.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,16 +28,19 @@ struct iotlb_stats {
 	uint64_t invalidated;	 /* entries dropped */
 };
 
+#define IOTLB_DOMAINS 65536 /* domain numbers are below: 16 bits in VT-d and AMD, fewer elsewhere */
+
 struct iotlb;
 
 struct iotlb *iotlb_new(const struct iotlb_config *config);
 void iotlb_free(struct iotlb *tlb);
 
 struct iotlb_result {
-	uint64_t paddr;
+	uint64_t paddr;	      /* 0 where there is no translation */
 	unsigned prot;
 	bool hit;	      /* answered without a walk */
-	bool stale;	      /* the hit disagrees with the page table as it is now (unmapped, or mapped elsewhere) */
+	bool stale;	      /* the answer, made of what was remembered, disagrees with the page table as it is now:
+			       * unmapped, mapped elsewhere, with other permissions, or not found though mapped */
 	unsigned table_reads; /* memory accesses of the walk */
 };
 
@@ -50,7 +56,7 @@ void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64
 /** Drops everything of @domain. */
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain);
 
-/** Calls @fn for every leaf entry, sorted by (domain, iova). */
+/** Calls @fn for every leaf entry, sorted by (domain, iova), smaller pages first. */
 void iotlb_dump(const struct iotlb *tlb,
 		void (*fn)(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot),
 		void *data);

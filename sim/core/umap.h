@@ -3,7 +3,7 @@
 #define SIM_CORE_UMAP_H
 
 /*
- * A map from a 64-bit key to two 64-bit values, for the hot path: open addressing, linear probing, removal by shifting
+ * A map from a 64-bit key to three 64-bit values, for the hot path: open addressing, linear probing, removal by shifting
  * back, so there are no tombstones and the table never needs cleaning. Iteration order is the table's, which depends
  * on its history: whoever prints, sorts first.
  */
@@ -17,6 +17,7 @@ struct umap_entry {
 	uint64_t key;
 	uint64_t value;
 	uint64_t extra;
+	uint64_t more;
 };
 
 struct umap {
@@ -47,7 +48,7 @@ static inline struct umap_entry *umap_find(const struct umap *map, uint64_t key)
 	}
 }
 
-/** Returns the entry of @key, made with both values 0 when it was not there; borrowed until the next insert or remove. */
+/** Returns the entry of @key, made with its values 0 when it was not there; borrowed until the next insert or remove. */
 static inline struct umap_entry *umap_insert(struct umap *map, uint64_t key)
 {
 	uint32_t i;

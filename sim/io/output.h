@@ -3,8 +3,11 @@
 #define SIM_IO_OUTPUT_H
 
 /*
- * Bytes out: a file appears whole or not at all. It is written under a temporary name in the same directory, fsync-ed,
- * then renamed; a failure at any point leaves what was there before.
+ * Bytes out: a file appears whole or not at all. It is written without a name (or, where the file system cannot, under a
+ * hidden temporary one) in the same directory, fsync-ed, then renamed; a failure at any point leaves what was there
+ * before. Access is what the umask leaves of 0666.
+ *
+ * "-" is stdout. That, and a path that is a device or a pipe (/dev/null), is written in place.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +16,7 @@
 
 struct output;
 
-/** Starts writing @path; ".zst" at its end compresses. Returns NULL with *@error. */
+/** Starts writing @path; ".zst" at its end compresses. Returns NULL with "PATH: why" in *@error (SIM_ERROR_OUTPUT). */
 struct output *output_new(const char *path, GError **error);
 
 /** Appends bytes. An error is remembered and reported by output_commit(). */

@@ -9,7 +9,8 @@
  * sorting, no buffering beyond a bounded window. An *I/O stream* pairs the events of a request (set-up, segments, issue,
  * completion) into records; it is the same for all formats, and holds only what is in flight.
  *
- * Times are nanoseconds from the first event of the trace. Sectors are 512 bytes.
+ * An event has the time of the recording's clock; a record's times are nanoseconds from the first event of the trace,
+ * and never go back. Sectors are 512 bytes. What each format gives, and how events are paired: docs/formats/traces.md.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,10 +32,12 @@ enum io_op {
 extern const char *const io_op_names[IO_OPS]; /* "read", … */
 
 enum trace_event_kind {
-	TRACE_SETUP,	/* driver starts preparing: device, queue, tag, op, lba, bytes where the command tells */
+	TRACE_SETUP,	/* driver starts preparing: device (controller), queue, tag, op; where the command tells them, its
+			 * first block in lba and their number in bytes, both in logical blocks, whose size it does not tell */
 	TRACE_SEGMENT,	/* a physically contiguous piece of the request being prepared on this CPU: paddr, bytes, to_device */
 	TRACE_ISSUE,	/* request handed to the driver or the device: device, op, lba, bytes */
 	TRACE_COMPLETE, /* of a block request: device, op, lba, bytes, error */
+	TRACE_REQUEUE,	/* the driver did not take the request after all: device, op, lba, bytes */
 	TRACE_NVME_COMPLETE, /* of a command: controller, queue, tag, status */
 	TRACE_QUEUE,	/* bio queued: counted only */
 	TRACE_OTHER,	/* anything else the reader understands to be none of the above: counted, not replayed */
@@ -42,33 +45,54 @@ enum trace_event_kind {
 
 #define TRACE_NO_QUEUE UINT16_MAX
 
+#define TRACE_NVME 0x80000000u /* with a controller's instance number: a device number that is no block device's */
+
+#define TRACE_LBA_MAX ((UINT64_C(1) << 49) - 1) /* sectors: 256 EiB; a trace that names more is refused */
+
+/** What a CPU was doing: work in an interrupt is not part of what it interrupted. */
+enum trace_context {
+	TRACE_TASK, /* or not recorded */
+	TRACE_SOFTIRQ,
+	TRACE_HARDIRQ,
+	TRACE_NMI,
+	TRACE_CONTEXTS,
+};
+
 struct trace_event {
 	enum trace_event_kind kind;
 	enum io_op op;
-	uint64_t time_ns;
+	uint64_t time_ns;  /* the recording's clock */
 	uint64_t position; /* line number or byte offset, for messages */
-	uint32_t cpu;
-	uint32_t device;   /* block device: major << 20 | minor; for NVMe events 0x80000000 | controller instance */
+	uint32_t cpu;	   /* below SIM_CPUS_MAX */
+	uint32_t device;   /* block device: major << 20 | minor; for NVMe events TRACE_NVME | controller instance */
 	uint64_t lba;	   /* sectors */
 	uint64_t bytes;
 	uint64_t paddr;
 	int32_t error;	   /* completion: 0 or negative errno / NVMe status */
 	uint16_t queue;	   /* NVMe queue, TRACE_NO_QUEUE where the format has none */
 	uint16_t tag;	   /* NVMe command id */
+	uint8_t context;   /* enum trace_context */
 	bool to_device;
 };
 
 struct trace_reader_ops {
 	const char *name;	 /* "ftrace": what --trace-format takes */
 	const char *description; /* for people */
+	bool counts_lines;	 /* an event's position is a line number; else a byte offset */
+	/** Returns the file to open first for @path, which is a directory or does not exist, if it names a trace of this
+	 *  format nevertheless; free with g_free(). NULL if not, with *@error only if it is one that cannot be read.
+	 *  May be NULL. */
+	char *(*resolve)(const char *path, GError **error);
 	/** Returns how sure it is that @bytes, the first @len of the input, are of this format: 0 no, 100 certain. */
 	int (*probe)(const uint8_t *bytes, size_t len);
 	size_t state_size; /* zeroed by the opener */
-	/** Prepares to read @input (borrowed, at its start). @path is what the user named: a format kept in several files
-	 *  finds its siblings from it. Returns false with *@error. */
+	/** Prepares to read @input (borrowed, at its start). @path is the file's, after resolve(): a format kept in several
+	 *  files finds its siblings from it. Returns false with *@error; close() is called then, too. */
 	bool (*open)(void *state, struct input *input, const char *path, GError **error);
 	/** Fills *@ret_event. Returns 1, 0 at the end, -1 with *@error naming the line or offset. */
 	int (*next)(void *state, struct trace_event *ret_event, GError **error);
+	/** Returns the file that the last event came from; NULL where the input is the only file. */
+	const char *(*path)(const void *state);
 	/** Adds "key value" facts about the recording (lost events …) to @facts after the end; may be NULL. */
 	void (*facts)(void *state, GHashTable *facts);
 	void (*close)(void *state);
@@ -76,6 +100,21 @@ struct trace_reader_ops {
 
 /** The formats, NULL-ended. */
 extern const struct trace_reader_ops *const trace_formats[];
+
+/** One opened trace, event by event. */
+struct trace_source {
+	const struct trace_reader_ops *ops;
+	struct input *input; /* the first file of the trace */
+	void *state;
+};
+
+/** Opens @path, a file, "-" or what a format resolves, with the format called @format, or NULL to tell by content.
+ *  Returns false with *@error; else free with trace_source_close(). */
+bool trace_source_open(const char *path, const char *format, struct trace_source *ret_source, GError **error);
+void trace_source_close(struct trace_source *source);
+
+/** Sets *@error to @message at the line or offset @position of the trace. Returns -1. */
+int trace_source_error(const struct trace_source *source, uint64_t position, const char *message, GError **error);
 
 /* ---- one I/O after another ---- */
 
@@ -121,18 +160,25 @@ struct io_complete {
 struct io_stream_stats {
 	uint64_t events;	      /* read, of all kinds */
 	uint64_t other;		      /* of these, none of ours */
-	uint64_t issues, completions; /* paired into records */
+	uint64_t queued;	      /* of these, TRACE_QUEUE */
+	uint64_t issues, completions; /* paired into records: issues = completions + requeued + unfinished at the end */
+	uint64_t requeued;	      /* issued, but not taken by the driver: end with -EAGAIN */
 	uint64_t unmatched_completions; /* no issue was seen */
-	uint64_t unfinished;	      /* issued, no completion until the end */
-	uint64_t without_segments;
+	uint64_t unfinished;	      /* issued, no completion until the end, or given up */
+	uint64_t without_segments;    /* carry data (read, write, passthrough) and the recording lacks where it lies */
+	uint64_t segments_dropped;    /* of these, had segments that do not add up to the request */
 	uint64_t setups_dropped;      /* prepared, but not issued: a failed attempt */
 	uint64_t time_backwards;      /* events earlier than one before them; taken at that one's time */
 	uint64_t max_in_flight;
-	uint64_t first_ns, last_ns;   /* of I/O events */
-	uint32_t cpus;		      /* highest CPU + 1 */
+	uint64_t first_ns, last_ns;   /* of issues and completions */
+	uint32_t cpus;		      /* highest CPU of any event + 1 */
 	uint64_t op_count[IO_OPS];
 	uint64_t op_bytes[IO_OPS];
 };
+
+/** A stream waits for at most this many completions: then it gives up the oldest, which it returns as completed, with
+ *  record->completes false and the current time. So a trace that lacks completions takes constant memory. */
+#define IO_IN_FLIGHT_MAX 65536
 
 struct io_stream;
 
@@ -140,8 +186,9 @@ struct io_stream;
 struct io_stream *io_stream_open(const char *path, const char *format, GError **error);
 void io_stream_close(struct io_stream *stream);
 
-/** Returns the next step. IO_ISSUE: *@ret_record is a new record. IO_COMPLETE: *@ret_record is one returned before, which
- *  ends with *@ret_complete. At IO_END what is still open was never completed in the recording. IO_TROUBLE: *@error. */
+/** Returns the next step, in order of time. IO_ISSUE: *@ret_record is a new record. IO_COMPLETE: *@ret_record is one
+ *  returned before, which ends with *@ret_complete; it is gone with the next call. At IO_END what is still open was never
+ *  completed in the recording. IO_TROUBLE: *@error; a trace without any I/O is one. Calling again returns the same. */
 enum io_step io_stream_next(struct io_stream *stream, const struct io_record **ret_record,
 			    struct io_complete *ret_complete, GError **error);
 

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "blockdma/controller.h"
+
+#include <string.h>
+
+/** Reports what a device access found wrong at @addr. */
+static void controller_report(struct controller *ctrl, enum finding_kind kind, uint64_t addr, bool write,
+			      const char *detail)
+{
+	struct sim *sim = ctrl->nvme->sim;
+	struct dma_live live;
+	bool held = dma_live_find(ctrl->nvme->dev, addr, &live);
+	g_autofree char *taken = held ? dma_live_text(&live) : NULL;
+
+	sim_find(sim, kind, taken, "%s of IOVA 0x%" G_GINT64_MODIFIER "x%s%s", write ? "write" : "read", addr,
+		 held ? "" : ", which nobody holds", detail);
+}
+
+static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint64_t paddr, bool write)
+{
+	g_autofree char *detail = NULL;
+	uint64_t owner;
+
+	if (physmem_owner(&ctrl->nvme->sim->mem, paddr, &owner))
+		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER "x, which belongs to request %" G_GUINT64_FORMAT
+					 " now",
+					 paddr, owner);
+	else
+		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER "x, which belongs to nobody now", paddr);
+	controller_report(ctrl, FINDING_STALE, addr, write, detail);
+}
+
+/** Translates @addr for an access of this device. Returns false, having reported it, when the access faults. */
+static bool controller_translate(struct controller *ctrl, uint64_t addr, bool write, uint64_t *ret_paddr,
+				 struct controller_command *cmd)
+{
+	struct dma_device *dev = ctrl->nvme->dev;
+	struct iotlb_result result = {0};
+	struct pgtable_walk walk;
+	bool ok;
+
+	cmd->accesses++;
+	if (!dma_use_iommu(dev)) {
+		*ret_paddr = addr;
+		return true;
+	}
+	if (ctrl->iotlb) {
+		ok = iotlb_translate(dev->domain->iommu->tlb, dev->domain->id, dev->domain->pt, addr, &result);
+		cmd->iotlb_misses += !result.hit;
+		cmd->table_reads += result.table_reads;
+	} else {
+		ok = dev->domain->pt->ops->walk(dev->domain->pt, addr, &walk);
+		result.paddr = walk.paddr;
+		result.prot = walk.prot;
+	}
+	if (!ok) {
+		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
+		ctrl->stats.faults++;
+		controller_report(ctrl, FINDING_HOLE, addr, write, "");
+		return false;
+	}
+	if (!(result.prot & (write ? PROT_WRITE : PROT_READ))) {
+		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
+		ctrl->stats.faults++;
+		controller_report(ctrl, FINDING_PERMISSION, addr, write, "");
+		return false;
+	}
+	if (result.stale)
+		controller_report_stale(ctrl, addr, result.paddr, write);
+	SIM_ANNOUNCE(ctrl->nvme->sim, translate, dev->domain->id, addr, result.paddr, result.hit);
+	*ret_paddr = result.paddr;
+	return true;
+}
+
+/** Returns the bytes at @addr, which driver and device share, or NULL after a fault. */
+static void *controller_memory(struct controller *ctrl, uint64_t addr, bool write, struct controller_command *cmd)
+{
+	uint64_t paddr;
+
+	if (!controller_translate(ctrl, addr, write, &paddr, cmd))
+		return NULL;
+	if (!physmem_has_bytes(&ctrl->nvme->sim->mem, paddr)) {
+		controller_report(ctrl, FINDING_HOLE, addr, write, ": no memory there");
+		return NULL;
+	}
+	return physmem_bytes(&ctrl->nvme->sim->mem, paddr);
+}
+
+/** Moves @len bytes of data at @addr, page by page. */
+static bool controller_data(struct controller *ctrl, uint64_t addr, uint64_t len, struct controller_command *cmd)
+{
+	while (len) {
+		uint64_t part = MIN(len, NVME_PAGE - addr % NVME_PAGE), paddr;
+
+		/* A write command makes the device read memory, and the reverse. */
+		if (!controller_translate(ctrl, addr, !cmd->write, &paddr, cmd))
+			return false;
+		cmd->bytes += part;
+		addr += part;
+		len -= part;
+	}
+	return true;
+}
+
+static bool controller_prps(struct controller *ctrl, const struct nvme_sqe *sqe, uint64_t len,
+			    struct controller_command *cmd)
+{
+	uint64_t part = MIN(len, NVME_PAGE - sqe->dptr[0] % NVME_PAGE);
+	const uint64_t *list = NULL;
+	unsigned at, slots;
+
+	if (!controller_data(ctrl, sqe->dptr[0], part, cmd))
+		return false;
+	len -= part;
+	if (len == 0)
+		return true;
+	if (len <= NVME_PAGE)
+		return controller_data(ctrl, sqe->dptr[1], len, cmd);
+	for (uint64_t list_addr = sqe->dptr[1]; len; list_addr = list[slots - 1]) {
+		list = controller_memory(ctrl, list_addr, false, cmd);
+		if (!list)
+			return false;
+		slots = (unsigned)((NVME_PAGE - list_addr % NVME_PAGE) / sizeof(uint64_t));
+		for (at = 0; at < slots && len; at++) {
+			if (at == slots - 1 && len > NVME_PAGE)
+				break; /* the last slot chains to the next list */
+			part = MIN(len, NVME_PAGE);
+			if (!controller_data(ctrl, list[at], part, cmd))
+				return false;
+			len -= part;
+		}
+	}
+	return true;
+}
+
+static bool controller_sgl(struct controller *ctrl, const struct nvme_sqe *sqe, struct controller_command *cmd)
+{
+	const struct nvme_sgl_desc *desc = (const void *)sqe->dptr, *list;
+
+	if (desc->type != NVME_SGL_LAST_SEGMENT)
+		return controller_data(ctrl, desc->addr, desc->length, cmd);
+	list = controller_memory(ctrl, desc->addr, false, cmd);
+	if (!list)
+		return false;
+	for (unsigned i = 0; i < desc->length / (unsigned)sizeof(*list); i++)
+		if (!controller_data(ctrl, list[i].addr, list[i].length, cmd))
+			return false;
+	return true;
+}
+
+/** Returns how many bytes of data the command moves. */
+static uint64_t controller_data_len(const struct controller *ctrl, const struct nvme_sqe *sqe)
+{
+	switch (sqe->opcode) {
+	case NVME_CMD_READ:
+	case NVME_CMD_WRITE:
+		return ((uint64_t)(sqe->cdw12 & 0xffff) + 1) * ctrl->nvme->config.logical_block_bytes;
+	case NVME_CMD_DSM:
+		return NVME_DSM_BYTES;
+	case NVME_CMD_VENDOR_IN:
+	case NVME_CMD_VENDOR_OUT:
+		return sqe->cdw12;
+	default:
+		return 0;
+	}
+}
+
+bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command)
+{
+	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
+	struct controller_command cmd = {0};
+	const struct nvme_sqe *sqe;
+	uint64_t len;
+	bool ok = true;
+
+	if (queue->sq_head == queue->sq_tail)
+		return false;
+	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false, &cmd);
+	/* The queues are mapped as long as they exist: nothing unmaps them under the controller. */
+	g_assert(sqe != NULL);
+	queue->sq_head = nvme_ring_next(queue, queue->sq_head);
+	cmd.command_id = sqe->command_id;
+	cmd.slba = (uint64_t)sqe->cdw11 << 32 | sqe->cdw10;
+	cmd.write = sqe->opcode == NVME_CMD_WRITE || sqe->opcode == NVME_CMD_DSM ||
+		    sqe->opcode == NVME_CMD_VENDOR_OUT;
+	len = controller_data_len(ctrl, sqe);
+	if (len)
+		ok = sqe->flags & NVME_CMD_SGL_METABUF ? controller_sgl(ctrl, sqe, &cmd)
+						       : controller_prps(ctrl, sqe, len, &cmd);
+	cmd.status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
+	ctrl->stats.commands++;
+	ctrl->stats.accesses += cmd.accesses;
+	if (cmd.write)
+		ctrl->stats.bytes_written += cmd.bytes;
+	else
+		ctrl->stats.bytes_read += cmd.bytes;
+	*ret_command = cmd;
+	return true;
+}
+
+void controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command)
+{
+	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
+	struct controller_command access = {0};
+	struct nvme_cqe *cqe =
+		controller_memory(ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
+
+	g_assert(cqe != NULL);
+	*cqe = (struct nvme_cqe){.sq_head = queue->sq_head,
+				 .sq_id = (uint16_t)qid,
+				 .command_id = command->command_id,
+				 .status = (uint16_t)(command->status << 1 | queue->cq_tail_phase)};
+	queue->cq_tail = nvme_ring_next(queue, queue->cq_tail);
+	if (queue->cq_tail == 0)
+		queue->cq_tail_phase = !queue->cq_tail_phase;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "blockdma/mapper.h"
+
+#include <errno.h>
+
+#include "sim/behaviour/behaviour.h"
+
+const char *const blk_status_names[BLK_STATUSES] = {
+	[BLK_STS_OK] = "OK",		   [BLK_STS_RESOURCE] = "RESOURCE",   [BLK_STS_IOERR] = "IOERR",
+	[BLK_STS_INVAL] = "INVAL",	   [BLK_STS_NOTSUPP] = "NOTSUPP",     [BLK_STS_TIMEOUT] = "TIMEOUT",
+	[BLK_STS_NOSPC] = "NOSPC",	   [BLK_STS_TRANSPORT] = "TRANSPORT", [BLK_STS_TARGET] = "TARGET",
+	[BLK_STS_DEV_RESOURCE] = "DEV_RESOURCE", [BLK_STS_AGAIN] = "AGAIN",  [BLK_STS_OFFLINE] = "OFFLINE",
+};
+
+enum blk_status errno_to_blk_status(int err)
+{
+	static const struct {
+		int err;
+		enum blk_status status;
+	} table[] = {
+		{0, BLK_STS_OK},		{-EOPNOTSUPP, BLK_STS_NOTSUPP}, {-ETIMEDOUT, BLK_STS_TIMEOUT},
+		{-ENOSPC, BLK_STS_NOSPC},	{-ENOLINK, BLK_STS_TRANSPORT},	{-EREMOTEIO, BLK_STS_TARGET},
+		{-ENOMEM, BLK_STS_RESOURCE},	{-EBUSY, BLK_STS_DEV_RESOURCE}, {-EAGAIN, BLK_STS_AGAIN},
+		{-ENODEV, BLK_STS_OFFLINE},	{-EINVAL, BLK_STS_INVAL},
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
+		if (table[i].err == err)
+			return table[i].status;
+	return BLK_STS_IOERR;
+}
+
+/** Links every segment of the request into *@state, the first being *@segment, then syncs. Under blkdma-rollback = old a
+ *  failed link only leaves the loop, and a failed sync returns with everything still mapped (defect D1). */
+static bool blk_rq_dma_map_iova(struct request *req, struct dma_device *dev, struct dma_iova_state *state,
+				struct blk_dma_iter *iter, struct bio_vec segment)
+{
+	bool rollback = behaves(dev->sim, BLKDMA_ROLLBACK) == BLKDMA_ROLLBACK_FIXED;
+	uint64_t linked = 0;
+	int err;
+
+	iter->addr = state->addr;
+	iter->len = state->size;
+	do {
+		err = dma_iova_link(dev, state, segment.paddr, linked, segment.len, req->to_device);
+		if (err && rollback)
+			goto destroy;
+		if (err)
+			break;
+		linked += segment.len;
+	} while (request_next_segment(&iter->iter, &segment));
+
+	err = dma_iova_sync(dev, state, 0, linked);
+	if (!err)
+		return true;
+	if (rollback)
+		goto destroy;
+	iter->status = errno_to_blk_status(err);
+	return false;
+
+destroy:
+	dma_iova_destroy(dev, state, linked);
+	iter->status = errno_to_blk_status(err);
+	return false;
+}
+
+static bool blk_dma_map_direct(struct request *req, struct dma_device *dev, struct blk_dma_iter *iter,
+			       const struct bio_vec *segment)
+{
+	iter->addr = dma_map_phys(dev, segment->paddr, segment->len, req->to_device);
+	iter->len = segment->len;
+	if (iter->addr != DMA_MAPPING_ERROR)
+		return true;
+	iter->status = BLK_STS_RESOURCE;
+	return false;
+}
+
+/** Whether the joints of the request lie on granules, so that one IOVA can hold it without holes. */
+static bool blk_can_dma_map_iova(const struct request *req, const struct dma_device *dev)
+{
+	uint64_t merge_boundary = dma_use_iommu(dev) ? (UINT64_C(1) << dev->granule_lg2) - 1 : 0;
+
+	return !(request_gap_mask(req) & merge_boundary);
+}
+
+bool blk_rq_dma_map_iter_start(struct request *req, struct dma_device *dev, struct dma_iova_state *state,
+			       struct blk_dma_iter *iter)
+{
+	struct bio_vec segment;
+
+	*iter = (struct blk_dma_iter){.iter = {.req = req}, .status = BLK_STS_OK};
+	*state = (struct dma_iova_state){0};
+	if (!request_next_segment(&iter->iter, &segment))
+		return false;
+	if (blk_can_dma_map_iova(req, dev) && dma_iova_try_alloc(dev, state, segment.paddr, req->bytes))
+		return blk_rq_dma_map_iova(req, dev, state, iter, segment);
+	return blk_dma_map_direct(req, dev, iter, &segment);
+}
+
+bool blk_rq_dma_map_iter_next(struct request *req, struct dma_device *dev, struct blk_dma_iter *iter)
+{
+	struct bio_vec segment;
+
+	if (!request_next_segment(&iter->iter, &segment))
+		return false;
+	return blk_dma_map_direct(req, dev, iter, &segment);
+}
+
+bool blk_rq_dma_unmap(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped)
+{
+	if (blk_dma_coalesced(state)) {
+		dma_iova_destroy(dev, state, mapped);
+		return true;
+	}
+	return !dma_use_iommu(dev);
+}

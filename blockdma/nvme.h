@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BLOCKDMA_NVME_H
+#define BLOCKDMA_NVME_H
+
+/*
+ * The NVMe PCI driver's data path: queues, commands, PRP lists and SGLs, mapping and unmapping.
+ *
+ * Everything the device reads lies in simulated physical memory as bytes: submission queue entries, lists, completion
+ * queue entries. The controller (controller.h) reads it through the IOMMU. Source: drivers/nvme/host/pci.c of Linux 7.0,
+ * blockdma-facts section 6; formats from the NVM Express base specification.
+ */
+#include "blockdma/mapper.h"
+#include "blockdma/request.h"
+#include "iommu/dma/dma.h"
+
+enum {
+	FAULT_NVME_PRP_POOL = FAULT_ROOM_NVME,
+	FAULT_NVME_SGL_POOL,
+	FAULT_NVME_VEC_POOL,
+	FAULT_NVME_QUEUE,
+};
+
+extern const struct fault_table nvme_fault_table;
+
+#define NVME_PAGE		4096u /* the controller's page, MPS = 0 */
+#define NVME_SQE_BYTES		64u
+#define NVME_CQE_BYTES		16u
+#define NVME_ADMIN_DEPTH	32u /* entries; 30 tags, one id is kept for the event request */
+#define NVME_QUEUES_MAX		SIM_CPUS_MAX
+#define NVME_DEPTH_MAX		4096u
+#define NVME_SMALL_POOL_BYTES	256u
+#define NVME_DESCRIPTORS_MAX	5 /* PRP lists a request: 8 MiB */
+#define NVME_MAX_BYTES		(8u << 20)
+#define NVME_MAX_SEGMENTS	256u
+#define NVME_MAX_RETRIES	5
+#define NVME_DSM_BYTES		4096u /* the range list of a discard */
+
+enum nvme_opcode {
+	NVME_CMD_FLUSH = 0x00,
+	NVME_CMD_WRITE = 0x01,
+	NVME_CMD_READ = 0x02,
+	NVME_CMD_WRITE_ZEROES = 0x08,
+	NVME_CMD_DSM = 0x09,
+	NVME_CMD_VENDOR_OUT = 0x81, /* stands for any passthrough command with data to the device … */
+	NVME_CMD_VENDOR_IN = 0x82,  /* … from it … */
+	NVME_CMD_VENDOR_NONE = 0x80, /* … and without */
+};
+
+enum nvme_status {
+	NVME_SC_SUCCESS = 0x0,
+	NVME_SC_INVALID_FIELD = 0x2,
+	NVME_SC_DATA_XFER_ERROR = 0x4,
+};
+
+/* Submission queue entry (NVMe base specification, figure "Common Command Format"). */
+struct nvme_sqe {
+	uint8_t opcode;
+	uint8_t flags; /* bits 7:6 PSDT: 0 PRP, 0x40 SGL */
+	uint16_t command_id;
+	uint32_t nsid;
+	uint64_t cdw2_3;
+	uint64_t metadata;
+	uint64_t dptr[2]; /* PRP1, PRP2 or one SGL descriptor */
+	uint32_t cdw10, cdw11, cdw12, cdw13, cdw14, cdw15;
+};
+
+struct nvme_cqe {
+	uint32_t result;
+	uint32_t reserved;
+	uint16_t sq_head;
+	uint16_t sq_id;
+	uint16_t command_id;
+	uint16_t status; /* bit 0 phase, 15:1 status */
+};
+
+/* SGL descriptor. */
+struct nvme_sgl_desc {
+	uint64_t addr;
+	uint32_t length;
+	uint8_t reserved[3];
+	uint8_t type;
+};
+
+#define NVME_CMD_SGL_METABUF  0x40
+#define NVME_SGL_DATA	      0x00
+#define NVME_SGL_LAST_SEGMENT 0x30
+
+struct nvme_config {
+	unsigned io_queues;
+	unsigned depth; /* entries of an I/O queue; one less is usable */
+	bool sgl;	/* the controller takes data SGLs */
+	uint32_t sgl_threshold;
+	uint32_t logical_block_bytes;
+};
+
+struct nvme_dma_vec {
+	uint64_t addr, len;
+};
+
+/** What the driver keeps for a request between preparation and completion. One for every tag of every queue. */
+struct nvme_iod {
+	struct request *req;
+	struct dma_iova_state state;
+	uint64_t total_len;
+	struct nvme_dma_vec *vecs; /* an element of the mempool: NVME_MAX_SEGMENTS of them; NULL while not needed */
+	struct dma_pool_block descriptors[NVME_DESCRIPTORS_MAX];
+	uint16_t vec_count;
+	uint16_t tag;
+	uint8_t descriptor_count;
+	bool small_descriptor;
+	bool single;	/* mapped with one dma_map_phys, undone from the command */
+	bool sgl;
+	uint8_t generation; /* of the command id */
+	uint8_t retries;
+	struct nvme_sqe sqe;
+};
+
+struct nvme_queue {
+	unsigned qid;
+	unsigned depth;
+	uint64_t sq_paddr, sq_addr, cq_paddr, cq_addr;
+	unsigned sq_order, cq_order; /* of the allocations, in frames */
+	uint16_t sq_tail, cq_head;
+	bool cq_phase;
+	struct sim_lock lock; /* sq_lock */
+	struct nvme_iod *iods;
+	uint16_t *free_tags; /* stack */
+	uint16_t free_tag_count;
+
+	/* Controller side. */
+	uint16_t sq_head, cq_tail;
+	bool cq_tail_phase;
+};
+
+/** Returns the ring index after @at. */
+static inline uint16_t nvme_ring_next(const struct nvme_queue *queue, uint16_t at)
+{
+	return (uint16_t)(at + 1u == queue->depth ? 0 : at + 1u);
+}
+
+/** Returns how many commands a queue takes at once: a full ring leaves one entry free, and the admin queue keeps one id. */
+static inline unsigned nvme_queue_tags(const struct nvme_queue *queue)
+{
+	return queue->qid ? queue->depth - 1 : queue->depth - 2;
+}
+
+struct nvme_stats {
+	uint64_t commands, completions, errors, retries;
+	uint64_t prp_commands, sgl_commands, lists, coalesced, single, per_segment;
+	uint64_t doorbells;
+};
+
+struct nvme {
+	struct sim *sim;
+	struct dma_device *dev;
+	struct nvme_config config;
+	struct queue_limits limits;
+	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
+	unsigned queue_count;
+	struct dma_pool small_pool, large_pool;
+	GPtrArray *free_vecs; /* mempool elements ready for use */
+	uint32_t dma_vecs;    /* in use */
+	struct nvme_stats stats;
+};
+
+/** Probes the controller: pools, admin queue, I/O queues. An I/O queue that cannot be had leaves the device with fewer, as
+ *  the driver does. Returns 0 with *@ret_nvme, or -ENOMEM with nothing left when there is no admin queue. */
+int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *config, struct nvme **ret_nvme);
+/** Frees queues and pools, which must hold nothing but leaks. */
+void nvme_free(struct nvme *nvme);
+
+/** Takes a tag of queue @qid. Returns its iod, or NULL when the queue is full. */
+struct nvme_iod *nvme_get_tag(struct nvme *nvme, unsigned qid);
+void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
+
+/** Prepares the command of @req in @iod: maps the data, builds lists. On failure nothing is left but what the modelled
+ *  kernel leaves (behaviours). */
+enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct request *req, unsigned nsid);
+
+/** Copies the command into the queue and rings the doorbell. */
+void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
+
+/** Takes the next completion off queue @qid. Returns the iod with *@ret_status, or NULL when there is none. */
+struct nvme_iod *nvme_poll_cq(struct nvme *nvme, unsigned qid, uint16_t *ret_status);
+
+/** Unmaps and frees what nvme_prep_rq() took. */
+void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod);
+
+/** Returns the block status of an NVMe status (section 6.12). */
+enum blk_status nvme_error_status(uint16_t status);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Preparing a command: mapping its data and describing them with PRPs or an SGL, and undoing both.
+ *
+ * The order of allocations, maps and frees is the driver's, and so is what its error paths leave behind (D7, D8).
+ */
+#include <string.h>
+
+#include "blockdma/nvme.h"
+#include "sim/behaviour/behaviour.h"
+
+#define PRP_PER_PAGE (NVME_PAGE / sizeof(uint64_t))
+
+static struct dma_pool *nvme_pool(struct nvme *nvme, const struct nvme_iod *iod)
+{
+	return iod->small_descriptor ? &nvme->small_pool : &nvme->large_pool;
+}
+
+/** Takes one more descriptor block for @iod. Returns its bytes, or NULL. */
+static void *nvme_descriptor(struct nvme *nvme, struct nvme_iod *iod, unsigned fault, struct dma_pool_block *ret_block)
+{
+	if (sim_fault(nvme->sim, fault) || dma_pool_alloc(nvme_pool(nvme, iod), ret_block) != 0)
+		return NULL;
+	iod->descriptors[iod->descriptor_count++] = *ret_block;
+	nvme->stats.lists++;
+	return physmem_bytes(&nvme->sim->mem, ret_block->paddr);
+}
+
+static void nvme_free_descriptors(struct nvme *nvme, struct nvme_iod *iod)
+{
+	for (unsigned i = 0; i < iod->descriptor_count; i++)
+		dma_pool_free(nvme_pool(nvme, iod), iod->descriptors[i]);
+	iod->descriptor_count = 0;
+	iod->small_descriptor = false;
+}
+
+/* ---- what was mapped, for the unmap ---- */
+
+static void nvme_put_vecs(struct nvme *nvme, struct nvme_iod *iod)
+{
+	if (!iod->vecs)
+		return;
+	g_ptr_array_add(nvme->free_vecs, iod->vecs);
+	iod->vecs = NULL;
+	iod->vec_count = 0;
+	nvme->dma_vecs--;
+}
+
+/** nvme_pci_prp_save_mapping: remembers a DMA segment unless it can be undone as a whole. Returns whether it could. */
+static bool nvme_save_mapping(struct nvme *nvme, struct nvme_iod *iod, const struct blk_dma_iter *iter)
+{
+	if (blk_dma_coalesced(&iod->state) || !dma_use_iommu(nvme->dev))
+		return true;
+	if (!iod->vecs) {
+		if (sim_fault(nvme->sim, FAULT_NVME_VEC_POOL))
+			return false;
+		iod->vecs = nvme->free_vecs->len
+				    ? g_ptr_array_steal_index_fast(nvme->free_vecs, nvme->free_vecs->len - 1)
+				    : g_new(struct nvme_dma_vec, NVME_MAX_SEGMENTS);
+		nvme->dma_vecs++;
+	}
+	g_assert(iod->vec_count < NVME_MAX_SEGMENTS);
+	iod->vecs[iod->vec_count++] = (struct nvme_dma_vec){iter->addr, iter->len};
+	return true;
+}
+
+/** Unmaps the data segment by segment, from where they are recorded: vectors, or the SGL itself. */
+static void nvme_unmap_segments(struct nvme *nvme, struct nvme_iod *iod)
+{
+	const struct nvme_sgl_desc *inline_desc = (const void *)iod->sqe.dptr, *list = inline_desc;
+	unsigned count = 1;
+
+	if (!iod->sgl) {
+		for (unsigned i = 0; i < iod->vec_count; i++)
+			dma_unmap_phys(nvme->dev, iod->vecs[i].addr, iod->vecs[i].len);
+		nvme_put_vecs(nvme, iod);
+		return;
+	}
+	if (inline_desc->type == NVME_SGL_LAST_SEGMENT) {
+		list = physmem_bytes(&nvme->sim->mem, iod->descriptors[0].paddr);
+		count = inline_desc->length / sizeof(*list);
+	}
+	for (unsigned i = 0; i < count; i++)
+		dma_unmap_phys(nvme->dev, list[i].addr, list[i].length);
+}
+
+void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod)
+{
+	if (iod->req->vec_count == 0)
+		return;
+	if (iod->single)
+		dma_unmap_phys(nvme->dev, iod->sqe.dptr[0], iod->total_len);
+	else if (!blk_rq_dma_unmap(nvme->dev, &iod->state, iod->total_len))
+		nvme_unmap_segments(nvme, iod);
+	nvme_free_descriptors(nvme, iod);
+}
+
+/* ---- PRP ---- */
+
+/** Undoes a PRP mapping that failed midway. D8: of a coalesced mapping only what was put into PRPs so far, unless
+ *  prp-pool-unmap = whole. */
+static void nvme_abort_prps(struct nvme *nvme, struct nvme_iod *iod)
+{
+	uint64_t mapped = iod->total_len;
+
+	if (behaves(nvme->sim, PRP_POOL_UNMAP) == PRP_POOL_WHOLE)
+		mapped = iod->req->bytes;
+	if (!blk_rq_dma_unmap(nvme->dev, &iod->state, mapped))
+		nvme_unmap_segments(nvme, iod);
+	nvme_put_vecs(nvme, iod);
+	nvme_free_descriptors(nvme, iod);
+}
+
+/** Undoes the first mapping when it could not be recorded: only where descriptor-pool-unmap = fixed (D7). */
+static void nvme_abort_first(struct nvme *nvme, struct nvme_iod *iod, const struct blk_dma_iter *iter)
+{
+	if (behaves(nvme->sim, DESCRIPTOR_POOL_UNMAP) == DESCRIPTOR_POOL_LEAK)
+		return;
+	if (!blk_rq_dma_unmap(nvme->dev, &iod->state, iod->req->bytes))
+		dma_unmap_phys(nvme->dev, iter->addr, iter->len);
+}
+
+struct prp_cursor {
+	uint64_t addr, len; /* what is left of the current DMA segment */
+	struct blk_dma_iter iter;
+};
+
+/** Moves the cursor @bytes on, to the next DMA segment where this one is used up. Returns false when mapping that one
+ *  failed. *@ret_end tells whether the data end here. */
+static bool prp_advance(struct nvme *nvme, struct nvme_iod *iod, struct prp_cursor *cursor, uint64_t bytes,
+			bool *ret_end)
+{
+	iod->total_len += bytes;
+	cursor->addr += bytes;
+	cursor->len -= bytes;
+	*ret_end = false;
+	if (cursor->len)
+		return true;
+	*ret_end = iod->total_len == iod->req->bytes;
+	if (*ret_end)
+		return true;
+	if (!blk_rq_dma_map_iter_next(iod->req, nvme->dev, &cursor->iter))
+		return false;
+	if (!nvme_save_mapping(nvme, iod, &cursor->iter)) {
+		nvme_abort_first(nvme, iod, &cursor->iter);
+		cursor->iter.status = BLK_STS_RESOURCE;
+		return false;
+	}
+	cursor->addr = cursor->iter.addr;
+	cursor->len = cursor->iter.len;
+	return true;
+}
+
+/** Fills PRP lists from the cursor to the end of the data. Section 6.6. */
+static enum blk_status nvme_build_prp_lists(struct nvme *nvme, struct nvme_iod *iod, struct prp_cursor *cursor)
+{
+	uint64_t rest = iod->req->bytes - iod->total_len;
+	unsigned pages = (unsigned)((rest + NVME_PAGE - 1) / NVME_PAGE), at = 0, slots;
+	struct dma_pool_block block;
+	uint64_t *list;
+	bool end = false;
+
+	iod->small_descriptor = pages <= NVME_SMALL_POOL_BYTES / sizeof(uint64_t);
+	slots = iod->small_descriptor ? NVME_SMALL_POOL_BYTES / sizeof(uint64_t) : PRP_PER_PAGE;
+	list = nvme_descriptor(nvme, iod, FAULT_NVME_PRP_POOL, &block);
+	if (!list)
+		return BLK_STS_RESOURCE;
+	iod->sqe.dptr[1] = block.addr;
+	while (!end) {
+		uint64_t left = iod->req->bytes - iod->total_len;
+
+		if (at == slots) {
+			uint64_t *previous = list;
+
+			list = nvme_descriptor(nvme, iod, FAULT_NVME_PRP_POOL, &block);
+			if (!list)
+				return BLK_STS_RESOURCE;
+			list[0] = previous[at - 1];
+			previous[at - 1] = block.addr;
+			at = 1;
+		}
+		if (cursor->len < MIN(NVME_PAGE, left) || cursor->addr % NVME_PAGE)
+			return BLK_STS_IOERR; /* "incorrectly formed": no PRP can say this */
+		list[at++] = cursor->addr;
+		if (!prp_advance(nvme, iod, cursor, MIN(NVME_PAGE, left), &end))
+			return cursor->iter.status;
+	}
+	return BLK_STS_OK;
+}
+
+static enum blk_status nvme_setup_prps(struct nvme *nvme, struct nvme_iod *iod, const struct blk_dma_iter *first)
+{
+	struct prp_cursor cursor = {.addr = first->addr, .len = first->len, .iter = *first};
+	enum blk_status status;
+	uint64_t bytes;
+	bool end;
+
+	if (!nvme_save_mapping(nvme, iod, first)) {
+		nvme_abort_first(nvme, iod, first);
+		return BLK_STS_RESOURCE;
+	}
+	iod->sqe.dptr[0] = cursor.addr;
+	bytes = MIN(cursor.len, NVME_PAGE - cursor.addr % NVME_PAGE);
+	if (!prp_advance(nvme, iod, &cursor, bytes, &end)) {
+		status = cursor.iter.status;
+		goto abort;
+	}
+	if (end)
+		return BLK_STS_OK;
+	if (iod->req->bytes - iod->total_len <= NVME_PAGE) {
+		iod->sqe.dptr[1] = cursor.addr;
+		iod->total_len = iod->req->bytes;
+		return BLK_STS_OK;
+	}
+	status = nvme_build_prp_lists(nvme, iod, &cursor);
+	if (status == BLK_STS_OK)
+		return status;
+abort:
+	nvme_abort_prps(nvme, iod);
+	return status;
+}
+
+/* ---- SGL ---- */
+
+static struct nvme_sgl_desc sgl_data(const struct blk_dma_iter *iter)
+{
+	return (struct nvme_sgl_desc){.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
+}
+
+static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, struct blk_dma_iter *iter)
+{
+	struct nvme_sgl_desc *inline_desc = (void *)iod->sqe.dptr, *list;
+	struct dma_pool_block block;
+	unsigned count = 0;
+
+	iod->sgl = true;
+	iod->sqe.flags = NVME_CMD_SGL_METABUF;
+	iod->total_len = iod->req->bytes;
+	if (iod->req->nr_phys_segments == 1 || blk_dma_coalesced(&iod->state)) {
+		*inline_desc = sgl_data(iter);
+		return BLK_STS_OK;
+	}
+	iod->small_descriptor = iod->req->nr_phys_segments <= NVME_SMALL_POOL_BYTES / sizeof(*list);
+	list = nvme_descriptor(nvme, iod, FAULT_NVME_SGL_POOL, &block);
+	if (!list) {
+		nvme_abort_first(nvme, iod, iter);
+		return BLK_STS_RESOURCE;
+	}
+	do {
+		g_assert(count < NVME_MAX_SEGMENTS);
+		list[count++] = sgl_data(iter);
+	} while (blk_rq_dma_map_iter_next(iod->req, nvme->dev, iter));
+	*inline_desc = (struct nvme_sgl_desc){
+		.addr = block.addr, .length = count * sizeof(*list), .type = NVME_SGL_LAST_SEGMENT};
+	if (iter->status == BLK_STS_OK)
+		return BLK_STS_OK;
+	nvme_unmap_segments(nvme, iod);
+	nvme_free_descriptors(nvme, iod);
+	return iter->status;
+}
+
+/* ---- choosing (section 6.5) ---- */
+
+/** The short way of a request with one physical segment. Returns false when it must go the long way. */
+static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_sgl, enum blk_status *ret_status)
+{
+	const struct request *req = iod->req;
+	struct req_iterator iter = {.req = req};
+	struct bio_vec segment;
+	bool prp_possible, force_sgl;
+	uint64_t addr;
+
+	request_next_segment(&iter, &segment);
+	prp_possible = segment.paddr % NVME_PAGE + segment.len <= 2 * NVME_PAGE;
+	force_sgl = may_sgl && req->op == REQ_OP_DRV;
+	if (!prp_possible && !may_sgl)
+		return false;
+	addr = dma_map_phys(nvme->dev, segment.paddr, segment.len, req->to_device);
+	if (addr == DMA_MAPPING_ERROR) {
+		*ret_status = BLK_STS_RESOURCE;
+		return true;
+	}
+	iod->single = true;
+	iod->total_len = segment.len;
+	nvme->stats.single++;
+	if (!prp_possible || force_sgl) {
+		struct blk_dma_iter one = {.addr = addr, .len = segment.len};
+
+		iod->sgl = true;
+		iod->sqe.flags = NVME_CMD_SGL_METABUF;
+		*(struct nvme_sgl_desc *)iod->sqe.dptr = sgl_data(&one);
+	} else {
+		uint64_t first = NVME_PAGE - addr % NVME_PAGE;
+
+		iod->sqe.dptr[0] = addr;
+		if (segment.len > first)
+			iod->sqe.dptr[1] = addr + first;
+	}
+	*ret_status = BLK_STS_OK;
+	return true;
+}
+
+static enum blk_status nvme_map_data(struct nvme *nvme, struct nvme_iod *iod, bool admin)
+{
+	struct request *req = iod->req;
+	bool may_sgl = nvme->config.sgl && !admin;
+	bool force_sgl = may_sgl && ((request_gap_mask(req) & (NVME_PAGE - 1)) || req->op == REQ_OP_DRV);
+	enum blk_status status;
+	struct blk_dma_iter iter;
+	unsigned entries;
+
+	if (req->nr_phys_segments == 1 && nvme_setup_single(nvme, iod, may_sgl, &status))
+		return status;
+	if (!blk_rq_dma_map_iter_start(req, nvme->dev, &iod->state, &iter))
+		return iter.status;
+	if (blk_dma_coalesced(&iod->state))
+		nvme->stats.coalesced++;
+	else
+		nvme->stats.per_segment++;
+	entries = blk_dma_coalesced(&iod->state) ? 1 : req->nr_phys_segments;
+	if (force_sgl || (may_sgl && nvme->config.sgl_threshold &&
+			  (req->bytes + entries - 1) / entries >= nvme->config.sgl_threshold))
+		return nvme_setup_sgls(nvme, iod, &iter);
+	return nvme_setup_prps(nvme, iod, &iter);
+}
+
+static uint8_t nvme_opcode_of(const struct request *req)
+{
+	switch (req->op) {
+	case REQ_OP_READ:
+		return NVME_CMD_READ;
+	case REQ_OP_WRITE:
+		return NVME_CMD_WRITE;
+	case REQ_OP_FLUSH:
+		return NVME_CMD_FLUSH;
+	case REQ_OP_DISCARD:
+		return NVME_CMD_DSM;
+	case REQ_OP_WRITE_ZEROES:
+		return NVME_CMD_WRITE_ZEROES;
+	default:
+		if (req->bytes == 0)
+			return NVME_CMD_VENDOR_NONE;
+		return req->to_device ? NVME_CMD_VENDOR_OUT : NVME_CMD_VENDOR_IN;
+	}
+}
+
+enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct request *req, unsigned nsid)
+{
+	uint64_t slba = req->sector * 512 / nvme->config.logical_block_bytes;
+	enum blk_status status = BLK_STS_OK;
+
+	iod->req = req;
+	iod->state = (struct dma_iova_state){0};
+	iod->total_len = 0;
+	iod->vec_count = 0;
+	iod->descriptor_count = 0;
+	iod->small_descriptor = iod->single = iod->sgl = false;
+	iod->sqe = (struct nvme_sqe){.opcode = nvme_opcode_of(req),
+				     .command_id = (uint16_t)(iod->generation << 12 | iod->tag),
+				     .nsid = nsid,
+				     .cdw10 = (uint32_t)slba,
+				     .cdw11 = (uint32_t)(slba >> 32)};
+	if (req->op == REQ_OP_READ || req->op == REQ_OP_WRITE)
+		iod->sqe.cdw12 = (uint32_t)(req->bytes / nvme->config.logical_block_bytes) - 1;
+	else
+		iod->sqe.cdw12 = (uint32_t)req->bytes; /* the length a controller of ours moves */
+	if (req->vec_count)
+		status = nvme_map_data(nvme, iod, nsid == 0);
+	if (status != BLK_STS_OK)
+		return status;
+	if (req->vec_count) {
+		if (iod->sgl)
+			nvme->stats.sgl_commands++;
+		else
+			nvme->stats.prp_commands++;
+	}
+	return BLK_STS_OK;
+}

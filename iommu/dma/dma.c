@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+#include "iommu/dma/dma.h"
+
+#include <errno.h>
+
+#include "sim/behaviour/behaviour.h"
+#include "sim/core/text.h"
+
+static const struct fault_point dma_points[] = {
+	{"dma.iova", -ENOMEM, "no IOVA: one allocation attempt fails", "iommu_dma_alloc_iova", false},
+	{"dma.link", -ENOMEM, "a segment cannot be mapped into the request's IOVA", "dma_iova_link", false},
+	{"dma.sync", -ENOMEM, "the hardware cannot be told of the new mappings", "dma_iova_sync", false},
+};
+
+const struct fault_table dma_fault_table = {FAULT_ROOM_DMA, G_N_ELEMENTS(dma_points), dma_points};
+
+const char *const dma_taker_names[DMA_TAKERS] = {"dma_map_phys", "dma_iova_try_alloc", "dma_alloc_coherent"};
+
+void dma_device_init(struct dma_device *dev, struct sim *sim, const struct dma_config *config,
+		     struct iommu_domain *domain, struct iova_domain *iovad)
+{
+	*dev = (struct dma_device){.sim = sim,
+				   .config = *config,
+				   .domain = domain,
+				   .iovad = iovad,
+				   .granule_lg2 = FRAME_LG2,
+				   .try_32bit = !config->forcedac};
+	umap_init(&dev->live);
+}
+
+void dma_device_finish(struct dma_device *dev)
+{
+	umap_finish(&dev->live);
+}
+
+/* ---- who holds which IOVA ---- */
+
+/* A live range is one entry: key first page, value bytes | taker << 56, extra actor, more time << 12 | cpu. */
+G_STATIC_ASSERT(SIM_CPUS_MAX <= 1 << 12);
+
+static void dma_live_add(struct dma_device *dev, uint64_t iova, uint64_t len, enum dma_taker taker)
+{
+	struct umap_entry *entry = umap_insert(&dev->live, iova >> dev->granule_lg2);
+
+	entry->value = len | (uint64_t)taker << 56;
+	entry->extra = dev->sim->actor;
+	entry->more = dev->sim->now_ns << 12 | dev->sim->cpu;
+}
+
+static struct dma_live dma_live_unpack(const struct dma_device *dev, const struct umap_entry *entry)
+{
+	return (struct dma_live){.iova = entry->key << dev->granule_lg2,
+				 .len_bytes = entry->value & ((UINT64_C(1) << 56) - 1),
+				 .taker = (enum dma_taker)(entry->value >> 56),
+				 .actor = entry->extra,
+				 .time_ns = entry->more >> 12,
+				 .cpu = entry->more & ((1 << 12) - 1)};
+}
+
+/* How far back a containing range may start: the largest coherent block or request. */
+#define DMA_LIVE_PAGES_MAX 4096
+
+bool dma_live_find(const struct dma_device *dev, uint64_t iova, struct dma_live *ret_live)
+{
+	uint64_t page = iova >> dev->granule_lg2;
+
+	for (unsigned back = 0; back < DMA_LIVE_PAGES_MAX && back <= page; back++) {
+		const struct umap_entry *entry = umap_find(&dev->live, page - back);
+
+		if (!entry)
+			continue;
+		*ret_live = dma_live_unpack(dev, entry);
+		return iova - ret_live->iova < ret_live->len_bytes;
+	}
+	return false;
+}
+
+void dma_live_each(const struct dma_device *dev, void (*fn)(void *data, const struct dma_live *live), void *data)
+{
+	struct umap_entry *sorted = umap_sorted(&dev->live);
+
+	for (uint32_t i = 0; i < dev->live.count; i++) {
+		struct dma_live live = dma_live_unpack(dev, &sorted[i]);
+
+		fn(data, &live);
+	}
+	g_free(sorted);
+}
+
+char *dma_live_text(const struct dma_live *live)
+{
+	g_autofree char *time = text_time(live->time_ns);
+
+	if (live->actor == 0)
+		return g_strdup_printf("set-up (%s)", dma_taker_names[live->taker]);
+	return g_strdup_printf("request %" G_GUINT64_FORMAT " on cpu %u at %s (%s)", live->actor, live->cpu, time,
+			       dma_taker_names[live->taker]);
+}
+
+/* ---- IOVAs ---- */
+
+static inline uint64_t dma_align(const struct dma_device *dev, uint64_t bytes)
+{
+	uint64_t granule = UINT64_C(1) << dev->granule_lg2;
+
+	return (bytes + granule - 1) & ~(granule - 1);
+}
+
+static inline uint64_t dma_offset(const struct dma_device *dev, uint64_t addr)
+{
+	return addr & ((UINT64_C(1) << dev->granule_lg2) - 1);
+}
+
+static uint64_t dma_iova_attempt(struct dma_device *dev, uint64_t granules, uint64_t limit, bool flush)
+{
+	if (sim_fault(dev->sim, FAULT_DMA_IOVA))
+		return 0;
+	return iova_alloc_fast(dev->iovad, granules, limit >> dev->granule_lg2, flush);
+}
+
+/** iommu_dma_alloc_iova: below 4 GiB first where that is wanted, then anywhere. Returns the IOVA or 0. */
+static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_taker taker)
+{
+	uint64_t limit = MIN(dev->config.mask, dev->config.aperture_end);
+	uint64_t granules = len >> dev->granule_lg2, pfn = 0;
+
+	if (limit > UINT32_MAX && dev->try_32bit) {
+		pfn = dma_iova_attempt(dev, granules, UINT32_MAX, false);
+		if (!pfn) {
+			dev->stats.attempts_32bit_failed++;
+			if (behaves(dev->sim, IOVA_32BIT_RETRY) == IOVA_32BIT_STICKY)
+				dev->try_32bit = false;
+		}
+	}
+	if (!pfn)
+		pfn = dma_iova_attempt(dev, granules, limit, true);
+	if (!pfn)
+		return 0;
+	dma_live_add(dev, pfn << dev->granule_lg2, len, taker);
+	SIM_ANNOUNCE(dev->sim, iova_alloc, dev->domain->id, pfn << dev->granule_lg2, len);
+	return pfn << dev->granule_lg2;
+}
+
+/** Gives back @len bytes at @iova; less than was taken is an observation (D5): the range goes to a smaller class. */
+static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
+{
+	struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
+
+	if (entry) {
+		struct dma_live live = dma_live_unpack(dev, entry);
+
+		if (len < live.len_bytes) {
+			g_autofree char *taken = dma_live_text(&live);
+
+			sim_find(dev->sim, FINDING_IOVA_SMALLER_CLASS, taken,
+				 "IOVA 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT
+				 " bytes freed as one of %" G_GUINT64_FORMAT,
+				 iova, live.len_bytes, len);
+		}
+		umap_remove(&dev->live, entry);
+	}
+	SIM_ANNOUNCE(dev->sim, iova_free, dev->domain->id, iova, len);
+	iova_free_fast(dev->iovad, iova >> dev->granule_lg2, len >> dev->granule_lg2);
+}
+
+static unsigned dma_prot(bool to_device)
+{
+	return (to_device ? PROT_READ : PROT_WRITE) | PROT_CACHE;
+}
+
+/** Reports an unmap that found something else than @len bytes mapped at @iova. */
+static void dma_report_wrong_size(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t unmapped)
+{
+	struct dma_live live;
+	g_autofree char *taken = dma_live_find(dev, iova, &live) ? dma_live_text(&live) : NULL;
+
+	sim_find(dev->sim, FINDING_WRONG_SIZE, taken,
+		 "unmap of %" G_GUINT64_FORMAT " bytes at IOVA 0x%" G_GINT64_MODIFIER "x found %" G_GUINT64_FORMAT
+		 " mapped",
+		 len, iova, unmapped);
+}
+
+/** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
+static uint64_t dma_map(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned prot, enum dma_taker taker)
+{
+	uint64_t offset = dma_offset(dev, paddr), size = dma_align(dev, len + offset);
+	uint64_t iova = dma_alloc_iova(dev, size, taker);
+
+	if (!iova)
+		return DMA_MAPPING_ERROR;
+	if (iommu_map_nosync(dev->domain, iova, paddr - offset, size, prot) != 0)
+		goto free_iova;
+	if (iommu_sync_map(dev->domain, iova, size) != 0)
+		goto unmap;
+	return iova + offset;
+
+unmap:
+	iommu_unmap(dev->domain, iova, size);
+free_iova:
+	dma_free_iova(dev, iova, size);
+	return DMA_MAPPING_ERROR;
+}
+
+/** __iommu_dma_unmap, strict. */
+static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
+{
+	uint64_t offset = dma_offset(dev, addr), size = dma_align(dev, len + offset);
+	uint64_t unmapped = iommu_unmap(dev->domain, addr - offset, size);
+
+	if (unmapped != size)
+		dma_report_wrong_size(dev, addr - offset, size, unmapped);
+	dma_free_iova(dev, addr - offset, size);
+}
+
+uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device)
+{
+	uint64_t addr;
+
+	dev->stats.map_calls++;
+	if (!dma_use_iommu(dev))
+		return paddr;
+	addr = dma_map(dev, paddr, len, dma_prot(to_device), DMA_TAKER_MAP_PHYS);
+	if (addr == DMA_MAPPING_ERROR)
+		dev->stats.errors++;
+	return addr;
+}
+
+void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len)
+{
+	dev->stats.unmap_calls++;
+	if (!dma_use_iommu(dev))
+		return;
+	if (!umap_find(&dev->live, addr >> dev->granule_lg2)) {
+		sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
+			 "unmap of IOVA 0x%" G_GINT64_MODIFIER "x, which nobody holds", addr);
+		return;
+	}
+	dma_unmap(dev, addr, len);
+}
+
+/* ---- one IOVA for a request ---- */
+
+bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size)
+{
+	uint64_t offset = dma_offset(dev, paddr), iova;
+
+	*state = (struct dma_iova_state){0};
+	if (!dma_use_iommu(dev) || size == 0 || size >> 63)
+		return false;
+	iova = dma_alloc_iova(dev, dma_align(dev, size + offset), DMA_TAKER_TRY_ALLOC);
+	if (!iova)
+		return false;
+	dev->stats.iova_requests++;
+	state->addr = iova + offset;
+	state->size = size;
+	return true;
+}
+
+int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset, uint64_t size,
+		  bool to_device)
+{
+	uint64_t pad = dma_offset(dev, paddr);
+	int err;
+
+	dev->stats.links++;
+	if (offset && pad) {
+		sim_find(dev->sim, FINDING_KERNEL_WARNING, NULL,
+			 "dma_iova_link: segment 0x%" G_GINT64_MODIFIER "x starts inside a granule", paddr);
+		return -EIO;
+	}
+	err = sim_fault_size(dev->sim, FAULT_DMA_LINK, size);
+	if (!err)
+		err = iommu_map_nosync(dev->domain, state->addr + offset - pad, paddr - pad, dma_align(dev, size + pad),
+				       dma_prot(to_device));
+	if (err)
+		dev->stats.errors++;
+	return err;
+}
+
+int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size)
+{
+	uint64_t addr = state->addr + offset, pad = dma_offset(dev, addr);
+	int err = sim_fault_size(dev->sim, FAULT_DMA_SYNC, size);
+
+	dev->stats.syncs++;
+	if (!err)
+		err = iommu_sync_map(dev->domain, addr - pad, dma_align(dev, size + pad));
+	if (err)
+		dev->stats.errors++;
+	return err;
+}
+
+/** Looks for entries that stay behind in an IOVA about to be freed beyond the @unmapped first bytes (D8). */
+static void dma_report_left_behind(struct dma_device *dev, const struct dma_live *live, uint64_t unmapped)
+{
+	uint64_t left = 0;
+
+	for (uint64_t at = unmapped; at < live->len_bytes; at += UINT64_C(1) << dev->granule_lg2)
+		if (iommu_iova_to_phys(dev->domain, live->iova + at))
+			left += UINT64_C(1) << dev->granule_lg2;
+	if (left) {
+		g_autofree char *taken = dma_live_text(live);
+
+		sim_find(dev->sim, FINDING_STALE_REACHABLE, taken,
+			 "%" G_GUINT64_FORMAT " bytes stay mapped in the freed IOVA 0x%" G_GINT64_MODIFIER "x", left,
+			 live->iova);
+	}
+}
+
+void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped)
+{
+	uint64_t offset = dma_offset(dev, state->addr), iova = state->addr - offset;
+	uint64_t allocated = dma_align(dev, state->size + offset);
+	uint64_t size = mapped ? dma_align(dev, mapped + offset) : 0, freed = mapped ? size : allocated;
+	struct dma_live live;
+
+	dev->stats.destroys++;
+	if (size) {
+		uint64_t unmapped = iommu_unmap(dev->domain, iova, size);
+
+		if (unmapped != size)
+			dma_report_wrong_size(dev, iova, size, unmapped);
+	}
+	if (size < allocated && dma_live_find(dev, iova, &live))
+		dma_report_left_behind(dev, &live, size);
+	if (behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE)
+		freed = allocated;
+	dma_free_iova(dev, iova, freed);
+	*state = (struct dma_iova_state){0};
+}
+
+/* ---- memory shared with the device ---- */
+
+int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,
+		       uint64_t *ret_addr)
+{
+	uint64_t paddr = physmem_alloc(&dev->sim->mem, order, use), addr = paddr;
+
+	if (dma_use_iommu(dev)) {
+		addr = dma_map(dev, paddr, (uint64_t)FRAME_SIZE << order, PROT_READ | PROT_WRITE | PROT_CACHE,
+			       DMA_TAKER_COHERENT);
+		if (addr == DMA_MAPPING_ERROR) {
+			physmem_free(&dev->sim->mem, paddr, order);
+			return -ENOMEM;
+		}
+	}
+	*ret_paddr = paddr;
+	*ret_addr = addr;
+	return 0;
+}
+
+void dma_free_coherent(struct dma_device *dev, unsigned order, uint64_t paddr, uint64_t addr)
+{
+	if (dma_use_iommu(dev))
+		dma_unmap(dev, addr, (uint64_t)FRAME_SIZE << order);
+	physmem_free(&dev->sim->mem, paddr, order);
+}

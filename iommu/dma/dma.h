@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IOMMU_DMA_DMA_H
+#define IOMMU_DMA_DMA_H
+
+/*
+ * The DMA layer on an IOMMU (dma-iommu), strict mode: drivers hand in physical addresses and get IOVAs.
+ *
+ * Two ways in. One call, one mapping: dma_map_phys() and dma_unmap_phys(). Two steps, one IOVA for a whole request:
+ *
+ *	if (dma_iova_try_alloc(dev, &state, first_paddr, total_bytes)) {
+ *		for each segment: err = dma_iova_link(dev, &state, paddr, linked_so_far, bytes, prot);
+ *		err = dma_iova_sync(dev, &state, 0, total_bytes);
+ *	}
+ *	... device uses state.addr ...
+ *	dma_iova_destroy(dev, &state, total_bytes);
+ *
+ * Addresses and lengths in bytes. Nothing here knows requests: who takes an IOVA is sim->actor. Source:
+ * drivers/iommu/dma-iommu.c of Linux 7.0, blockdma-facts section 3.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "iommu/iommu.h"
+#include "iommu/iova/iova.h"
+
+enum {
+	FAULT_DMA_IOVA = FAULT_ROOM_DMA,
+	FAULT_DMA_LINK,
+	FAULT_DMA_SYNC,
+};
+
+extern const struct fault_table dma_fault_table;
+
+#define DMA_MAPPING_ERROR UINT64_MAX
+
+/** Largest mapping that the IOVA caches serve, in bytes: what drivers are told is optimal (32 CPU pages). */
+#define DMA_OPT_MAPPING_SIZE (32u << FRAME_LG2)
+
+/** By which call an IOVA was taken. */
+enum dma_taker {
+	DMA_TAKER_MAP_PHYS,
+	DMA_TAKER_TRY_ALLOC,
+	DMA_TAKER_COHERENT,
+	DMA_TAKERS,
+};
+
+extern const char *const dma_taker_names[DMA_TAKERS];
+
+/** An IOVA that somebody holds. */
+struct dma_live {
+	uint64_t iova;
+	uint64_t len_bytes;
+	enum dma_taker taker;
+	uint64_t actor; /* request number, 0: set-up */
+	uint64_t time_ns;
+	unsigned cpu;
+};
+
+struct dma_config {
+	const char *name;	/* "nvme0" */
+	uint64_t mask;		/* highest address the device can use */
+	uint64_t aperture_end;	/* last address of the domain, inclusive */
+	bool forcedac;		/* iommu.forcedac=1: no 32-bit attempt first */
+};
+
+struct dma_stats {
+	uint64_t map_calls, unmap_calls; /* dma_map_phys, dma_unmap_phys */
+	uint64_t iova_requests;		 /* dma_iova_try_alloc that succeeded */
+	uint64_t links, syncs, destroys;
+	uint64_t attempts_32bit_failed;
+	uint64_t errors;
+};
+
+/** A device as the DMA layer sees it. */
+struct dma_device {
+	struct sim *sim;
+	struct dma_config config;
+	struct iommu_domain *domain; /* NULL: no IOMMU, addresses are physical */
+	struct iova_domain *iovad;
+	unsigned granule_lg2;
+	bool try_32bit; /* PCI devices ask below 4 GiB first, until that fails once */
+	struct umap live; /* IOVA page -> struct dma_live, packed */
+	struct dma_stats stats;
+};
+
+struct dma_iova_state {
+	uint64_t addr; /* IOVA, with the offset of the first segment in its granule */
+	uint64_t size; /* payload in bytes; 0: not in use */
+};
+
+/** Initialises *@dev for @domain (borrowed; NULL for no translation) and @iovad (borrowed, with caches). */
+void dma_device_init(struct dma_device *dev, struct sim *sim, const struct dma_config *config,
+		     struct iommu_domain *domain, struct iova_domain *iovad);
+void dma_device_finish(struct dma_device *dev);
+
+/** Whether the device is behind an IOMMU, so that a request may get one IOVA. */
+static inline bool dma_use_iommu(const struct dma_device *dev)
+{
+	return dev->domain != NULL;
+}
+
+/** Maps @len bytes at @paddr. Returns the IOVA, or DMA_MAPPING_ERROR with nothing left behind. */
+uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device);
+/** Undoes dma_map_phys(); @len as given there. Another length is what DMA debugging calls a wrong size. */
+void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len);
+
+/** Takes an IOVA for @size bytes whose first segment is at @paddr. Returns false, with *@state zeroed, when the device
+ *  has no IOMMU or there is no IOVA. */
+bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size);
+/** Maps @size bytes at @paddr at @offset in the state; the first and last granule become visible whole. Returns 0, or a
+ *  negative errno with nothing of this call mapped. */
+int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset, uint64_t size,
+		  bool to_device);
+/** Makes the links of [@offset, @offset + @size) known to the hardware. Returns 0 or a negative errno; links stay. */
+int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size);
+/** Unmaps the first @mapped bytes and frees the IOVA; @mapped = 0 only frees. Less than was allocated returns the IOVA in
+ *  a smaller class (defect D5) unless rollback-iova-free = whole. */
+void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped);
+
+/** Allocates zeroed memory that device and CPU share: 2^@order frames for @use. Returns 0 with both addresses, or -ENOMEM. */
+int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,
+		       uint64_t *ret_addr);
+void dma_free_coherent(struct dma_device *dev, unsigned order, uint64_t paddr, uint64_t addr);
+
+/** Returns whether @iova lies in an IOVA that somebody holds, and whose it is. Looks back at most the largest mapping. */
+bool dma_live_find(const struct dma_device *dev, uint64_t iova, struct dma_live *ret_live);
+/** Calls @fn for everything held, ascending. */
+void dma_live_each(const struct dma_device *dev, void (*fn)(void *data, const struct dma_live *live), void *data);
+/** Returns "request 12 on cpu 3 at 1.23 ms (dma_map_phys)"; free with g_free(). */
+char *dma_live_text(const struct dma_live *live);
+
+/* ---- pools of small blocks in coherent memory (mm/dmapool.c): last freed first, a page more when none is free ---- */
+
+struct dma_pool {
+	struct dma_device *dev;
+	const char *name;
+	uint32_t block_bytes;
+	uint32_t in_use;
+	uint32_t page_count, page_capacity;
+	struct dma_pool_page {
+		uint64_t paddr, addr;
+	} *pages;
+	uint32_t free_count, free_capacity;
+	struct dma_pool_block {
+		uint64_t paddr, addr;
+	} *free;
+};
+
+void dma_pool_init(struct dma_pool *pool, struct dma_device *dev, const char *name, uint32_t block_bytes);
+/** Frees the pool's pages; blocks still in use are the caller's leak to report. */
+void dma_pool_finish(struct dma_pool *pool);
+/** Takes a block. Returns 0 with both addresses, or -ENOMEM. */
+int dma_pool_alloc(struct dma_pool *pool, struct dma_pool_block *ret_block);
+void dma_pool_free(struct dma_pool *pool, struct dma_pool_block block);
+
+#endif

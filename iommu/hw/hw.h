@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IOMMU_HW_HW_H
+#define IOMMU_HW_HW_H
+
+/* The IOMMUs that iommu_hw[] lists, one file each. */
+#include "iommu/iommu.h"
+
+extern const struct iommu_hw_ops intel_ops;
+
+#endif

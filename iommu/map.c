@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "iommu/iommu.h"
+
+#include "sim/fault/fault.h"
+
+int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot)
+{
+	struct iommu *iommu = domain->iommu;
+	struct sim *sim = iommu->sim;
+	uint64_t mapped = 0;
+	int err = sim_fault_size(sim, FAULT_IOMMU_MAP, len);
+
+	iommu->stats.maps++;
+	if (!err)
+		err = domain->pt->ops->map_range(domain->pt, iova, paddr, len, prot, &mapped);
+	iommu->stats.mapped_bytes += mapped;
+	if (err) {
+		/* The kernel unmaps also when nothing was mapped: the call with size 0 is in its traces. */
+		iommu_unmap(domain, iova, mapped);
+		return err;
+	}
+	SIM_ANNOUNCE(sim, map, domain->id, iova, paddr, len, prot);
+	return 0;
+}
+
+int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len)
+{
+	int err = sim_fault_size(domain->iommu->sim, FAULT_IOMMU_SYNC_MAP, len);
+
+	if (err || !domain->iommu->ops->iotlb_sync_map)
+		return err;
+	return domain->iommu->ops->iotlb_sync_map(domain, iova, len);
+}
+
+uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len, struct pgtable_gather *gather)
+{
+	uint64_t unmapped = 0;
+
+	domain->iommu->stats.unmaps++;
+	if (len)
+		unmapped = domain->pt->ops->unmap_range(domain->pt, iova, len, gather);
+	domain->iommu->stats.unmapped_bytes += unmapped;
+	SIM_ANNOUNCE(domain->iommu->sim, unmap, domain->id, iova, len, unmapped);
+	return unmapped;
+}
+
+void iommu_iotlb_sync(struct iommu_domain *domain, struct pgtable_gather *gather)
+{
+	if (!pgtable_gather_empty(gather)) {
+		domain->iommu->ops->iotlb_sync(domain, gather);
+		SIM_ANNOUNCE(domain->iommu->sim, invalidate, domain->id, gather->start, gather->end);
+	}
+	pgtable_gather_free(domain->iommu->sim, gather);
+}
+
+uint64_t iommu_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t len)
+{
+	struct pgtable_gather gather = {0};
+	uint64_t unmapped;
+
+	pgtable_gather_init(&gather);
+	unmapped = iommu_unmap_fast(domain, iova, len, &gather);
+	iommu_iotlb_sync(domain, &gather);
+	pgtable_gather_finish(&gather);
+	return unmapped;
+}
+
+uint64_t iommu_iova_to_phys(const struct iommu_domain *domain, uint64_t iova)
+{
+	uint64_t paddr = 0;
+	unsigned prot;
+
+	domain->pt->ops->lookup(domain->pt, iova, &paddr, &prot);
+	return paddr;
+}

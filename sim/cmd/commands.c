@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/cmd/cmd.h"
+
+const struct command commands[] = {
+	{"replay", "replay a recorded I/O trace through the machine", "TRACE", cmd_replay},
+	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff},
+	{"snapshot show", "print what a snapshot holds", "SNAP", cmd_snapshot_show},
+	{"snapshot check", "check a snapshot: digest, order, facts that must fit together", "SNAP", cmd_snapshot_check},
+	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
+	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
+	{"faults list", "every fault point and how often a replay passes it", "TRACE", cmd_faults_list},
+	{NULL, NULL, NULL, NULL},
+};

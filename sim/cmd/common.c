@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/cmd/cmd.h"
+
+int cmd_fail(const char *format, ...)
+{
+	va_list args;
+
+	fputs("iommusim: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return EXIT_UNUSABLE;
+}
+
+int cmd_fail_error(GError *error)
+{
+	int code = cmd_fail("%s", error->message);
+
+	g_error_free(error);
+	return code;
+}
+
+void cmd_common_clear(struct cmd_common *common)
+{
+	g_clear_pointer(&common->progress, g_free);
+	g_clear_pointer(&common->args, g_strfreev);
+}
+
+static bool cmd_check_common(const struct command *command, const struct cmd_common *common, unsigned min, unsigned max)
+{
+	unsigned count = common->args ? g_strv_length(common->args) : 0;
+
+	if (common->progress && !g_strv_contains((const char *const[]){"auto", "always", "never", NULL},
+						 common->progress)) {
+		cmd_fail("--progress=%s: must be auto, always or never", common->progress);
+		return false;
+	}
+	if (count >= min && count <= max)
+		return true;
+	if (max == 0)
+		cmd_fail("%s takes no argument: \"%s\"", command->name, common->args[0]);
+	else
+		cmd_fail("%s takes %u argument%s (%s), not %u", command->name, max, max == 1 ? "" : "s",
+			 command->usage, count);
+	return false;
+}
+
+bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries, unsigned min,
+	       unsigned max, struct cmd_common *ret_common)
+{
+	struct cmd_common common = {0};
+	const GOptionEntry shared[] = {
+		{"json", 0, 0, G_OPTION_ARG_NONE, &common.json, "print one JSON document", NULL},
+		{"progress", 0, 0, G_OPTION_ARG_STRING, &common.progress,
+		 "show progress on stderr: auto (where it is a terminal), always, never", "WHEN"},
+		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &common.args, NULL, NULL},
+		{NULL, 0, 0, 0, NULL, NULL, NULL},
+	};
+	GOptionContext *context = g_option_context_new(command->usage);
+	g_autofree char *name = g_strdup_printf("iommusim %s", command->name);
+	GError *error = NULL;
+	bool ok;
+
+	/* GOption names the program in its help by this. */
+	g_set_prgname(name);
+	g_option_context_set_summary(context, command->summary);
+	if (entries)
+		g_option_context_add_main_entries(context, entries, NULL);
+	g_option_context_add_main_entries(context, shared, NULL);
+	ok = g_option_context_parse(context, &argc, &argv, &error);
+	g_option_context_free(context);
+	if (!ok)
+		cmd_fail_error(error);
+	if (ok && !common.args)
+		common.args = g_new0(char *, 1);
+	if (!ok || !cmd_check_common(command, &common, min, max)) {
+		cmd_common_clear(&common);
+		return false;
+	}
+	*ret_common = common;
+	return true;
+}
+
+bool cmd_shows_progress(const struct cmd_common *common)
+{
+	if (common->progress && strcmp(common->progress, "always") == 0)
+		return true;
+	return !(common->progress && strcmp(common->progress, "never") == 0) && isatty(STDERR_FILENO);
+}
+
+bool cmd_print(const char *text)
+{
+	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+		return true;
+	cmd_fail("standard output: %s", strerror(errno));
+	return false;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "sim/cmd/run.h"
+
+static void faults_show(struct facts *facts, const struct sim *sim)
+{
+	facts_line(facts, "%-20s %10s  %-10s %-44s %s", "POINT", "PASSES", "ERRNO", "WHAT THE KERNEL SEES", "SOURCE");
+	facts_list_begin(facts, "points", NULL);
+	for (const struct fault_table *const *table = machine_fault_tables; *table; table++)
+		for (unsigned i = 0; i < (*table)->count; i++) {
+			const struct fault_point *point = &(*table)->points[i];
+			uint64_t passes = sim->fault_passes[(*table)->first + i];
+
+			facts_line(facts, "%-20s %10" G_GUINT64_FORMAT "  %-10s %-44s %s", point->name, passes,
+				   strerrorname_np(-point->error), point->sees, point->source);
+			facts_begin(facts, NULL, NULL);
+			facts_text(facts, "point", NULL, point->name);
+			facts_u64(facts, "passes", NULL, passes);
+			facts_text(facts, "errno", NULL, strerrorname_np(-point->error));
+			facts_text(facts, "sees", NULL, point->sees);
+			facts_text(facts, "source", NULL, point->source);
+			facts_end(facts);
+		}
+	facts_list_end(facts);
+}
+
+int cmd_faults_list(const struct command *command, int argc, char **argv)
+{
+	struct run_options options = {0};
+	g_autofree GOptionEntry *entries = run_option_entries(&options, false);
+	struct cmd_common common;
+	GError *error = NULL;
+	struct run run;
+	int code = EXIT_DONE;
+
+	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
+		run_options_clear(&options);
+		return EXIT_UNUSABLE;
+	}
+	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error)) {
+		struct facts *facts = facts_new();
+		g_autofree char *text = NULL;
+
+		faults_show(facts, run.machine->sim);
+		text = common.json ? facts_to_json(facts) : facts_to_text(facts);
+		facts_free(facts);
+		if (!cmd_print(text))
+			code = EXIT_UNUSABLE;
+	} else {
+		code = cmd_fail_error(error);
+	}
+	run_clear(&run);
+	run_options_clear(&options);
+	cmd_common_clear(&common);
+	return code;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * iommusim: picks the subcommand. Everything else is in its file.
+ */
+#include <stdio.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/cmd/cmd.h"
+
+static void main_help(FILE *to)
+{
+	fputs("Usage: iommusim COMMAND [OPTION…] [ARGUMENT…]\n\n"
+	      "Simulates what Linux does between a block request and the device's memory access.\n\n"
+	      "Commands:\n",
+	      to);
+	for (const struct command *command = commands; command->name; command++)
+		fprintf(to, "  %-16s %s\n", command->name, command->summary);
+	fputs("\nOptions:\n"
+	      "  --help           this text; \"iommusim COMMAND --help\" for one command\n"
+	      "  --version        the version\n\n"
+	      "Exit: 0 nothing to report, 1 something was found, 2 unusable request or input, 3 internal error.\n",
+	      to);
+}
+
+/** Returns how many words of @argv (from 1 on) are the name of @command, 0 if they are not. */
+static int main_match(const struct command *command, int argc, char **argv)
+{
+	g_auto(GStrv) words = g_strsplit(command->name, " ", -1);
+	int count = (int)g_strv_length(words);
+
+	if (argc < 1 + count)
+		return 0;
+	for (int i = 0; i < count; i++)
+		if (strcmp(words[i], argv[1 + i]) != 0)
+			return 0;
+	return count;
+}
+
+/** Returns whether @word begins the name of some command of two words. */
+static bool main_is_family(const char *word)
+{
+	for (const struct command *command = commands; command->name; command++)
+		if (g_str_has_prefix(command->name, word) && command->name[strlen(word)] == ' ')
+			return true;
+	return false;
+}
+
+/** An assertion that fails is our mistake: GLib has said which, and aborts. Exit 3, as documented, not a signal. */
+static void main_aborted(int signal_number)
+{
+	_exit(EXIT_INTERNAL);
+}
+
+int main(int argc, char **argv)
+{
+	signal(SIGABRT, main_aborted);
+	if (argc < 2) {
+		main_help(stderr);
+		return EXIT_UNUSABLE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		main_help(stdout);
+		return EXIT_DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("iommusim " IOMMUSIM_VERSION);
+		return EXIT_DONE;
+	}
+	for (const struct command *command = commands; command->name; command++) {
+		int words = main_match(command, argc, argv);
+
+		if (words)
+			return command->run(command, argc - words, argv + words);
+	}
+	if (main_is_family(argv[1]) && argc > 2 && strcmp(argv[2], "--help") != 0)
+		return cmd_fail("no command \"%s %s\"; see \"iommusim --help\"", argv[1], argv[2]);
+	if (main_is_family(argv[1])) {
+		main_help(argc > 2 ? stdout : stderr);
+		return argc > 2 ? EXIT_DONE : EXIT_UNUSABLE;
+	}
+	return cmd_fail("no command \"%s\"; see \"iommusim --help\"", argv[1]);
+}

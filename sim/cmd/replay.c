@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/cmd/run.h"
+#include "sim/io/output.h"
+
+static bool replay_write_text(const char *dir, const char *name, const char *text, GError **error)
+{
+	g_autofree char *path = g_build_filename(dir, name, NULL);
+	struct output *output = output_new(path, error);
+
+	if (!output)
+		return false;
+	output_puts(output, text);
+	return output_commit(output, error);
+}
+
+static struct facts *replay_facts(const struct run *run, const char *trace)
+{
+	const struct run_report report = {.trace = trace,
+					  .stream = run->stream,
+					  .machine = run->machine,
+					  .options = &run->replay,
+					  .stats = run->stats,
+					  .rules = run->rules,
+					  .probe_error = run->probe_error,
+					  .probe_step = run->probe_step};
+	struct facts *facts = facts_new();
+
+	report_run(facts, &report);
+	return facts;
+}
+
+/** Writes run.json and machine.ini. What depends on the host and the moment stands under "host" alone. */
+static bool replay_write_results(const struct run *run, const char *trace, GError **error)
+{
+	struct facts *facts = replay_facts(run, trace);
+	g_autofree char *machine = machine_config_text(&run->config);
+	g_autofree char *json = NULL;
+	bool ok;
+
+	facts_begin(facts, "host", NULL);
+	facts_u64(facts, "elapsed_us", NULL, (uint64_t)(run->elapsed_s * 1e6));
+	facts_end(facts);
+	json = facts_to_json(facts);
+	ok = replay_write_text(run->replay.dir, "machine.ini", machine, error) &&
+	     replay_write_text(run->replay.dir, "run.json", json, error);
+	facts_free(facts);
+	return ok;
+}
+
+/** Warns of rules that never fired: most often a wrong nth. */
+static void replay_warn_idle_rules(const struct run *run)
+{
+	const char *name;
+	uint64_t passes, fired;
+
+	if (!run->rules)
+		return;
+	for (unsigned i = 0; fault_rule_stat(run->rules, i, &name, &passes, &fired); i++)
+		if (!fired)
+			fprintf(stderr,
+				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n", name,
+				passes);
+}
+
+static int replay_report(const struct run *run, const struct cmd_common *common)
+{
+	struct facts *facts = replay_facts(run, common->args[0]);
+	g_autofree char *text = common->json ? facts_to_json(facts) : facts_to_text(facts);
+	bool ok = cmd_print(text);
+
+	facts_free(facts);
+	replay_warn_idle_rules(run);
+	if (cmd_shows_progress(common))
+		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios, run->elapsed_s,
+			(double)run->stats->ios / run->elapsed_s / 1e3);
+	if (!ok)
+		return EXIT_UNUSABLE;
+	return findings_violations(&run->machine->sim->findings) ? EXIT_FOUND : EXIT_DONE;
+}
+
+int cmd_replay(const struct command *command, int argc, char **argv)
+{
+	struct run_options options = {0};
+	g_autofree GOptionEntry *entries = run_option_entries(&options, true);
+	struct cmd_common common;
+	GError *error = NULL;
+	struct run run;
+	int code;
+
+	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
+		run_options_clear(&options);
+		return EXIT_UNUSABLE;
+	}
+	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error) &&
+	    (!options.dir || replay_write_results(&run, common.args[0], &error)))
+		code = replay_report(&run, &common);
+	else
+		code = cmd_fail_error(error);
+	run_clear(&run);
+	run_options_clear(&options);
+	cmd_common_clear(&common);
+	return code;
+}

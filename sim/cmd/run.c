@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/cmd/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/core/error.h"
+#include "sim/core/text.h"
+
+GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
+{
+	const GOptionEntry entries[] = {
+		{"machine", 'c', 0, G_OPTION_ARG_FILENAME, &options->machine_file, "the machine file", "MACHINE.ini"},
+		{"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->sets, "override one key of the machine file",
+		 "GROUP.KEY=VALUE"},
+		{"faults", 'f', 0, G_OPTION_ARG_FILENAME, &options->faults_file, "the faults file", "FAULTS.ini"},
+		{"trace-format", 0, 0, G_OPTION_ARG_STRING, &options->trace_format,
+		 "format of the trace; auto tells by content", "auto|NAME"},
+		{"mode", 0, 0, G_OPTION_ARG_STRING, &options->mode, "when requests arrive and complete",
+		 "open|closed|asap"},
+		{"limit", 0, 0, G_OPTION_ARG_STRING, &options->limit, "stop after N requests", "N"},
+		{"seed", 0, 0, G_OPTION_ARG_STRING, &options->seed, "the run's seed (machine.seed)", "N"},
+		{NULL, 0, 0, 0, NULL, NULL, NULL},
+	};
+	const GOptionEntry more[] = {
+		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options->dir, "write all results into this directory", "DIR"},
+		{"snapshot-at", 0, 0, G_OPTION_ARG_STRING, &options->snapshot_at,
+		 "snapshots at these times or after so many requests", "T|#N,…"},
+		{"snapshot-every", 0, 0, G_OPTION_ARG_STRING, &options->snapshot_every,
+		 "a snapshot each time this passes", "T|#N"},
+		{NULL, 0, 0, 0, NULL, NULL, NULL},
+	};
+	GOptionEntry *all = g_new0(GOptionEntry, G_N_ELEMENTS(entries) + G_N_ELEMENTS(more));
+
+	memcpy(all, entries, sizeof(entries));
+	if (outputs)
+		memcpy(all + G_N_ELEMENTS(entries) - 1, more, sizeof(more));
+	return all;
+}
+
+void run_options_clear(struct run_options *options)
+{
+	g_free(options->machine_file);
+	g_strfreev(options->sets);
+	g_free(options->faults_file);
+	g_free(options->trace_format);
+	g_free(options->mode);
+	g_free(options->limit);
+	g_free(options->seed);
+	g_free(options->dir);
+	g_free(options->snapshot_at);
+	g_free(options->snapshot_every);
+}
+
+static bool run_read_config(struct run *run, const struct run_options *options, GError **error)
+{
+	machine_config_init(&run->config);
+	if (options->machine_file && !machine_config_load(&run->config, options->machine_file, error))
+		return false;
+	for (char **set = options->sets; set && *set; set++)
+		if (!machine_config_set(&run->config, *set, error))
+			return false;
+	if (options->seed && !text_parse_u64(options->seed, &run->config.seed))
+		return sim_error_plain(error, "--seed=%s: must be a number", options->seed) == 0;
+	if (!machine_config_check(&run->config, error))
+		return false;
+	if (!options->faults_file)
+		return true;
+	run->rules = fault_rules_new(machine_fault_tables);
+	return fault_rules_load(run->rules, options->faults_file, error);
+}
+
+static int run_compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool run_parse_point(const char *text, const char *option, uint64_t *ret_value, bool *ret_count, GError **error)
+{
+	*ret_count = text[0] == '#';
+	if ((*ret_count ? text_parse_u64(text + 1, ret_value) : text_parse_time(text, ret_value)) && *ret_value)
+		return true;
+	return sim_error_plain(error, "--%s: \"%s\" must be a time such as 5ms, or #N for after N requests", option,
+			       text) == 0;
+}
+
+static bool run_parse_snapshots(struct run *run, const struct run_options *options, GError **error)
+{
+	g_auto(GStrv) points = g_strsplit(options->snapshot_at ? options->snapshot_at : "", ",", -1);
+	unsigned count = g_strv_length(points), times = 0, counts = 0;
+	uint64_t value;
+	bool is_count;
+
+	if ((options->snapshot_at || options->snapshot_every) && !options->dir)
+		return sim_error_plain(error, "snapshots need -o DIR to be written to") == 0;
+	if (count > REPLAY_SNAPSHOTS_MAX)
+		return sim_error_plain(error, "--snapshot-at: more than %d snapshots", REPLAY_SNAPSHOTS_MAX) == 0;
+	run->snap_ns = g_new(uint64_t, count + 1);
+	run->snap_count = g_new(uint64_t, count + 1);
+	for (unsigned i = 0; i < count; i++) {
+		if (!run_parse_point(points[i], "snapshot-at", &value, &is_count, error))
+			return false;
+		if (is_count)
+			run->snap_count[counts++] = value;
+		else
+			run->snap_ns[times++] = value;
+	}
+	qsort(run->snap_ns, times, sizeof(uint64_t), run_compare_u64);
+	qsort(run->snap_count, counts, sizeof(uint64_t), run_compare_u64);
+	run->snap_ns[times] = run->snap_count[counts] = UINT64_MAX;
+	run->replay.snap_ns = run->snap_ns;
+	run->replay.snap_count = run->snap_count;
+	if (!options->snapshot_every)
+		return true;
+	if (!run_parse_point(options->snapshot_every, "snapshot-every", &value, &is_count, error))
+		return false;
+	if (is_count)
+		run->replay.snap_every_count = value;
+	else
+		run->replay.snap_every_ns = value;
+	return true;
+}
+
+static bool run_parse_replay(struct run *run, const struct run_options *options, GError **error)
+{
+	const char *mode = options->mode ? options->mode : "open";
+	unsigned i;
+
+	for (i = 0; replay_mode_names[i] && strcmp(replay_mode_names[i], mode) != 0; i++)
+		;
+	if (!replay_mode_names[i])
+		return sim_error_plain(error, "--mode=%s: must be open, closed or asap", mode) == 0;
+	run->replay.mode = (enum replay_mode)i;
+	if (options->limit && (!text_parse_u64(options->limit, &run->replay.limit) || !run->replay.limit))
+		return sim_error_plain(error, "--limit=%s: must be a count from 1", options->limit) == 0;
+	run->replay.dir = options->dir;
+	return run_parse_snapshots(run, options, error);
+}
+
+/** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
+ *  it. */
+static unsigned run_trace_cpus(struct run *run, const char *trace, const char *format, GError **error)
+{
+	uint32_t cpus = 0;
+	struct io_stream *scan;
+	const struct io_record *record;
+	struct io_complete complete;
+	enum io_step step;
+
+	if (cpus)
+		return cpus;
+	if (strcmp(trace, "-") == 0) {
+		sim_error_plain(error, "-: does not say how many CPUs it has: give --set machine.cpus=N");
+		return 0;
+	}
+	scan = io_stream_open(trace, format, error);
+	if (!scan)
+		return 0;
+	while ((step = io_stream_next(scan, &record, &complete, error)) > 0)
+		;
+	if (step == IO_END)
+		cpus = io_stream_stats(scan)->cpus;
+	io_stream_close(scan);
+	return cpus;
+}
+
+struct run_progress {
+	const struct io_stream *stream;
+	gint64 begun_us, next_us;
+};
+
+static void run_show_progress(void *data, uint64_t issued)
+{
+	struct run_progress *progress = data;
+	gint64 now_us = g_get_monotonic_time();
+	double elapsed_s = (double)(now_us - progress->begun_us) / 1e6;
+	uint64_t size, at;
+
+	if (now_us < progress->next_us)
+		return;
+	progress->next_us = now_us + 250000;
+	at = input_position(io_stream_input(progress->stream), &size);
+	fprintf(stderr, "\r%" G_GUINT64_FORMAT " I/Os, %.0f k/s", issued, (double)issued / elapsed_s / 1e3);
+	if (size && at)
+		fprintf(stderr, ", %.0f %%, %.0f s left ", 100.0 * (double)at / (double)size,
+			elapsed_s * (double)(size - at) / (double)at);
+	fputs("\033[K", stderr);
+}
+
+/** Removes the machine and, with an output directory, writes what is left. */
+static bool run_teardown(struct run *run, GError **error)
+{
+	g_autofree char *end = NULL, *teardown = NULL;
+
+	if (run->replay.dir) {
+		end = g_build_filename(run->replay.dir, "end.snap", NULL);
+		teardown = g_build_filename(run->replay.dir, "teardown.snap", NULL);
+	}
+	/* A machine that could not be probed has no replay that would have written it. */
+	if (end && run->probe_error && !machine_snapshot(run->machine, end, NULL, error))
+		return false;
+	machine_remove(run->machine);
+	return !teardown || machine_snapshot_left(run->machine, teardown, error);
+}
+
+bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+		 GError **error)
+{
+	const char *format = options->trace_format;
+	struct run_progress state = {.begun_us = g_get_monotonic_time()};
+	unsigned cpus;
+	bool ok = true;
+
+	memset(run, 0, sizeof(*run));
+	run->stats = g_new0(struct replay_stats, 1);
+	if (format && strcmp(format, "auto") == 0)
+		format = NULL;
+	if (!run_read_config(run, options, error) || !run_parse_replay(run, options, error))
+		return false;
+	run->stream = io_stream_open(trace, format, error);
+	if (!run->stream)
+		return false;
+	cpus = (unsigned)run->config.cpus;
+	if (!cpus)
+		cpus = run_trace_cpus(run, trace, format, error);
+	if (!cpus)
+		return false;
+	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
+		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
+	if (progress) {
+		state.stream = run->stream;
+		run->replay.progress = run_show_progress;
+		run->replay.progress_data = &state;
+	}
+	run->machine = machine_new(&run->config, cpus, run->rules);
+	run->probe_error = machine_probe(run->machine, run->replay.mode != REPLAY_ASAP, &run->probe_step);
+	if (!run->probe_error && run->machine->nvme->queue_count < 2) {
+		run->probe_error = -ENOMEM;
+		run->probe_step = "NVMe I/O queues";
+	}
+	if (!run->probe_error)
+		ok = replay_run(run->machine, run->stream, &run->replay, run->stats, error);
+	if (ok)
+		ok = run_teardown(run, error);
+	if (progress)
+		fputs("\r\033[K", stderr);
+	run->elapsed_s = (double)(g_get_monotonic_time() - state.begun_us) / 1e6;
+	return ok;
+}
+
+void run_clear(struct run *run)
+{
+	machine_free(run->machine);
+	if (run->stream)
+		io_stream_close(run->stream);
+	fault_rules_free(run->rules);
+	g_free(run->snap_ns);
+	g_free(run->snap_count);
+	g_free(run->stats);
+}

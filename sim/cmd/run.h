@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_CMD_RUN_H
+#define SIM_CMD_RUN_H
+
+/*
+ * What commands that replay a trace share: their options, and the run from an opened trace to a removed machine.
+ */
+#include "sim/cmd/cmd.h"
+#include "sim/report/run.h"
+
+struct run_options {
+	char *machine_file;
+	char **sets;
+	char *faults_file;
+	char *trace_format;
+	char *mode;
+	char *limit;
+	char *seed;
+	char *dir;
+	char *snapshot_at;
+	char *snapshot_every;
+};
+
+/** The options for GOption, written to @options; NULL-ended, free with g_free(). @outputs: with -o and snapshots. */
+GOptionEntry *run_option_entries(struct run_options *options, bool outputs);
+void run_options_clear(struct run_options *options);
+
+/** A finished run. */
+struct run {
+	struct machine_config config;
+	struct fault_rules *rules;
+	struct io_stream *stream;
+	struct machine *machine;
+	struct replay_options replay;
+	struct replay_stats *stats;
+	uint64_t *snap_ns, *snap_count;
+	int probe_error;
+	const char *probe_step;
+	double elapsed_s;
+};
+
+/** Replays @trace as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
+bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+		 GError **error);
+void run_clear(struct run *run);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "sim/cmd/cmd.h"
+#include "sim/report/facts.h"
+#include "sim/trace/trace.h"
+
+#define TRACE_SIZES 40 /* powers of two of a request's bytes */
+
+/** How many requests have how many bytes, by power of two: enough to see what a load is. */
+struct trace_sizes {
+	uint64_t count[TRACE_SIZES];
+};
+
+static int trace_read(struct io_stream *stream, struct trace_sizes *sizes, GError **error)
+{
+	const struct io_record *record;
+	struct io_complete complete;
+	enum io_step step;
+
+	while ((step = io_stream_next(stream, &record, &complete, error)) > 0)
+		if (step == IO_ISSUE && record->bytes)
+			sizes->count[MIN(63u - (unsigned)__builtin_clzll(record->bytes), TRACE_SIZES - 1)]++;
+	return step == IO_END ? 0 : -1;
+}
+
+static void trace_show_ops(struct facts *facts, const struct io_stream_stats *stats)
+{
+	facts_list_begin(facts, "ops", "operations");
+	for (unsigned op = 0; op < IO_OPS; op++) {
+		g_autofree char *text =
+			g_strdup_printf("%" G_GUINT64_FORMAT " requests, %" G_GUINT64_FORMAT " bytes",
+					stats->op_count[op], stats->op_bytes[op]);
+
+		if (!stats->op_count[op])
+			continue;
+		facts_text(facts, NULL, io_op_names[op], text);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "op", NULL, io_op_names[op]);
+		facts_u64(facts, "count", NULL, stats->op_count[op]);
+		facts_u64(facts, "data_bytes", NULL, stats->op_bytes[op]);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
+static void trace_show_sizes(struct facts *facts, const struct trace_sizes *sizes)
+{
+	facts_list_begin(facts, "sizes", "sizes, from");
+	for (unsigned i = 0; i < TRACE_SIZES; i++) {
+		g_autofree char *label = g_strdup_printf("%" G_GUINT64_FORMAT " B", UINT64_C(1) << i);
+
+		if (!sizes->count[i])
+			continue;
+		facts_u64(facts, NULL, label, sizes->count[i]);
+		facts_begin(facts, NULL, NULL);
+		facts_u64(facts, "from_bytes", NULL, UINT64_C(1) << i);
+		facts_u64(facts, "count", NULL, sizes->count[i]);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
+static void trace_show_recording(struct facts *facts, struct io_stream *stream)
+{
+	GHashTable *said = io_stream_facts(stream);
+	GList *keys = g_list_sort(g_hash_table_get_keys(said), (GCompareFunc)strcmp);
+
+	facts_begin(facts, "recording", keys ? "the recording says" : NULL);
+	for (GList *key = keys; key; key = key->next)
+		facts_text(facts, key->data, key->data, g_hash_table_lookup(said, key->data));
+	facts_end(facts);
+	g_list_free(keys);
+}
+
+static char *trace_facts(struct io_stream *stream, const struct trace_sizes *sizes, bool json)
+{
+	const struct io_stream_stats *stats = io_stream_stats(stream);
+	struct facts *facts = facts_new();
+	char *text;
+
+	facts_text(facts, "format", "format", io_stream_format(stream)->name);
+	facts_u64(facts, "events", "events", stats->events);
+	facts_u64(facts, "events_other", "of these, not about I/O", stats->other);
+	facts_u64(facts, "ios", "I/Os", stats->issues);
+	facts_u64(facts, "completed", "completed", stats->completions);
+	facts_u64(facts, "requeued", "not taken by the driver", stats->requeued);
+	facts_u64(facts, "unfinished", "never completed", stats->unfinished);
+	facts_u64(facts, "unmatched_completions", "completions without an issue", stats->unmatched_completions);
+	facts_u64(facts, "setups_dropped", "set-ups without an issue", stats->setups_dropped);
+	facts_u64(facts, "without_segments", "without recorded segments", stats->without_segments);
+	facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
+	facts_time(facts, "span_ns", "time span",
+		   stats->last_ns > stats->first_ns ? stats->last_ns - stats->first_ns : 0);
+	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
+	facts_u64(facts, "cpus", "CPUs", stats->cpus);
+	facts_list_begin(facts, "devices", "devices");
+	for (uint32_t i = 0; io_stream_device_name(stream, i); i++) {
+		facts_line(facts, "%s", io_stream_device_name(stream, i));
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "name", NULL, io_stream_device_name(stream, i));
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+	trace_show_ops(facts, stats);
+	trace_show_sizes(facts, sizes);
+	trace_show_recording(facts, stream);
+	text = json ? facts_to_json(facts) : facts_to_text(facts);
+	facts_free(facts);
+	return text;
+}
+
+int cmd_trace_info(const struct command *command, int argc, char **argv)
+{
+	char *format = NULL;
+	const GOptionEntry entries[] = {
+		{"trace-format", 0, 0, G_OPTION_ARG_STRING, &format, "format of the trace; auto tells by content",
+		 "auto|NAME"},
+		{NULL, 0, 0, 0, NULL, NULL, NULL},
+	};
+	struct trace_sizes sizes = {0};
+	struct io_stream *stream;
+	struct cmd_common common;
+	GError *error = NULL;
+	int code = EXIT_DONE;
+
+	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
+		g_free(format);
+		return EXIT_UNUSABLE;
+	}
+	stream = io_stream_open(common.args[0], format && strcmp(format, "auto") != 0 ? format : NULL, &error);
+	if (stream && trace_read(stream, &sizes, &error) == 0) {
+		g_autofree char *text = trace_facts(stream, &sizes, common.json);
+
+		if (!cmd_print(text))
+			code = EXIT_UNUSABLE;
+	} else {
+		code = cmd_fail_error(error);
+	}
+	if (stream)
+		io_stream_close(stream);
+	g_free(format);
+	cmd_common_clear(&common);
+	return code;
+}

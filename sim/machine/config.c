@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/machine/config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "sim/core/error.h"
+#include "sim/core/text.h"
+#include "sim/io/keyfile.h"
+
+const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", NULL};
+const char *const iommu_mode_names[] = {"strict", "passthrough", NULL};
+
+static const char *const config_yes_no[] = {"no", "yes", NULL};
+static const char *const config_versions[] = {"6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
+
+enum config_kind {
+	CONFIG_NUMBER,
+	CONFIG_TIME,
+	CONFIG_SIZE,
+	CONFIG_CHOICE,
+	CONFIG_RANGES,
+};
+
+struct config_key {
+	const char *group;
+	const char *name;
+	enum config_kind kind;
+	size_t offset; /* of a uint64_t in struct machine_config */
+	uint64_t low, high;
+	const char *const *choices;
+	uint64_t initial;
+	const char *what; /* comment in the file that is written */
+};
+
+#define AT(member) offsetof(struct machine_config, member)
+
+static const struct config_key config_keys[] = {
+	{"kernel", "version", CONFIG_CHOICE, AT(version), .choices = config_versions, .initial = KERNEL_7_0,
+	 .what = "which column of the behaviour table"},
+	{"machine", "cpus", CONFIG_NUMBER, AT(cpus), 0, SIM_CPUS_MAX, .what = "0: as many as the trace names"},
+	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1},
+	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,
+	 .what = "length of a row of timeline.csv"},
+	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
+	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4, .what = "3: 39 bits, 4: 48, 5: 57"},
+	{"iommu", "caching-mode", CONFIG_CHOICE, AT(caching_mode), .choices = config_yes_no,
+	 .what = "an emulated IOMMU: new mappings are invalidated as well"},
+	{"iommu", "forcedac", CONFIG_CHOICE, AT(forcedac), .choices = config_yes_no,
+	 .what = "do not try below 4 GiB first"},
+	{"iommu", "reserved", CONFIG_RANGES, 0, .what = "FIRST-LAST in bytes, several with blanks between"},
+	{"iotlb", "entries", CONFIG_NUMBER, AT(iotlb_entries), 0, 1 << 20, .initial = 512,
+	 .what = "power of two; 0: no IOTLB"},
+	{"iotlb", "ways", CONFIG_NUMBER, AT(iotlb_ways), 1, 64, .initial = 8},
+	{"iotlb", "walk-entries", CONFIG_NUMBER, AT(walk_entries), 0, 4096, .initial = 64,
+	 .what = "paging-structure entries; 0: none"},
+	{"iotlb", "memory-ns", CONFIG_NUMBER, AT(memory_ns), 0, 1000000, .initial = 100,
+	 .what = "one page-table entry read by a walk (assumed)"},
+	{"nvme", "queues", CONFIG_NUMBER, AT(queues), 0, SIM_CPUS_MAX, .what = "0: one a CPU"},
+	{"nvme", "depth", CONFIG_NUMBER, AT(depth), 2, 4095, .initial = 1024, .what = "entries of a queue"},
+	{"nvme", "sgl", CONFIG_CHOICE, AT(sgl), .choices = config_yes_no, .initial = 1,
+	 .what = "the controller takes SGLs for data"},
+	{"nvme", "sgl-threshold", CONFIG_SIZE, AT(sgl_threshold), 0, UINT32_MAX, .initial = 32768,
+	 .what = "mean segment from which SGLs are used; 0: never"},
+	{"nvme", "logical-block", CONFIG_SIZE, AT(logical_block_bytes), 512, 4096, .initial = 512},
+	{"nvme", "channels", CONFIG_NUMBER, AT(channels), 1, 65536, .initial = 64,
+	 .what = "commands served at once (assumed)"},
+	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
+	{"nvme", "write-latency", CONFIG_TIME, AT(write_ns), 0, 10000000000, .initial = 15000, .what = "(assumed)"},
+	{"nvme", "link-mb-s", CONFIG_NUMBER, AT(link_mb_s), 1, 1000000, .initial = 7000,
+	 .what = "data over the link, 10^6 bytes a second (PCIe 4.0 x4 after overhead; assumed)"},
+	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 700,
+	 .what = "doorbell to command in the controller (assumed)"},
+	{"segments", "layout", CONFIG_CHOICE, AT(layout), .choices = segment_layout_names, .initial = LAYOUT_RECORDED,
+	 .what = "for requests whose recording has no segments: recorded means scattered"},
+	{"segments", "seed", CONFIG_NUMBER, AT(segment_seed), 0, UINT64_MAX, .initial = 1},
+};
+
+static uint64_t *config_slot(struct machine_config *config, const struct config_key *key)
+{
+	return (uint64_t *)((char *)config + key->offset);
+}
+
+void machine_config_init(struct machine_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++)
+		if (config_keys[i].kind != CONFIG_RANGES)
+			*config_slot(config, &config_keys[i]) = config_keys[i].initial;
+	/* The window of message-signalled interrupts, which no mapping may cover on x86. */
+	config->reserved[config->reserved_count++] = (struct config_range){0xfee00000, 0xfeefffff};
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++)
+		config->cost_ns[kind] = work_kinds[kind].default_ns;
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		config->behaviour[row] = -1;
+}
+
+unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row)
+{
+	return config->behaviour[row] >= 0 ? (unsigned)config->behaviour[row]
+					   : behaviour_rows[row].value_in[config->version];
+}
+
+/* ---- setting ---- */
+
+/** Parses "FIRST-LAST FIRST-LAST …"; an empty value reserves nothing. */
+static bool config_set_ranges(struct machine_config *config, const char *value)
+{
+	g_auto(GStrv) words = g_strsplit_set(value, " \t", -1);
+	struct config_range ranges[CONFIG_RESERVED_MAX];
+	unsigned count = 0;
+
+	for (char **word = words; *word; word++) {
+		char *dash = strchr(*word, '-');
+
+		if (!**word)
+			continue;
+		if (!dash || count == CONFIG_RESERVED_MAX)
+			return false;
+		*dash = '\0';
+		if (!text_parse_u64(*word, &ranges[count].first) || !text_parse_u64(dash + 1, &ranges[count].last) ||
+		    ranges[count].first > ranges[count].last)
+			return false;
+		count++;
+	}
+	memcpy(config->reserved, ranges, sizeof(ranges[0]) * count);
+	config->reserved_count = count;
+	return true;
+}
+
+static bool config_set_choice(const char *const *choices, const char *value, uint64_t *slot)
+{
+	for (unsigned i = 0; choices[i]; i++)
+		if (strcmp(choices[i], value) == 0) {
+			*slot = i;
+			return true;
+		}
+	return false;
+}
+
+/** Sets @key. Returns false when @value will not do. */
+static bool config_set_key(struct machine_config *config, const struct config_key *key, const char *value)
+{
+	uint64_t number;
+	bool ok;
+
+	switch (key->kind) {
+	case CONFIG_CHOICE:
+		return config_set_choice(key->choices, value, config_slot(config, key));
+	case CONFIG_RANGES:
+		return config_set_ranges(config, value);
+	case CONFIG_TIME:
+		ok = text_parse_time(value, &number);
+		break;
+	case CONFIG_SIZE:
+		ok = text_parse_size(value, &number);
+		break;
+	default:
+		ok = text_parse_u64(value, &number);
+		break;
+	}
+	if (!ok || number < key->low || number > key->high)
+		return false;
+	*config_slot(config, key) = number;
+	return true;
+}
+
+/** Returns what a value of @key must be, in words; free with g_free(). */
+static char *config_wanted(const struct config_key *key)
+{
+	static const char *const nouns[] = {[CONFIG_NUMBER] = "a number",
+					    [CONFIG_TIME] = "a time in ns, or with a unit such as 5us,",
+					    [CONFIG_SIZE] = "a size in bytes, or with a unit such as 4k,"};
+	g_autofree char *choices = NULL;
+
+	switch (key->kind) {
+	case CONFIG_CHOICE:
+		choices = g_strjoinv(", ", (char **)key->choices);
+		return g_strdup_printf("one of %s", choices);
+	case CONFIG_RANGES:
+		return g_strdup_printf("at most %d ranges FIRST-LAST with blanks between", CONFIG_RESERVED_MAX);
+	default:
+		return g_strdup_printf("%s from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, nouns[key->kind],
+				       key->low, key->high);
+	}
+}
+
+/** The key of [cost] for @kind: free with g_free(). */
+static char *config_cost_key(unsigned kind)
+{
+	char *name = g_strdup_printf("%s-ns", work_kinds[kind].name);
+
+	return g_strdelimit(name, "_", '-');
+}
+
+/** Sets a key of [cost]. Returns 1, 0 when there is no such key, -1 with *@ret_wanted when the value will not do. */
+static int config_set_cost(struct machine_config *config, const char *key, const char *value, char **ret_wanted)
+{
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		g_autofree char *name = config_cost_key(kind);
+		uint64_t number;
+
+		if (strcmp(name, key) != 0)
+			continue;
+		if (text_parse_u64(value, &number) && number <= 4000000) {
+			config->cost_ns[kind] = number;
+			return 1;
+		}
+		*ret_wanted = g_strdup("a number of ns from 0 to 4000000");
+		return -1;
+	}
+	return 0;
+}
+
+static int config_set_behaviour(struct machine_config *config, const char *key, const char *value, char **ret_wanted)
+{
+	int row = behaviour_find(key), number;
+
+	if (row < 0)
+		return 0;
+	number = behaviour_find_value((enum behaviour)row, value);
+	if (number >= 0) {
+		config->behaviour[row] = number;
+		return 1;
+	}
+	g_autofree char *choices = g_strjoinv(", ", (char **)behaviour_rows[row].values);
+
+	*ret_wanted = g_strdup_printf("one of %s", choices);
+	return -1;
+}
+
+static bool config_group_known(const char *group)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++)
+		if (strcmp(config_keys[i].group, group) == 0)
+			return true;
+	return strcmp(group, "cost") == 0 || strcmp(group, "behaviour") == 0;
+}
+
+/** Sets GROUP.KEY. Returns NULL, or what is wrong; free with g_free(). */
+static char *config_assign(struct machine_config *config, const char *group, const char *key, const char *value)
+{
+	g_autofree char *wanted = NULL;
+	int done = 0;
+
+	if (!config_group_known(group))
+		return g_strdup_printf("unknown group [%s]", group);
+	if (strcmp(group, "cost") == 0)
+		done = config_set_cost(config, key, value, &wanted);
+	else if (strcmp(group, "behaviour") == 0)
+		done = config_set_behaviour(config, key, value, &wanted);
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys) && !done; i++) {
+		if (strcmp(config_keys[i].group, group) != 0 || strcmp(config_keys[i].name, key) != 0)
+			continue;
+		done = config_set_key(config, &config_keys[i], value) ? 1 : -1;
+		if (done < 0)
+			wanted = config_wanted(&config_keys[i]);
+	}
+	if (done == 0)
+		return g_strdup_printf("unknown key \"%s\" in [%s]", key, group);
+	return done > 0 ? NULL : g_strdup_printf("%s = %s: must be %s", key, value, wanted);
+}
+
+bool machine_config_load(struct machine_config *config, const char *path, GError **error)
+{
+	struct keyfile *file = keyfile_load(path, error);
+	bool ok = false;
+	g_auto(GStrv) groups = NULL;
+
+	if (!file)
+		return false;
+	groups = keyfile_groups(file);
+	for (char **group = groups; *group; group++) {
+		g_auto(GStrv) keys = keyfile_keys(file, *group);
+
+		if (!config_group_known(*group)) {
+			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL),
+				       "unknown group [%s]", *group);
+			goto out;
+		}
+		for (char **key = keys; *key; key++) {
+			g_autofree char *wrong = config_assign(config, *group, *key, keyfile_get(file, *group, *key));
+
+			if (wrong) {
+				sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, *key), "%s",
+					       wrong);
+				goto out;
+			}
+		}
+	}
+	ok = true;
+out:
+	keyfile_free(file);
+	return ok;
+}
+
+bool machine_config_set(struct machine_config *config, const char *assignment, GError **error)
+{
+	const char *dot = strchr(assignment, '.'), *equals = dot ? strchr(dot, '=') : NULL;
+	g_autofree char *group = NULL, *key = NULL, *value = NULL, *wrong = NULL;
+
+	if (!equals) {
+		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE", assignment);
+		return false;
+	}
+	group = g_strndup(assignment, (gsize)(dot - assignment));
+	key = g_strstrip(g_strndup(dot + 1, (gsize)(equals - dot - 1)));
+	value = g_strstrip(g_strdup(equals + 1));
+	wrong = config_assign(config, group, key, value);
+	if (wrong)
+		sim_error_plain(error, "--set %s: %s", assignment, wrong);
+	return wrong == NULL;
+}
+
+static bool config_power_of_two(uint64_t number)
+{
+	return number && (number & (number - 1)) == 0;
+}
+
+bool machine_config_check(const struct machine_config *config, GError **error)
+{
+	if (config->iotlb_entries && !config_power_of_two(config->iotlb_entries))
+		return sim_error_plain(error, "iotlb.entries = %" G_GUINT64_FORMAT ": must be a power of two",
+				       config->iotlb_entries) == 0;
+	if (!config_power_of_two(config->iotlb_ways) ||
+	    (config->iotlb_entries && config->iotlb_ways > config->iotlb_entries))
+		return sim_error_plain(error,
+				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be a power of two, at most iotlb.entries",
+				       config->iotlb_ways) == 0;
+	if (!config_power_of_two(config->logical_block_bytes))
+		return sim_error_plain(error, "nvme.logical-block = %" G_GUINT64_FORMAT ": must be a power of two",
+				       config->logical_block_bytes) == 0;
+	return true;
+}
+
+/* ---- writing ---- */
+
+static void config_append_value(GString *text, const struct machine_config *config, const struct config_key *key)
+{
+	uint64_t value = *config_slot((struct machine_config *)config, key);
+
+	switch (key->kind) {
+	case CONFIG_CHOICE:
+		g_string_append(text, key->choices[value]);
+		break;
+	case CONFIG_RANGES:
+		for (unsigned i = 0; i < config->reserved_count; i++)
+			g_string_append_printf(text,
+					       "%s0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x", i ? " " : "",
+					       config->reserved[i].first, config->reserved[i].last);
+		break;
+	case CONFIG_TIME:
+		g_string_append_printf(text, "%" G_GUINT64_FORMAT "ns", value);
+		break;
+	default:
+		g_string_append_printf(text, "%" G_GUINT64_FORMAT, value);
+		break;
+	}
+}
+
+char *machine_config_text(const struct machine_config *config)
+{
+	GString *text = g_string_new(NULL);
+	const char *group = "";
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+		const struct config_key *key = &config_keys[i];
+
+		if (strcmp(key->group, group) != 0)
+			g_string_append_printf(text, "%s[%s]\n", i ? "\n" : "", key->group);
+		group = key->group;
+		if (key->what)
+			g_string_append_printf(text, "# %s\n", key->what);
+		g_string_append_printf(text, "%s = ", key->name);
+		config_append_value(text, config, key);
+		g_string_append_c(text, '\n');
+	}
+	g_string_append(text, "\n[cost]\n");
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		g_autofree char *name = config_cost_key(kind);
+
+		g_string_append_printf(text, "# %s (default: %s)\n%s = %" G_GUINT64_FORMAT "\n", work_kinds[kind].what,
+				       work_kinds[kind].source, name, config->cost_ns[kind]);
+	}
+	g_string_append(text, "\n[behaviour]\n");
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		g_string_append_printf(text, "%s = %s\n", behaviour_rows[row].name,
+				       behaviour_rows[row]
+					       .values[machine_config_behaviour(config, (enum behaviour)row)]);
+	return g_string_free(text, FALSE);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_MACHINE_CONFIG_H
+#define SIM_MACHINE_CONFIG_H
+
+/*
+ * The machine file: everything about the simulated machine that a user can choose.
+ *
+ * A key file with the groups [kernel] [machine] [iommu] [iotlb] [nvme] [segments] [cost] [behaviour]. Unknown groups
+ * and keys are refused. Defaults are Linux 7.0 on one Intel VT-d IOMMU and one NVMe controller. A new key is one row of
+ * the table in config.c.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "sim/behaviour/behaviour.h"
+#include "sim/core/work.h"
+
+enum iommu_mode {
+	IOMMU_STRICT,
+	IOMMU_PASSTHROUGH,
+};
+
+enum segment_layout {
+	LAYOUT_RECORDED,
+	LAYOUT_SCATTERED,
+	LAYOUT_CONTIGUOUS,
+	LAYOUT_THP,
+};
+
+#define CONFIG_RESERVED_MAX 64
+
+struct config_range {
+	uint64_t first, last; /* bytes, last inclusive */
+};
+
+struct machine_config {
+	uint64_t version; /* enum kernel_version */
+	uint64_t cpus;	  /* 0: as many as the trace names */
+	uint64_t seed;
+	uint64_t timeline_ns; /* length of a row of timeline.csv */
+
+	uint64_t iommu_mode; /* enum iommu_mode */
+	uint64_t levels;
+	uint64_t caching_mode, forcedac;
+	struct config_range reserved[CONFIG_RESERVED_MAX];
+	unsigned reserved_count;
+
+	uint64_t iotlb_entries, iotlb_ways, walk_entries, memory_ns;
+
+	uint64_t queues; /* 0: one a CPU */
+	uint64_t depth, sgl, sgl_threshold, logical_block_bytes;
+	uint64_t channels, read_ns, write_ns, link_mb_s, fetch_ns;
+
+	uint64_t layout; /* enum segment_layout */
+	uint64_t segment_seed;
+
+	uint64_t cost_ns[WORK_KINDS];
+	int behaviour[BEHAVIOURS]; /* -1: as the version has it */
+};
+
+void machine_config_init(struct machine_config *config);
+
+/** Reads the machine file @path over *@config. On error *@error names FILE:LINE. */
+bool machine_config_load(struct machine_config *config, const char *path, GError **error);
+
+/** Applies one --set: "GROUP.KEY=VALUE". */
+bool machine_config_set(struct machine_config *config, const char *assignment, GError **error);
+
+/** Returns what no single key can tell: impossible combinations. */
+bool machine_config_check(const struct machine_config *config, GError **error);
+
+/** Returns the whole configuration as a machine file; free with g_free(). */
+char *machine_config_text(const struct machine_config *config);
+
+/** Returns the value that behaviour @row has. */
+unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row);
+
+extern const char *const segment_layout_names[];
+extern const char *const iommu_mode_names[];
+
+#endif

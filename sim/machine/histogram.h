@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_MACHINE_HISTOGRAM_H
+#define SIM_MACHINE_HISTOGRAM_H
+
+/*
+ * A log-linear histogram of times: 128 equal steps in each power of two, so a percentile is off by less than 1 %.
+ */
+#include <stdint.h>
+
+#define HISTOGRAM_STEPS_LG2 7
+#define HISTOGRAM_BUCKETS   ((64 - HISTOGRAM_STEPS_LG2 + 1) << HISTOGRAM_STEPS_LG2)
+
+struct histogram {
+	uint64_t count, sum_ns, max_ns;
+	uint64_t buckets[HISTOGRAM_BUCKETS];
+};
+
+static inline unsigned histogram_bucket(uint64_t ns)
+{
+	unsigned shift;
+
+	if (ns < 1u << HISTOGRAM_STEPS_LG2)
+		return (unsigned)ns;
+	shift = 63 - (unsigned)__builtin_clzll(ns) - HISTOGRAM_STEPS_LG2;
+	return (shift << HISTOGRAM_STEPS_LG2) + (unsigned)(ns >> shift);
+}
+
+static inline void histogram_add(struct histogram *histogram, uint64_t ns)
+{
+	histogram->count++;
+	histogram->sum_ns += ns;
+	histogram->max_ns = ns > histogram->max_ns ? ns : histogram->max_ns;
+	histogram->buckets[histogram_bucket(ns)]++;
+}
+
+/** Returns the time below or at which @per_mille thousandths of the samples lie (upper edge of its bucket, at most the
+ *  maximum); 0 without samples. */
+uint64_t histogram_percentile(const struct histogram *histogram, unsigned per_mille);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/machine/machine.h"
+
+#include <errno.h>
+
+#include "blockdma/snapshot.h"
+#include "iommu/dma/snapshot.h"
+#include "iommu/hw/hw.h"
+#include "sim/machine/replay.h"
+
+const struct fault_table *const machine_fault_tables[] = {
+	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, NULL,
+};
+
+const struct snapshot_section *const machine_sections[] = {
+	&dma_domain_section,  &dma_iova_section, &dma_held_section, &dma_mapping_section,
+	&dma_iotlb_section,   &nvme_section,	 &replay_request_section, &ledger_section,
+	NULL,
+};
+
+static void machine_depot_timer(struct sim *sim, uint32_t payload)
+{
+	struct machine *machine = sim->handler_data[EVENT_DEPOT];
+	uint64_t actor = sim->actor;
+
+	sim->actor = 0;
+	sim->cpu = 0;
+	if (machine->iovad)
+		iova_depot_work(machine->iovad, payload & 7);
+	sim->actor = actor;
+}
+
+struct machine *machine_new(const struct machine_config *config, unsigned cpus, struct fault_rules *rules)
+{
+	struct machine *machine = g_new0(struct machine, 1);
+	struct sim *sim = sim_new(cpus, config->seed);
+
+	machine->sim = sim;
+	machine->config = *config;
+	machine->queues = config->queues ? (unsigned)config->queues : cpus;
+	behaviour_set_version(sim, (enum kernel_version)config->version);
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		sim->behaviour[row] = (uint8_t)machine_config_behaviour(config, (enum behaviour)row);
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++)
+		sim->cost_ps[kind] = (uint32_t)config->cost_ns[kind] * 1000;
+	sim->device = MACHINE_DEVICE;
+	ledger_new(sim);
+	sim_handle(sim, EVENT_DEPOT, machine_depot_timer, machine);
+	if (rules)
+		fault_rules_arm(rules, sim);
+	return machine;
+}
+
+void machine_free(struct machine *machine)
+{
+	if (!machine)
+		return;
+	nvme_free(machine->nvme);
+	if (machine->has_dev)
+		dma_device_finish(&machine->dev);
+	iova_domain_free(machine->iovad);
+	iommu_domain_free(machine->domain);
+	iommu_free(machine->iommu);
+	ledger_free(machine->sim);
+	sim_free(machine->sim);
+	g_free(machine);
+}
+
+/** iommu_dma_init_domain: allocator, caches, then what must not be handed out. */
+static int machine_init_iova(struct machine *machine, const char **reterr_step)
+{
+	const struct machine_config *config = &machine->config;
+	int err;
+
+	machine->iovad = iova_domain_new(machine->sim, FRAME_SIZE, 1, MACHINE_DOMAIN, EVENT_DEPOT);
+	err = iova_rcaches_init(machine->iovad);
+	if (err) {
+		*reterr_step = "IOVA caches";
+		return err;
+	}
+	for (unsigned i = 0; i < config->reserved_count; i++) {
+		uint64_t lo, hi;
+
+		if (!iova_reserve(machine->iovad, config->reserved[i].first >> FRAME_LG2,
+				  config->reserved[i].last >> FRAME_LG2, &lo, &hi)) {
+			*reterr_step = "reserved regions";
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int machine_attach(struct machine *machine, const char **reterr_step)
+{
+	const struct machine_config *config = &machine->config;
+	struct iotlb_config tlb = {.entries = (uint32_t)config->iotlb_entries,
+				   .ways = (uint32_t)config->iotlb_ways,
+				   .walk_entries = (uint32_t)config->walk_entries};
+	struct pgtable_config pgtable = {.ias_bits = 12 + 9 * (unsigned)config->levels,
+					 .oas_bits = 52,
+					 .top_level = (unsigned)config->levels - 1};
+	int err;
+
+	machine->iommu = iommu_new(machine->sim, &intel_ops, &tlb);
+	machine->iommu->caching_mode = config->caching_mode;
+	err = iommu_domain_new(machine->iommu, MACHINE_DOMAIN, &pgtable, &machine->domain);
+	if (err) {
+		*reterr_step = "IOMMU domain";
+		return err;
+	}
+	return machine_init_iova(machine, reterr_step);
+}
+
+/* Who holds the device from discovery to removal: (holder, function that takes the reference, function that drops it). */
+static const struct {
+	const char *holder, *get, *put;
+} machine_holders[] = {
+	{"bus pci", "pci_device_add", "pci_stop_and_remove_bus_device"},
+	{"iommu group 1", "iommu_group_add_device", "__iommu_group_remove_device"},
+	{"driver nvme", "nvme_probe", "nvme_remove"},
+};
+
+static void machine_hold(struct machine *machine)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(machine_holders); i++)
+		ledger_get(machine->sim, MACHINE_DEVICE, machine_holders[i].holder, machine_holders[i].get);
+}
+
+static void machine_release(struct machine *machine)
+{
+	for (unsigned i = G_N_ELEMENTS(machine_holders); i-- > 0;)
+		ledger_put(machine->sim, MACHINE_DEVICE, machine_holders[i].holder, machine_holders[i].put);
+}
+
+int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
+{
+	const struct machine_config *config = &machine->config;
+	struct dma_config dma = {.name = MACHINE_DEVICE,
+				 .mask = UINT64_MAX,
+				 .aperture_end = (UINT64_C(1) << (12 + 9 * config->levels)) - 1,
+				 .forcedac = config->forcedac};
+	struct nvme_config nvme = {.io_queues = machine->queues,
+				   .depth = (unsigned)config->depth,
+				   .sgl = config->sgl,
+				   .sgl_threshold = (uint32_t)config->sgl_threshold,
+				   .logical_block_bytes = (uint32_t)config->logical_block_bytes};
+	int err = 0;
+
+	machine_hold(machine);
+	if (config->iommu_mode == IOMMU_STRICT)
+		err = machine_attach(machine, reterr_step);
+	if (err)
+		goto release;
+	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
+	machine->has_dev = true;
+	err = nvme_new(machine->sim, &machine->dev, &nvme, &machine->nvme);
+	if (err) {
+		*reterr_step = "NVMe admin queue";
+		goto release;
+	}
+	machine->ctrl = (struct controller){.nvme = machine->nvme, .iotlb = timed};
+	return 0;
+
+release:
+	machine_release(machine);
+	return err;
+}
+
+/* ---- removal ---- */
+
+static void machine_report_pool(struct machine *machine, const struct dma_pool *pool)
+{
+	if (pool->in_use)
+		sim_find(machine->sim, FINDING_LEAK, pool->name, "%u blocks of %u bytes were never freed", pool->in_use,
+			 pool->block_bytes);
+}
+
+static void machine_report_live(void *data, const struct dma_live *live)
+{
+	struct machine *machine = data;
+	g_autofree char *taken = dma_live_text(live);
+	uint64_t mapped = 0;
+
+	for (uint64_t at = 0; at < live->len_bytes; at += FRAME_SIZE)
+		if (iommu_iova_to_phys(machine->domain, live->iova + at))
+			mapped += FRAME_SIZE;
+	sim_find(machine->sim, FINDING_LEAK, taken,
+		 "IOVA 0x%" G_GINT64_MODIFIER "x, %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
+		 " of them still mapped",
+		 live->iova, live->len_bytes, mapped);
+}
+
+void machine_remove(struct machine *machine)
+{
+	struct sim *sim = machine->sim;
+
+	if (!machine->nvme)
+		return;
+	sim->actor = 0;
+	sim->cpu = 0;
+	machine_report_pool(machine, &machine->nvme->small_pool);
+	machine_report_pool(machine, &machine->nvme->large_pool);
+	if (machine->nvme->dma_vecs)
+		sim_find(sim, FINDING_LEAK, "nvme_pci_prp_save_mapping", "%u vector tables were never freed",
+			 machine->nvme->dma_vecs);
+	g_clear_pointer(&machine->nvme, nvme_free);
+	if (machine->domain)
+		dma_live_each(&machine->dev, machine_report_live, machine);
+	for (unsigned use = FRAME_NVME_QUEUE; use < FRAME_USES; use++)
+		g_assert(sim->mem.in_use[use] == 0);
+	machine_release(machine);
+	ledger_report_leaks(sim);
+}
+
+/* ---- snapshots ---- */
+
+static bool machine_snapshot_write(struct machine *machine, const char *path, const struct snapshot_source *sources,
+				   GError **error)
+{
+	g_autofree char *time = g_strdup_printf("%" G_GUINT64_FORMAT, machine->sim->now_ns);
+	const char *const header[] = {"kernel",	 kernel_version_names[machine->config.version],
+				      "mode",	 iommu_mode_names[machine->config.iommu_mode],
+				      "time_ns", time,
+				      NULL};
+
+	return snapshot_write(path, machine->sim, header, sources, error);
+}
+
+bool machine_snapshot(struct machine *machine, const char *path, const struct snapshot_source *requests,
+		      GError **error)
+{
+	const struct snapshot_source sources[] = {
+		{&dma_domain_section, &machine->dev},
+		{&dma_iova_section, &machine->dev},
+		{&dma_mapping_section, &machine->dev},
+		{&dma_iotlb_section, &machine->dev},
+		{&nvme_section, machine->nvme},
+		requests ? *requests : (struct snapshot_source){&ledger_section, NULL},
+		{requests ? &ledger_section : NULL, NULL},
+		{NULL, NULL},
+	};
+
+	return machine_snapshot_write(machine, path, sources, error);
+}
+
+bool machine_snapshot_left(struct machine *machine, const char *path, GError **error)
+{
+	const struct snapshot_source sources[] = {
+		{&dma_domain_section, &machine->dev},  {&dma_held_section, &machine->dev},
+		{&dma_mapping_section, &machine->dev}, {&ledger_section, NULL},
+		{NULL, NULL},
+	};
+
+	return machine_snapshot_write(machine, path, sources, error);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_MACHINE_MACHINE_H
+#define SIM_MACHINE_MACHINE_H
+
+/*
+ * A machine: the rooms, wired as the machine file says. CPUs, one IOMMU with one domain, one NVMe controller "nvme0".
+ */
+#include "blockdma/controller.h"
+#include "devtree/device/ledger.h"
+#include "sim/fault/fault.h"
+#include "sim/machine/config.h"
+
+/** Kinds of event, and what their payload is. */
+enum machine_event {
+	EVENT_COMPLETION, /* slot of the request */
+	EVENT_REQUEUE,	  /* slot of the request */
+	EVENT_DEPOT,	  /* domain << 3 | order */
+};
+
+#define MACHINE_DEVICE "nvme0"
+#define MACHINE_DOMAIN 1
+
+struct machine {
+	struct sim *sim;
+	struct machine_config config;
+	unsigned queues; /* wanted */
+	struct iommu *iommu;
+	struct iommu_domain *domain;
+	struct iova_domain *iovad;
+	struct dma_device dev;
+	struct nvme *nvme; /* NULL before probing and after removal */
+	struct controller ctrl;
+	bool has_dev;
+};
+
+/** All fault points of the rooms that a machine has, NULL-ended. */
+extern const struct fault_table *const machine_fault_tables[];
+
+/** Returns a machine with @cpus CPUs; nothing is probed yet. @rules may be NULL, else borrowed. Free with machine_free(). */
+struct machine *machine_new(const struct machine_config *config, unsigned cpus, struct fault_rules *rules);
+
+/** Attaches the domain and probes the controller. @timed: the controller translates through the IOTLB. Returns 0, or the
+ *  error of the step that failed, named in *@reterr_step, with everything undone. */
+int machine_probe(struct machine *machine, bool timed, const char **reterr_step);
+
+/** Unbinds the driver: frees queues and pools. What it still holds then is a leak, and is reported. */
+void machine_remove(struct machine *machine);
+
+void machine_free(struct machine *machine);
+
+/** Writes a snapshot of the state now. @requests is the section of requests in flight with its data, or NULL. */
+bool machine_snapshot(struct machine *machine, const char *path, const struct snapshot_source *requests,
+		      GError **error);
+
+/** The same after machine_remove(): only what is left. */
+bool machine_snapshot_left(struct machine *machine, const char *path, GError **error);
+
+/** Every section that a snapshot may have, NULL-ended: what diff, show and check need to know. */
+extern const struct snapshot_section *const machine_sections[];
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_MACHINE_REPLAY_H
+#define SIM_MACHINE_REPLAY_H
+
+/*
+ * The replay loop: requests of a trace go through a machine.
+ *
+ *	open	requests arrive at the trace's time stamps; the machine decides when they complete
+ *	closed	requests arrive as soon as their queue has room, in the order of the trace
+ *	asap	the functional state only: requests arrive and complete where the trace has it; no device time
+ */
+#include "sim/machine/histogram.h"
+#include "sim/machine/machine.h"
+#include "sim/trace/trace.h"
+
+enum replay_mode {
+	REPLAY_OPEN,
+	REPLAY_CLOSED,
+	REPLAY_ASAP,
+};
+
+extern const char *const replay_mode_names[]; /* NULL-ended */
+
+#define REPLAY_SNAPSHOTS_MAX 1024 /* on request, in one run */
+
+struct replay_options {
+	enum replay_mode mode;
+	uint64_t limit;		    /* stop after so many requests; 0: no limit */
+	const char *dir;	    /* results go here; NULL: nowhere */
+	const uint64_t *snap_ns;    /* ascending, UINT64_MAX-ended: a snapshot when this time is reached */
+	const uint64_t *snap_count; /* ascending, UINT64_MAX-ended: … when so many requests were issued */
+	uint64_t snap_every_ns;	    /* 0: not */
+	uint64_t snap_every_count;  /* 0: not */
+	/** Called now and then with the number of requests issued; may be NULL. */
+	void (*progress)(void *data, uint64_t issued);
+	void *progress_data;
+};
+
+struct replay_stats {
+	uint64_t ios;	    /* requests of the trace that were replayed to their end */
+	uint64_t issued;    /* … begun */
+	uint64_t splits;    /* of these, cut into several because of the device's limits: further pieces */
+	uint64_t bytes;	    /* moved */
+	uint64_t errors;    /* ended with an error */
+	uint64_t requeues;  /* no resource: tried again after 3 ms */
+	uint64_t retries;   /* completed with an error that the driver tries again */
+	uint64_t tag_waits; /* found the queue full */
+	uint64_t max_in_flight;
+	uint64_t op_count[REQ_OPS];
+	uint64_t op_bytes[REQ_OPS];
+	uint64_t recorded_segments; /* requests whose segments come from the recording */
+	uint64_t made_segments;	    /* … were synthesised */
+	uint64_t mapped_bytes_max;
+	uint64_t iova_live_max;
+	uint64_t snapshots;
+	struct histogram latency[REQ_OPS];
+};
+
+/** Replays @stream on @machine, which is probed and stays so. Returns false with *@error for a broken trace or output; then
+ *  nothing more was written. */
+bool replay_run(struct machine *machine, struct io_stream *stream, const struct replay_options *options,
+		struct replay_stats *ret_stats, GError **error);
+
+/** "request": those in flight. Its data is private to the replay loop. */
+extern const struct snapshot_section replay_request_section;
+
+#endif

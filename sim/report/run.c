@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/report/run.h"
+
+#include <string.h>
+
+#include "sim/core/text.h"
+
+static void report_trace(struct facts *facts, const struct run_report *run)
+{
+	const struct io_stream_stats *stats = io_stream_stats(run->stream);
+
+	facts_begin(facts, "trace", "trace");
+	facts_text(facts, "name", "name", run->trace);
+	facts_text(facts, "format", "format", io_stream_format(run->stream)->name);
+	facts_u64(facts, "events", "events", stats->events);
+	facts_u64(facts, "events_skipped", "of these, not for replay", stats->other);
+	if (stats->setups_dropped)
+		facts_u64(facts, "setups_dropped", "set-ups that did not lead to an issue", stats->setups_dropped);
+	if (stats->unmatched_completions)
+		facts_u64(facts, "unmatched_completions", "completions without an issue", stats->unmatched_completions);
+	if (stats->unfinished)
+		facts_u64(facts, "unfinished", "never completed in the recording", stats->unfinished);
+	if (stats->time_backwards)
+		facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
+	facts_end(facts);
+}
+
+static void report_machine(struct facts *facts, const struct run_report *run)
+{
+	const struct machine *machine = run->machine;
+	const struct machine_config *config = &machine->config;
+
+	facts_begin(facts, "machine", "machine");
+	facts_text(facts, "kernel_version", "kernel", kernel_version_names[config->version]);
+	facts_text(facts, "iommu_mode", "IOMMU mode", iommu_mode_names[config->iommu_mode]);
+	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
+	facts_u64(facts, "queues", "NVMe queues", machine->queues);
+	facts_u64(facts, "seed", NULL, config->seed);
+	facts_begin(facts, "behaviours", NULL);
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		facts_text(facts, behaviour_rows[row].name, config->behaviour[row] >= 0 ? behaviour_rows[row].name : NULL,
+			   behaviour_rows[row].values[machine_config_behaviour(config, (enum behaviour)row)]);
+	facts_end(facts);
+	facts_end(facts);
+}
+
+static void report_latency(struct facts *facts, const struct replay_stats *stats)
+{
+	facts_list_begin(facts, "latencies", "latency");
+	for (unsigned op = 0; op < REQ_OPS; op++) {
+		const struct histogram *h = &stats->latency[op];
+		g_autofree char *mean = NULL, *p50 = NULL, *p99 = NULL, *max = NULL, *text = NULL;
+
+		if (!h->count)
+			continue;
+		mean = text_time(h->sum_ns / h->count);
+		p50 = text_time(histogram_percentile(h, 500));
+		p99 = text_time(histogram_percentile(h, 990));
+		max = text_time(h->max_ns);
+		text = g_strdup_printf("%" G_GUINT64_FORMAT " samples, mean %s, p50 %s, p99 %s, max %s", h->count, mean,
+				       p50, p99, max);
+		facts_text(facts, NULL, req_op_names[op], text);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "op", NULL, req_op_names[op]);
+		facts_u64(facts, "count", NULL, h->count);
+		facts_u64(facts, "latency_mean_ns", NULL, h->sum_ns / h->count);
+		facts_u64(facts, "latency_p50_ns", NULL, histogram_percentile(h, 500));
+		facts_u64(facts, "latency_p90_ns", NULL, histogram_percentile(h, 900));
+		facts_u64(facts, "latency_p99_ns", NULL, histogram_percentile(h, 990));
+		facts_u64(facts, "latency_max_ns", NULL, h->max_ns);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
+static void report_replay(struct facts *facts, const struct run_report *run)
+{
+	const struct replay_stats *stats = run->stats;
+
+	facts_begin(facts, "replay", "replay");
+	facts_text(facts, "mode", "mode", replay_mode_names[run->options->mode]);
+	facts_u64(facts, "ios", "I/Os replayed", stats->ios);
+	facts_begin(facts, "ops", NULL);
+	for (unsigned op = 0; op < REQ_OPS; op++)
+		facts_u64(facts, req_op_names[op], stats->op_count[op] ? req_op_names[op] : NULL, stats->op_count[op]);
+	facts_end(facts);
+	facts_size(facts, "data_bytes", "data moved", stats->bytes);
+	facts_u64(facts, "recorded_segments", "segments as recorded", stats->recorded_segments);
+	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
+	facts_text(facts, "segment_layout", "made by rule",
+		   segment_layout_names[run->machine->config.layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED
+										       : run->machine->config.layout]);
+	facts_u64(facts, "errors", "ended with an error", stats->errors);
+	facts_u64(facts, "requeues", "requeued: no resource", stats->requeues);
+	facts_u64(facts, "retries", "tried again after an error", stats->retries);
+	facts_u64(facts, "splits", "split: further pieces", stats->splits);
+	facts_u64(facts, "tag_waits", "waited for a tag", stats->tag_waits);
+	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
+	facts_time(facts, "end_ns", "simulated time", run->machine->sim->now_ns);
+	if (run->options->mode != REPLAY_ASAP)
+		report_latency(facts, stats);
+	facts_end(facts);
+}
+
+static void report_iova(struct facts *facts, const struct iova_domain *iovad)
+{
+	const struct iova_stats *stats = iova_stats(iovad);
+	const struct sim_lock *lock = iova_tree_lock(iovad);
+	uint64_t hits = 0, misses = 0;
+
+	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+		hits += stats->cache_hits[order];
+		misses += stats->cache_misses[order];
+	}
+	facts_begin(facts, "iova", "IOVA allocator");
+	facts_u64(facts, "allocs", "allocations", stats->allocs);
+	facts_u64(facts, "frees", "frees", stats->frees);
+	facts_u64(facts, "cache_hits", "from a magazine", hits);
+	facts_u64(facts, "cache_misses", "magazine misses", misses);
+	facts_u64(facts, "tree_allocs", "from the tree", stats->tree_allocs);
+	facts_u64(facts, "tree_steps", "nodes walked", stats->tree_steps);
+	facts_u64(facts, "depot_pushes", "magazines to the depot", stats->depot_pushes);
+	facts_u64(facts, "depot_trims", "magazines trimmed", stats->depot_trims);
+	facts_u64(facts, "failures", "failed", stats->failures);
+	facts_u64(facts, "tree_lock_waits", NULL, lock->waits);
+	facts_u64(facts, "tree_lock_wait_ns", NULL, lock->wait_ns_sum);
+	facts_end(facts);
+}
+
+static void report_iommu(struct facts *facts, const struct run_report *run)
+{
+	const struct machine *machine = run->machine;
+	const struct iotlb_stats *tlb;
+
+	if (!machine->domain)
+		return;
+	tlb = iotlb_stats(machine->iommu->tlb);
+	facts_begin(facts, "iommu", "IOMMU");
+	facts_u64(facts, "maps", "map calls", machine->iommu->stats.maps);
+	facts_size(facts, "mapped_bytes", "mapped in all", machine->iommu->stats.mapped_bytes);
+	facts_u64(facts, "unmaps", "unmap calls", machine->iommu->stats.unmaps);
+	facts_u64(facts, "invalidations", "invalidation commands", machine->iommu->stats.invalidate_commands);
+	facts_u64(facts, "page_table_pages", "page-table pages", machine->domain->pt->table_pages);
+	facts_u64(facts, "pte_writes", "entries written", machine->domain->pt->pte_writes);
+	if (run->options->mode != REPLAY_ASAP) {
+		facts_u64(facts, "iotlb_lookups", "IOTLB lookups", tlb->lookups);
+		facts_u64(facts, "iotlb_misses", "IOTLB misses", tlb->misses);
+		facts_u64(facts, "table_reads", "entries read by walks", tlb->table_reads);
+	}
+	facts_u64(facts, "page_faults", "device accesses that faulted", machine->ctrl.stats.faults);
+	facts_end(facts);
+	report_iova(facts, machine->iovad);
+}
+
+static void report_work(struct facts *facts, const struct run_report *run)
+{
+	const struct sim *sim = run->machine->sim;
+	uint64_t busy = 0;
+
+	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
+		busy += sim->cpus[cpu].busy_ns;
+	facts_begin(facts, "work", run->options->mode == REPLAY_ASAP ? NULL : "CPU time");
+	facts_time(facts, "cpu_busy_ns", run->options->mode == REPLAY_ASAP ? NULL : "all CPUs", busy);
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		uint64_t ns = sim->work[kind] * sim->cost_ps[kind] / 1000;
+
+		facts_begin(facts, work_kinds[kind].name, NULL);
+		facts_u64(facts, "count", NULL, sim->work[kind]);
+		facts_time(facts, "cost_ns", run->options->mode != REPLAY_ASAP && ns ? work_kinds[kind].name : NULL, ns);
+		facts_end(facts);
+	}
+	facts_end(facts);
+}
+
+static void report_faults(struct facts *facts, const struct run_report *run)
+{
+	const struct fault_firing *firings;
+	const char *name;
+	uint64_t passes, fired;
+	unsigned count;
+
+	if (!run->rules)
+		return;
+	facts_list_begin(facts, "fault_rules", "fault rules");
+	for (unsigned i = 0; fault_rule_stat(run->rules, i, &name, &passes, &fired); i++) {
+		facts_line(facts, "[fault %s]: %" G_GUINT64_FORMAT " passes, fired %" G_GUINT64_FORMAT, name, passes,
+			   fired);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "name", NULL, name);
+		facts_u64(facts, "passes", NULL, passes);
+		facts_u64(facts, "fired", NULL, fired);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+	firings = fault_firings(run->rules, &count);
+	facts_list_begin(facts, "firings", NULL);
+	for (unsigned i = 0; i < count; i++) {
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "point", NULL, fault_point_get(run->rules, firings[i].point)->name);
+		facts_u64(facts, "pass", NULL, firings[i].pass);
+		facts_u64(facts, "time_ns", NULL, firings[i].time_ns);
+		facts_u64(facts, "cpu", NULL, firings[i].cpu);
+		facts_text(facts, "device", NULL, firings[i].device);
+		facts_u64(facts, "errno", NULL, (uint64_t)-firings[i].error);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
+static void report_findings(struct facts *facts, const struct findings *findings, gboolean violations,
+			    const char *key, const char *label)
+{
+	uint64_t shown = 0, all = violations ? findings_violations(findings) : findings_observations(findings);
+
+	facts_u64(facts, violations ? "violation_count" : "observation_count", label, all);
+	facts_list_begin(facts, key, NULL);
+	for (guint i = 0; i < findings->kept->len; i++) {
+		const struct finding *finding = g_ptr_array_index(findings->kept, i);
+		g_autofree char *time = text_time(finding->time_ns);
+
+		if (finding_kinds[finding->kind].violation != violations)
+			continue;
+		shown++;
+		facts_line(facts, "  %s at %s, cpu %u, %s: %s%s%s", finding_kinds[finding->kind].name, time, finding->cpu,
+			   finding->device, finding->text, finding->acquired ? "; taken by " : "",
+			   finding->acquired ? finding->acquired : "");
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "kind", NULL, finding_kinds[finding->kind].name);
+		facts_u64(facts, "time_ns", NULL, finding->time_ns);
+		facts_u64(facts, "cpu", NULL, finding->cpu);
+		facts_text(facts, "device", NULL, finding->device);
+		facts_text(facts, "text", NULL, finding->text);
+		if (finding->acquired)
+			facts_text(facts, "acquired", NULL, finding->acquired);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+	if (shown < all)
+		facts_line(facts, "  and %" G_GUINT64_FORMAT " more", all - shown);
+}
+
+void report_run(struct facts *facts, const struct run_report *run)
+{
+	report_trace(facts, run);
+	report_machine(facts, run);
+	if (run->probe_error) {
+		g_autofree char *text = g_strdup_printf("%s: %s", run->probe_step, strerrorname_np(-run->probe_error));
+
+		facts_text(facts, "probe_error", "probe failed", text);
+	}
+	report_replay(facts, run);
+	report_iommu(facts, run);
+	report_work(facts, run);
+	report_faults(facts, run);
+	report_findings(facts, &run->machine->sim->findings, TRUE, "violations", "violations");
+	report_findings(facts, &run->machine->sim->findings, FALSE, "observations", "observations");
+}

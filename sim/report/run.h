@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_REPORT_RUN_H
+#define SIM_REPORT_RUN_H
+
+/*
+ * A run as facts: what was replayed, what the machine did, what was found.
+ */
+#include "sim/machine/replay.h"
+#include "sim/report/facts.h"
+
+struct run_report {
+	const char *trace; /* as the user named it */
+	const struct io_stream *stream;
+	const struct machine *machine;
+	const struct replay_options *options;
+	const struct replay_stats *stats;
+	const struct fault_rules *rules; /* NULL: no faults file */
+	int probe_error;		 /* 0, or why the machine could not be probed … */
+	const char *probe_step;		 /* … and where */
+};
+
+/** Adds the run to @facts. The counts of the machine must be taken before it is removed: call with the machine probed, or
+ *  after machine_remove(), whose findings are then in. */
+void report_run(struct facts *facts, const struct run_report *run);
+
+#endif

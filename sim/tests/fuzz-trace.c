@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fuzz target: any bytes as a trace. Built with libFuzzer it is driven by that; otherwise its main() replays the files
+ * and directories given, so that what was once found stays tested.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "sim/core/error.h"
+#include "sim/trace/trace.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void read_trace(const char *path)
+{
+	g_autoptr(GError) error = NULL;
+	struct io_stream *stream = io_stream_open(path, NULL, &error);
+	const struct io_record *record;
+	struct io_complete complete;
+	enum io_step step = IO_TROUBLE;
+
+	while (stream && (step = io_stream_next(stream, &record, &complete, &error)) > 0)
+		;
+	g_assert_true((step == IO_TROUBLE) == (error != NULL));
+	g_assert_true(!error || error->domain == SIM_ERROR);
+	io_stream_close(stream);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("trace", MFD_CLOEXEC);
+	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_cmpint(write(fd, data, size), ==, (ssize_t)size);
+	read_trace(path);
+	close(fd);
+	return 0;
+}
+
+#ifndef FUZZ_ENGINE
+static bool replay_file(const char *path)
+{
+	g_autofree char *bytes = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize len;
+
+	if (!g_file_get_contents(path, &bytes, &len, &error)) {
+		fprintf(stderr, "%s\n", error->message);
+		return false;
+	}
+	LLVMFuzzerTestOneInput((const uint8_t *)bytes, len);
+	read_trace(path); /* with its name, and so its siblings */
+	return true;
+}
+
+static bool replay(const char *path)
+{
+	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+	const char *name;
+	bool ok = true;
+
+	if (!dir)
+		return replay_file(path);
+	while ((name = g_dir_read_name(dir))) {
+		g_autofree char *inside = g_build_filename(path, name, NULL);
+
+		ok &= replay(inside);
+	}
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	bool ok = true;
+
+	for (int i = 1; i < argc; i++)
+		ok &= replay(argv[i]);
+	return ok ? 0 : 1;
+}
+#endif
