@@ -141,7 +141,16 @@ static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_ta
 	return pfn << dev->granule_lg2;
 }
 
-/** Gives back @len bytes at @iova; less than was taken is an observation (D5): the range goes to a smaller class. */
+/** The size class that a free of @len bytes goes to; ranges above the largest cached size all go to the tree. */
+static unsigned dma_size_class(const struct dma_device *dev, uint64_t len)
+{
+	uint64_t granules = len >> dev->granule_lg2;
+
+	return granules <= 1 ? 0 : MIN(64u - (unsigned)__builtin_clzll(granules - 1), IOVA_ORDERS);
+}
+
+/** Gives back @len bytes at @iova. So much less than was taken that the range goes to a smaller size class, and is handed
+ *  out again as one of that size, is an observation (D5, D8). */
 static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
 {
 	struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
@@ -149,7 +158,7 @@ static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
 	if (entry) {
 		struct dma_live live = dma_live_unpack(dev, entry);
 
-		if (len < live.len_bytes) {
+		if (dma_size_class(dev, len) < dma_size_class(dev, live.len_bytes)) {
 			g_autofree char *taken = dma_live_text(&live);
 
 			sim_find(dev->sim, FINDING_IOVA_SMALLER_CLASS, taken,

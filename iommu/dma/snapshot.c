@@ -55,12 +55,11 @@ static void dma_iova_note_cached(void *data, uint64_t pfn, unsigned order, const
 	entry->more = place[0] == 'l' ? PLACE_LOADED : place[0] == 'p' ? PLACE_PREV : PLACE_DEPOT;
 }
 
-static void dma_iova_fact(const struct dma_iova_writer *w, uint64_t first, uint64_t last, const char *state)
+static void dma_iova_fact(const struct dma_iova_writer *w, const char *noun, uint64_t first, uint64_t last)
 {
-	snapshot_fact(w->writer, "iova");
+	snapshot_fact(w->writer, noun);
 	snapshot_u64(w->writer, "domain", w->dev->domain->id);
 	snapshot_range(w->writer, "range", first, last);
-	snapshot_text(w->writer, "state", state);
 }
 
 static void snapshot_owner(struct snapshot_writer *writer, const struct dma_live *live)
@@ -75,7 +74,7 @@ static void dma_iova_write_live(void *data, const struct dma_live *live)
 {
 	struct dma_iova_writer *w = data;
 
-	dma_iova_fact(w, live->iova, live->iova + live->len_bytes - 1, "live");
+	dma_iova_fact(w, "live", live->iova, live->iova + live->len_bytes - 1);
 	snapshot_owner(w->writer, live);
 	snapshot_text(w->writer, "by", dma_taker_names[live->taker]);
 	snapshot_u64(w->writer, "cpu", live->cpu);
@@ -91,7 +90,7 @@ static void dma_iova_write_cached(const struct dma_iova_writer *w, uint64_t firs
 					 : g_strdup_printf("cpu%" G_GUINT64_FORMAT ".%s", cached->extra,
 							   places[cached->more]);
 
-	dma_iova_fact(w, first, last, "cached");
+	dma_iova_fact(w, "cached", first, last);
 	snapshot_u64(w->writer, "order", cached->value);
 	snapshot_text(w->writer, "place", place);
 }
@@ -108,7 +107,7 @@ static void dma_iova_write_range(void *data, uint64_t lo, uint64_t hi)
 	if (cached)
 		dma_iova_write_cached(w, first, last, cached);
 	else
-		dma_iova_fact(w, first, last, "reserved");
+		dma_iova_fact(w, "reserved", first, last);
 }
 
 static void dma_iova_write(struct snapshot_writer *writer, struct sim *sim, void *data)
@@ -132,42 +131,61 @@ static void dma_held_write(struct snapshot_writer *writer, struct sim *sim, void
 		dma_live_each(w.dev, dma_iova_write_live, &w);
 }
 
-static const char *const dma_iova_changes[] = {
-	"state=live",	"IOVA taken",  "state=cached", "IOVA parked in a cache", "state", "IOVA changed",
-	"order",	"IOVA cached in another size class", "place", "IOVA cached elsewhere", "owner",
-	"IOVA held by another request", NULL,
+static const char *const dma_cached_changes[] = {
+	"order", "IOVA cached in another size class", "place", "IOVA cached elsewhere", NULL,
 };
 
+static const char *const dma_live_changes[] = {"owner", "IOVA held by another request", NULL};
+
 static const struct snapshot_noun dma_iova_nouns[] = {
-	{.name = "iova",
+	{.name = "cached",
 	 .keys = {"domain", "range"},
 	 .range = "range",
-	 .added = "IOVA added",
-	 .removed = "IOVA removed",
-	 .changed = "IOVA changed",
-	 .field_changed = dma_iova_changes},
+	 .added = "IOVA parked in a cache",
+	 .removed = "IOVA no longer in a cache",
+	 .changed = "cached IOVA changed",
+	 .field_changed = dma_cached_changes},
+	{.name = "live",
+	 .keys = {"domain", "range"},
+	 .range = "range",
+	 .added = "IOVA held",
+	 .removed = "IOVA no longer held",
+	 .changed = "held IOVA changed",
+	 .field_changed = dma_live_changes},
+	{.name = "reserved",
+	 .keys = {"domain", "range"},
+	 .range = "range",
+	 .added = "IOVA reserved",
+	 .removed = "IOVA no longer reserved",
+	 .changed = "reserved IOVA changed"},
 	{0},
 };
 
 static const struct snapshot_noun dma_held_nouns[] = {
-	{.name = "iova",
+	{.name = "live",
 	 .keys = {"domain", "range"},
 	 .range = "range",
 	 .added = "IOVA leaked",
 	 .removed = "IOVA no longer leaked",
-	 .changed = "IOVA changed",
-	 .field_changed = dma_iova_changes},
+	 .changed = "leaked IOVA changed",
+	 .field_changed = dma_live_changes},
 	{0},
 };
 
 static const struct snapshot_rule dma_iova_rules[] = {
-	{SNAPSHOT_DISJOINT, "iova", NULL, NULL, NULL, NULL, NULL, "IOVA ranges overlap"},
-	{SNAPSHOT_VALUE_EXISTS, "iova", "domain", "domain", "id", NULL, NULL, "IOVA of a domain that does not exist"},
+	{SNAPSHOT_DISJOINT, "cached", NULL, NULL, NULL, NULL, NULL, "cached IOVAs overlap"},
+	{SNAPSHOT_DISJOINT, "live", NULL, NULL, NULL, NULL, NULL, "held IOVAs overlap"},
+	{SNAPSHOT_VALUE_EXISTS, "live", "domain", "domain", "id", NULL, NULL, "IOVA of a domain that does not exist"},
+	{0},
+};
+
+static const struct snapshot_rule dma_held_rules[] = {
+	{SNAPSHOT_DISJOINT, "live", NULL, NULL, NULL, NULL, NULL, "held IOVAs overlap"},
 	{0},
 };
 
 const struct snapshot_section dma_iova_section = {"iova", dma_iova_nouns, dma_iova_write, dma_iova_rules};
-const struct snapshot_section dma_held_section = {"held", dma_held_nouns, dma_held_write, dma_iova_rules};
+const struct snapshot_section dma_held_section = {"held", dma_held_nouns, dma_held_write, dma_held_rules};
 
 /* ---- mapping ---- */
 
@@ -248,7 +266,7 @@ static const struct snapshot_noun dma_mapping_nouns[] = {
 
 static const struct snapshot_rule dma_mapping_rules[] = {
 	{SNAPSHOT_DISJOINT, "map", NULL, NULL, NULL, NULL, NULL, "mappings overlap"},
-	{SNAPSHOT_COVERED_BY, "map", "domain", "iova", "domain", "state=live", "owner=none",
+	{SNAPSHOT_COVERED_BY, "map", "domain", "live", "domain", NULL, "owner=none",
 	 "mapping outside every IOVA that is held"},
 	{0},
 };

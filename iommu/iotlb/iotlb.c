@@ -6,21 +6,23 @@
 #include "sim/core/umap.h"
 
 /*
- * Is what was remembered still so? A table page that was linked stays linked as long as the table's generation does, so
- * with the same generation a walk would end at the same entry, and one look at that entry tells. Otherwise the table is
- * walked behind the device's back. NEVER: what is remembered was not found in the table as it was.
+ * Is what was remembered still so? A table page that was linked stays linked as long as the table's
+ * generation does, so with the same generation a walk would end at the same entry, and one look at that entry
+ * tells. Otherwise the table is walked behind the device's back. NEVER: what is remembered was not found in
+ * the table as it was.
  */
 #define GENERATION_NEVER 0
 
-/** Key of a page: its IOVA, with log2 of its size in the low bits, which a page of 4 KiB or more leaves free. */
-#define KEY_NONE    0
-#define KEY_SIZE    0xfffu
+/** Key of a page: its IOVA, with log2 of its size in the low bits, which a page of 4 KiB or more leaves free.
+ */
+#define KEY_NONE     0
+#define KEY_SIZE     0xfffu
 #define SIZE_LG2_MIN 12
 
 struct leaf {
-	uint64_t paddr; /* of the page */
-	const void *entry; /* that it was found in */
-	uint64_t raw;	   /* what that held */
+	uint64_t paddr;	     /* of the page */
+	const void *entry;   /* that it was found in */
+	uint64_t raw;	     /* what that held */
 	uint64_t generation; /* of the table, when it was found or last compared */
 	uint64_t used;	     /* clock at the last use */
 	uint32_t domain;
@@ -33,7 +35,7 @@ struct leaf {
 struct walk_slot {
 	uint64_t key; /* IOVA that the table starts at | level | domain; see walk_key() */
 	uint64_t table;
-	uint64_t generation; /* of the table, as above */
+	uint64_t generation;   /* of the table, as above */
 	uint32_t newer, older; /* list in order of use */
 };
 
@@ -43,8 +45,8 @@ struct iotlb {
 	uint32_t ways_lg2;
 	uint64_t *keys; /* of all ways of set 0, then of set 1 ...; apart from the rest, for the search */
 	struct leaf *leaves;
-	uint64_t sizes;		   /* bitmap of the page sizes present */
-	uint32_t size_count[64];   /* entries of each */
+	uint64_t sizes;		 /* bitmap of the page sizes present */
+	uint32_t size_count[64]; /* entries of each */
 	uint64_t clock;
 
 	struct walk_slot *walk_slots;
@@ -159,8 +161,8 @@ static uint32_t walk_take_slot(struct iotlb *tlb)
 	return number;
 }
 
-static void walk_fill(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, unsigned level, uint64_t iova,
-		      uint64_t table, uint64_t generation)
+static void walk_fill(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, unsigned level,
+		      uint64_t iova, uint64_t table, uint64_t generation)
 {
 	unsigned span_lg2 = pt->levels[level].span_lg2 + pt->levels[level].index_lg2;
 	struct walk_slot *slot;
@@ -238,14 +240,17 @@ static void leaf_fill(struct iotlb *tlb, unsigned domain, const struct pgtable *
 
 /* Translation. */
 
-/** Compares with the table as it is now, by a walk that is not the device's; remembers the entry if they agree. */
-static bool leaf_compare(struct leaf *leaf, unsigned size_lg2, const struct pgtable *pt, uint64_t iova, uint64_t paddr)
+/** Compares with the table as it is now, by a walk that is not the device's; remembers the entry if they
+ * agree. */
+static bool leaf_compare(struct leaf *leaf, unsigned size_lg2, const struct pgtable *pt, uint64_t iova,
+			 uint64_t paddr)
 {
 	struct pgtable_walk now;
 
 	if (!pt->ops->walk(pt, iova, &now) || now.paddr != paddr || now.prot != leaf->prot)
 		return false;
-	/* A page of several entries, or one that smaller pages replaced, may agree in part: compare each address anew. */
+	/* A page of several entries, or one that smaller pages replaced, may agree in part: compare each
+	 * address anew. */
 	if (size_lg2 == pt->levels[now.stop_level].span_lg2) {
 		leaf->entry = now.entry;
 		leaf->raw = now.raw;
@@ -258,13 +263,15 @@ static bool leaf_compare(struct leaf *leaf, unsigned size_lg2, const struct pgta
 static inline bool leaf_agrees(struct leaf *leaf, unsigned size_lg2, const struct pgtable *pt, uint64_t iova,
 			       uint64_t paddr)
 {
-	if (G_LIKELY(leaf->generation == pt->table_generation && pgtable_entry_raw(pt, leaf->entry) == leaf->raw))
+	if (G_LIKELY(leaf->generation == pt->table_generation &&
+		     pgtable_entry_raw(pt, leaf->entry) == leaf->raw))
 		return true;
 	return leaf_compare(leaf, size_lg2, pt, iova, paddr);
 }
 
 /** Whether the table now answers otherwise than a walk of remembered tables did. */
-static bool walk_disagrees(const struct pgtable *pt, uint64_t iova, bool found, const struct pgtable_walk *walk)
+static bool walk_disagrees(const struct pgtable *pt, uint64_t iova, bool found,
+			   const struct pgtable_walk *walk)
 {
 	struct pgtable_walk now;
 
@@ -273,14 +280,16 @@ static bool walk_disagrees(const struct pgtable *pt, uint64_t iova, bool found, 
 	return found && (now.paddr != walk->paddr || now.prot != walk->prot);
 }
 
-/** Walks from the table closest to the leaf that is remembered. Returns whether there is a translation, and in
+/** Walks from the table closest to the leaf that is remembered. Returns whether there is a translation, and
+ * in
  *  *@ret_trusted whether every table on the way is linked now. */
 static bool walk_cached(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
 			struct pgtable_walk *ret_walk, bool *ret_trusted)
 {
 	*ret_trusted = true;
 	for (unsigned level = 0; level < pt->config.top_level; level++) {
-		struct walk_slot *slot = tlb->walk_level_count[level] ? walk_find(tlb, domain, level, iova) : NULL;
+		struct walk_slot *slot =
+			tlb->walk_level_count[level] ? walk_find(tlb, domain, level, iova) : NULL;
 
 		if (!slot)
 			continue;
@@ -340,7 +349,8 @@ bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *p
 		leaf = &tlb->leaves[number];
 		leaf->used = tlb->clock;
 		tlb->stats.hits++;
-		*ret_result = (struct iotlb_result){.paddr = leaf->paddr + (iova - page), .prot = leaf->prot, .hit = true};
+		*ret_result = (struct iotlb_result){
+			.paddr = leaf->paddr + (iova - page), .prot = leaf->prot, .hit = true};
 		ret_result->stale = !leaf_agrees(leaf, size_lg2, pt, iova, ret_result->paddr);
 		return true;
 	}
@@ -349,7 +359,8 @@ bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *p
 
 /* Invalidation. */
 
-static bool leaf_overlaps(const struct iotlb *tlb, uint32_t number, unsigned domain, uint64_t first, uint64_t last)
+static bool leaf_overlaps(const struct iotlb *tlb, uint32_t number, unsigned domain, uint64_t first,
+			  uint64_t last)
 {
 	uint64_t key = tlb->keys[number], page = key & ~(uint64_t)KEY_SIZE;
 
@@ -382,7 +393,8 @@ static void leaves_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first
 		unsigned size_lg2 = (unsigned)__builtin_ctzll(sizes);
 
 		for (uint64_t page = first >> size_lg2; page <= last >> size_lg2; page++) {
-			uint32_t number = leaf_find(tlb, leaf_set(tlb, domain, page), domain, page << size_lg2 | size_lg2);
+			uint32_t number = leaf_find(tlb, leaf_set(tlb, domain, page), domain,
+						    page << size_lg2 | size_lg2);
 
 			if (number != UINT32_MAX) {
 				leaf_drop(tlb, number);
@@ -434,7 +446,8 @@ static int compare_entries(const void *a, const void *b, void *data)
 }
 
 void iotlb_dump(const struct iotlb *tlb,
-		void (*fn)(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot),
+		void (*fn)(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size,
+			   unsigned prot),
 		void *data)
 {
 	g_autofree uint32_t *order = g_new(uint32_t, tlb->config.entries + 1);
@@ -448,7 +461,8 @@ void iotlb_dump(const struct iotlb *tlb,
 		const struct leaf *leaf = &tlb->leaves[order[i]];
 		uint64_t key = tlb->keys[order[i]];
 
-		fn(data, leaf->domain, key & ~(uint64_t)KEY_SIZE, leaf->paddr, UINT64_C(1) << (key & KEY_SIZE), leaf->prot);
+		fn(data, leaf->domain, key & ~(uint64_t)KEY_SIZE, leaf->paddr,
+		   UINT64_C(1) << (key & KEY_SIZE), leaf->prot);
 	}
 }
 

@@ -20,7 +20,8 @@ void vtd_psi(uint64_t start, uint64_t end, uint64_t *ret_addr, unsigned *ret_mas
 {
 	uint64_t first = start >> VTD_PAGE_LG2, last = end >> VTD_PAGE_LG2;
 
-	/* Pages whose numbers agree from some bit on upwards lie in one block of that order, and in no smaller one. */
+	/* Pages whose numbers agree from some bit on upwards lie in one block of that order, and in no
+	 * smaller one. */
 	*ret_mask = first == last ? 0 : 64 - (unsigned)__builtin_clzll(first ^ last);
 	*ret_addr = first >> *ret_mask << *ret_mask << VTD_PAGE_LG2;
 }
@@ -77,10 +78,11 @@ bool vtd_inv_golden_emit(const char *name, const char *text, size_t len, GString
 			g_string_append_printf(out, "%s\n", copy);
 			continue;
 		}
-		if (sscanf(copy, "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x%n", &first, &last,
-			   &used) != 2 ||
+		if (sscanf(copy, "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x%n", &first,
+			   &last, &used) != 2 ||
 		    copy[used] != '\0' || first > last) {
-			sim_error_line(error, name, number, "not 'flush start=ADDRESS end=ADDRESS': %s", copy);
+			sim_error_line(error, name, number, "not 'flush start=ADDRESS end=ADDRESS': %s",
+				       copy);
 			return false;
 		}
 		g_string_append_printf(out, "%s\n", copy);

@@ -87,7 +87,7 @@ static void depot_push(struct iova_domain *iovad, unsigned order, struct iova_ma
 }
 
 /* Gives @cpu_rcache a loaded magazine that is not empty. Returns false if neither prev nor the depot has one. */
-static G_GNUC_NO_INLINE bool refill(struct iova_domain *iovad, struct iova_rcache *rcache, struct iova_cpu_rcache *cpu_rcache)
+static bool refill(struct iova_domain *iovad, struct iova_rcache *rcache, struct iova_cpu_rcache *cpu_rcache)
 {
 	if (cpu_rcache->prev->size) {
 		struct iova_magazine *empty = cpu_rcache->loaded;
@@ -109,7 +109,7 @@ static G_GNUC_NO_INLINE bool refill(struct iova_domain *iovad, struct iova_rcach
 }
 
 /* Takes the topmost pfn at or below @highest_pfn; the top entry takes its place. */
-static inline uint64_t magazine_take(struct iova_magazine *magazine, uint64_t highest_pfn)
+static uint64_t magazine_take(struct iova_magazine *magazine, uint64_t highest_pfn)
 {
 	for (uint64_t i = magazine->size; i-- > 0;) {
 		uint64_t pfn = magazine->pfns[i];
@@ -160,25 +160,30 @@ static void flush_all(struct iova_domain *iovad)
 		flush_depot(iovad, &iovad->rcaches[order]);
 }
 
-static inline uint64_t rcache_get(struct iova_domain *iovad, unsigned order, uint64_t highest_pfn)
+static void count_hit(struct iova_domain *iovad, unsigned order)
+{
+	iovad->stats.cache_hits[order]++;
+	sim_charge(iovad->sim, WORK_IOVA_CACHE, 1);
+}
+
+/* Takes a pfn of @order at or below @highest_pfn for the current CPU. Returns 0 if there is none that Linux would find. */
+static uint64_t rcache_get(struct iova_domain *iovad, unsigned order, uint64_t highest_pfn)
 {
 	struct iova_rcache *rcache = &iovad->rcaches[order];
 	struct iova_cpu_rcache *cpu_rcache = &rcache->cpu_rcaches[iovad->sim->cpu];
 	uint64_t pfn = 0;
 
-	if (G_LIKELY(cpu_rcache->loaded->size) || refill(iovad, rcache, cpu_rcache))
+	if (cpu_rcache->loaded->size || refill(iovad, rcache, cpu_rcache))
 		pfn = magazine_take(cpu_rcache->loaded, highest_pfn);
-	if (G_UNLIKELY(!pfn)) { /* pfn 0 is lost to the cache: the kernel cannot tell it from nothing */
+	if (pfn)
+		count_hit(iovad, order);
+	else /* pfn 0 is lost to the cache: the kernel cannot tell it from nothing */
 		iovad->stats.cache_misses[order]++;
-		return 0;
-	}
-	iovad->stats.cache_hits[order]++;
-	sim_charge(iovad->sim, WORK_IOVA_CACHE, 1);
 	return pfn;
 }
 
 /* Gives @cpu_rcache, whose loaded magazine is full, one with room. Returns false if there is no memory for one. */
-static G_GNUC_NO_INLINE bool make_room(struct iova_domain *iovad, unsigned order, struct iova_cpu_rcache *cpu_rcache)
+static bool make_room(struct iova_domain *iovad, unsigned order, struct iova_cpu_rcache *cpu_rcache)
 {
 	struct iova_magazine *full = cpu_rcache->loaded, *fresh;
 
@@ -195,21 +200,6 @@ static G_GNUC_NO_INLINE bool make_room(struct iova_domain *iovad, unsigned order
 	return true;
 }
 
-static inline bool rcache_insert(struct iova_domain *iovad, unsigned order, uint64_t pfn)
-{
-	struct iova_cpu_rcache *cpu_rcache = &iovad->rcaches[order].cpu_rcaches[iovad->sim->cpu];
-	struct iova_magazine *loaded = cpu_rcache->loaded;
-
-	if (G_UNLIKELY(loaded->size == IOVA_MAGAZINE_PFNS)) {
-		if (!make_room(iovad, order, cpu_rcache))
-			return false;
-		loaded = cpu_rcache->loaded;
-	}
-	loaded->pfns[loaded->size++] = pfn;
-	sim_charge(iovad->sim, WORK_IOVA_CACHE, 1);
-	return true;
-}
-
 /* Reports, once, that the kernel would use caches that are not there. */
 static void find_missing_rcaches(struct iova_domain *iovad)
 {
@@ -220,11 +210,34 @@ static void find_missing_rcaches(struct iova_domain *iovad)
 		 iovad->id);
 }
 
-/* What the caches do not have. */
+#define CACHED_SIZE_MAX (1u << (IOVA_ORDERS - 1))
+
+/* The order of each size that is cached; a table, because counting leading zeros is slow on some CPUs. */
+static const uint8_t size_orders[CACHED_SIZE_MAX + 1] = {
+	0, 0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5,
+};
+
+static inline struct iova_magazine *loaded_magazine(struct iova_domain *iovad, unsigned order)
+{
+	return iovad->rcaches[order].cpu_rcaches[iovad->sim->cpu].loaded;
+}
+
+/* Both of these are alloc_iova_fast(): here all of it, below what happens a hundred times as often. */
 static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool flush)
 {
-	uint64_t pfn;
+	uint64_t pfn = 0;
 
+	if (size <= CACHED_SIZE_MAX) {
+		unsigned order = size_orders[size];
+
+		size = UINT64_C(1) << order;
+		if (!iovad->rcaches)
+			find_missing_rcaches(iovad);
+		else
+			pfn = rcache_get(iovad, order, limit_pfn + 1 - size);
+		if (pfn)
+			return pfn;
+	}
 	if (iova_alloc_tree(iovad, size, limit_pfn, true, &pfn))
 		return pfn;
 	if (flush) {
@@ -236,41 +249,60 @@ static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t 
 	return 0;
 }
 
-#define CACHED_SIZE_MAX (1u << (IOVA_ORDERS - 1))
-
-/* The order of each size that is cached; a table, because counting leading zeros is slow on some CPUs. */
-static const uint8_t size_orders[CACHED_SIZE_MAX + 1] = {
-	0, 0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5,
-};
-
 uint64_t iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool flush)
 {
 	iovad->stats.allocs++;
-	if (size <= CACHED_SIZE_MAX) {
+	if (G_LIKELY(size <= CACHED_SIZE_MAX && iovad->rcaches)) {
 		unsigned order = size_orders[size];
-		uint64_t pfn = 0;
+		struct iova_magazine *loaded = loaded_magazine(iovad, order);
 
-		size = UINT64_C(1) << order;
-		if (G_LIKELY(iovad->rcaches))
-			pfn = rcache_get(iovad, order, limit_pfn + 1 - size);
-		else
-			find_missing_rcaches(iovad);
-		if (G_LIKELY(pfn))
-			return pfn;
+		if (G_LIKELY(loaded->size)) {
+			uint64_t pfn = loaded->pfns[loaded->size - 1];
+
+			if (G_LIKELY(pfn && pfn <= limit_pfn + 1 - (UINT64_C(1) << order))) {
+				loaded->size--;
+				count_hit(iovad, order);
+				return pfn;
+			}
+		}
 	}
 	return alloc_slow(iovad, size, limit_pfn, flush);
+}
+
+static void magazine_push(struct iova_domain *iovad, struct iova_magazine *magazine, uint64_t pfn)
+{
+	magazine->pfns[magazine->size++] = pfn;
+	sim_charge(iovad->sim, WORK_IOVA_CACHE, 1);
+}
+
+/* As above: free_iova_fast(), all of it. */
+static G_GNUC_NO_INLINE void free_slow(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
+{
+	if (size <= CACHED_SIZE_MAX && !iovad->rcaches) {
+		find_missing_rcaches(iovad);
+	} else if (size <= CACHED_SIZE_MAX) {
+		unsigned order = size_orders[size];
+
+		if (make_room(iovad, order, &iovad->rcaches[order].cpu_rcaches[iovad->sim->cpu])) {
+			magazine_push(iovad, loaded_magazine(iovad, order), pfn);
+			return;
+		}
+	}
+	iova_free_tree(iovad, pfn);
 }
 
 void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
 {
 	iovad->stats.frees++;
-	if (size <= CACHED_SIZE_MAX) {
-		if (G_UNLIKELY(!iovad->rcaches))
-			find_missing_rcaches(iovad);
-		else if (G_LIKELY(rcache_insert(iovad, size_orders[size], pfn)))
+	if (G_LIKELY(size <= CACHED_SIZE_MAX && iovad->rcaches)) {
+		struct iova_magazine *loaded = loaded_magazine(iovad, size_orders[size]);
+
+		if (G_LIKELY(loaded->size < IOVA_MAGAZINE_PFNS)) {
+			magazine_push(iovad, loaded, pfn);
 			return;
+		}
 	}
-	iova_free_tree(iovad, pfn);
+	free_slow(iovad, pfn, size);
 }
 
 bool iova_depot_work(struct iova_domain *iovad, unsigned order)

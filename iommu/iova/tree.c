@@ -208,9 +208,11 @@ uint32_t tree_rank(const struct iova_tree *tree, const struct tree_cursor *at)
 
 	for (unsigned level = 0; level < tree->height; level++) {
 		const uint32_t *count = tree->blocks[at->block[level]].branch.count;
+		unsigned slot = at->slot[level];
 
-		for (unsigned i = 0; i < at->slot[level]; i++)
-			rank += count[i];
+		/* All of them, so that the number of rounds is known; what lies beyond means nothing. */
+		for (unsigned i = 0; i < TREE_BRANCH; i++)
+			rank += i < slot ? count[i] : 0;
 	}
 	return rank;
 }
@@ -490,15 +492,27 @@ static inline bool search_try(struct search *search, uint64_t bottom, uint64_t t
 	return new >= bottom;
 }
 
+/* Returns where in a block to begin: at its end, or where the search starts. */
+static inline unsigned search_begin(const struct search *search, const uint64_t *hi, unsigned used, bool from_middle)
+{
+	return from_middle ? first_at_least(hi, used, search->start_hi) : used - 1;
+}
+
+/*
+ * Both searches go down a block. The gap below its first range belongs to whoever knows what is below. Slots that have
+ * nothing are passed without a look at the floor: the next one that has something, or the last, is below it too.
+ */
 static enum search_result search_leaf(struct search *search, const struct tree_block *leaf, bool from_middle)
 {
 	const uint64_t *lo = leaf->leaf.lo, *hi = leaf->leaf.hi;
-	uint64_t limit = search->request->limit;
-	unsigned slot = from_middle ? first_at_least(hi, leaf->used, search->start_hi) : leaf->used - 1;
+	uint64_t size = search->request->size;
 
-	for (;; slot--) {
-		uint64_t top = MIN(lo[slot], limit);
+	for (unsigned slot = search_begin(search, hi, leaf->used, from_middle);; slot--) {
+		uint64_t top;
 
+		while (slot > 0 && lo[slot] - hi[slot - 1] <= size)
+			slot--;
+		top = MIN(lo[slot], search->request->limit);
 		if (top < search->floor)
 			return SEARCH_FLOOR;
 		if (slot == 0)
@@ -508,30 +522,29 @@ static enum search_result search_leaf(struct search *search, const struct tree_b
 	}
 }
 
-/*
- * Searches a block downwards, from its end or from where the search starts. The gap below its first range belongs to
- * whoever knows what is below.
- */
+/* Whether the child in @slot may have room. If the search starts inside it, its gaps are at most those that are known. */
+static inline bool search_worth(const struct search *search, const struct tree_block *branch, unsigned slot)
+{
+	return branch->branch.gap[slot] >= search->request->size && branch->branch.order[slot] >= search->order_min;
+}
+
 static enum search_result search_block(struct search *search, uint32_t index, unsigned level, bool from_middle)
 {
 	const struct tree_block *block = &search->tree->blocks[index];
 	const uint64_t *lo = block->branch.lo, *hi = block->branch.hi;
 	enum search_result result;
-	unsigned slot;
 
 	if (level == search->tree->height)
 		return search_leaf(search, block, from_middle);
-	slot = from_middle ? first_at_least(hi, block->used, search->start_hi) : block->used - 1;
-	for (;; slot--) {
-		uint64_t top = MIN(lo[slot], search->request->limit);
+	for (unsigned slot = search_begin(search, hi, block->used, from_middle);; slot--, from_middle = false) {
+		uint64_t top;
 
-		if (from_middle || (block->branch.gap[slot] >= search->request->size &&
-				    block->branch.order[slot] >= search->order_min)) {
+		if (search_worth(search, block, slot)) {
 			result = search_block(search, block->branch.child[slot], level + 1, from_middle);
 			if (result != SEARCH_NONE)
 				return result;
 		}
-		from_middle = false;
+		top = MIN(lo[slot], search->request->limit);
 		if (top < search->floor)
 			return SEARCH_FLOOR;
 		if (slot == 0)

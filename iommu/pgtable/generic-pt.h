@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The algorithm of the kernel's generic_pt, for formats whose leaves are each one entry of a 4 KiB table of 8-byte
- * entries. Sources: drivers/iommu/generic_pt/iommu_pt.h (map_range, unmap_range, iova_to_phys), pt_iter.h.
+ * The algorithm of the kernel's generic_pt, for formats whose leaves are each one entry of a 4 KiB table of
+ *8-byte entries. Sources: drivers/iommu/generic_pt/iommu_pt.h (map_range, unmap_range, iova_to_phys),
+ *pt_iter.h.
  *
  * Included by one format's .c file, which has defined before:
  *	entry_kind(level, raw)		empty, leaf or table
  *	entry_paddr(raw)		the address field
  *	leaf_entry(level, paddr, attrs)	a leaf
  *	table_entry(addr)		an entry that points to a table
- *	TABLE_FLUSHED			the software bit that generic_pt sets in it, the walker being incoherent, once flushed
- * Everything is static, so the compiler makes each format its own copy without calls between the two.
+ *	TABLE_FLUSHED			the software bit that generic_pt sets in it, the walker being
+ *incoherent, once flushed Everything is static, so the compiler makes each format its own copy without calls
+ *between the two.
  *
- * Function, not method: the kernel descends from the root on every call. Here the last tables used at level 0 are
- * remembered, because nearly every map and unmap of a request stays inside one. The order in which pages are
- * allocated, written, flushed and freed is the kernel's.
+ * Function, not method: the kernel descends from the root on every call. Here the last tables used at level 0
+ *are remembered, because nearly every map and unmap of a request stays inside one. The order in which pages
+ *are allocated, written, flushed and freed is the kernel's.
  */
 #include <errno.h>
 
@@ -193,8 +195,8 @@ static inline unsigned best_size_lg2(uint64_t sizes, uint64_t iova, uint64_t pad
 	return sizes ? 63 - (unsigned)__builtin_clzll(sizes) : 0;
 }
 
-/** Returns how many pages of 2^@size_lg2 come before the table at @iova ends, or the length does. A larger page can only
- *  start where a table ends, its size being the span of one. */
+/** Returns how many pages of 2^@size_lg2 come before the table at @iova ends, or the length does. A larger
+ * page can only start where a table ends, its size being the span of one. */
 static inline uint32_t run_length(uint64_t iova, uint64_t len, unsigned size_lg2, unsigned level)
 {
 	return (uint32_t)MIN(len >> size_lg2, ENTRIES - entry_index(level, iova));
@@ -218,10 +220,10 @@ static int map_slow(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t 
 		if (err)
 			break;
 		if (level == 0)
-			*leaf_slot(pt, at) = (struct leaf_slot){.tag = at >> TABLE_LG2,
-								.entries = pgtable_bytes(pt, table),
-								.paddr = table};
-		err = leaves_install(pt, &gather, level, table, at, count, leaf_entry(level, to, attrs), &written);
+			*leaf_slot(pt, at) = (struct leaf_slot){
+				.tag = at >> TABLE_LG2, .entries = pgtable_bytes(pt, table), .paddr = table};
+		err = leaves_install(pt, &gather, level, table, at, count, leaf_entry(level, to, attrs),
+				     &written);
 		done += (uint64_t)written << size_lg2;
 	}
 	pgtable_sync_replaced(pt, &gather);
@@ -230,8 +232,8 @@ static int map_slow(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t 
 }
 
 /** Maps with @attrs, the bits of every leaf, which the format has made of the protection. */
-static inline int generic_pt_map(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, uint64_t attrs,
-				 uint64_t *ret_mapped)
+static inline int generic_pt_map(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len,
+				 uint64_t attrs, uint64_t *ret_mapped)
 {
 	uint64_t last = iova + len - 1;
 	struct leaf_slot *slot;
@@ -253,7 +255,8 @@ static inline int generic_pt_map(struct pgtable *pt, uint64_t iova, uint64_t pad
 
 		pgtable_wrote(pt, written);
 		if (G_UNLIKELY(pt->config.incoherent))
-			pgtable_cache_flush(pt, slot->paddr + index * sizeof(uint64_t), written * sizeof(uint64_t));
+			pgtable_cache_flush(pt, slot->paddr + index * sizeof(uint64_t),
+					    written * sizeof(uint64_t));
 		*ret_mapped = (uint64_t)written << PAGE_LG2;
 		return G_LIKELY(written == count) ? 0 : -EADDRINUSE;
 	}
@@ -267,7 +270,8 @@ struct unmap {
 	bool tables_freed;
 };
 
-/** Unmaps [@first, @last], which lies inside the table at @paddr of @level. Returns whether it met no hole. */
+/** Unmaps [@first, @last], which lies inside the table at @paddr of @level. Returns whether it met no hole.
+ */
 static bool unmap_table(struct unmap *unmap, unsigned level, uint64_t paddr, uint64_t first, uint64_t last)
 {
 	struct pgtable *pt = unmap->pt;
@@ -325,7 +329,8 @@ static uint64_t unmap_slow(struct pgtable *pt, uint64_t iova, uint64_t last, str
 	return unmap.unmapped;
 }
 
-static uint64_t generic_pt_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len, struct pgtable_gather *gather)
+static uint64_t generic_pt_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len,
+				       struct pgtable_gather *gather)
 {
 	uint64_t last = iova + len - 1, unmapped;
 	struct leaf_slot *slot;
@@ -334,8 +339,8 @@ static uint64_t generic_pt_unmap_range(struct pgtable *pt, uint64_t iova, uint64
 		return 0;
 	slot = leaf_find(pt, iova);
 	/* Inside one table without covering it, so none is freed. */
-	if (G_LIKELY(slot && (iova ^ last) >> TABLE_LG2 == 0 && last - iova < (UINT64_C(1) << TABLE_LG2) - 1 &&
-		     (iova & ((1u << PAGE_LG2) - 1)) == 0)) {
+	if (G_LIKELY(slot && (iova ^ last) >> TABLE_LG2 == 0 &&
+		     last - iova < (UINT64_C(1) << TABLE_LG2) - 1 && (iova & ((1u << PAGE_LG2) - 1)) == 0)) {
 		uint32_t index = entry_index(0, iova), count = entry_index(0, last) + 1 - index, i;
 		uint64_t *entries = slot->entries + index;
 
@@ -392,7 +397,8 @@ static bool generic_pt_walk(const struct pgtable *pt, uint64_t iova, struct pgta
 	return generic_pt_walk_from(pt, iova, pt->config.top_level, pt->root_paddr, ret_walk);
 }
 
-static bool generic_pt_lookup(const struct pgtable *pt, uint64_t iova, uint64_t *ret_paddr, unsigned *ret_prot)
+static bool generic_pt_lookup(const struct pgtable *pt, uint64_t iova, uint64_t *ret_paddr,
+			      unsigned *ret_prot)
 {
 	const struct leaf_slot *slot = leaf_find(pt, iova);
 	struct pgtable_walk walk;
@@ -418,7 +424,8 @@ static void generic_pt_decode(const struct pgtable *pt, unsigned level, const vo
 {
 	uint64_t raw = ((const uint64_t *)table)[index];
 
-	*ret_entry = (struct pgtable_entry){.kind = entry_kind(level, raw), .raw = raw, .paddr = entry_paddr(raw)};
+	*ret_entry =
+		(struct pgtable_entry){.kind = entry_kind(level, raw), .raw = raw, .paddr = entry_paddr(raw)};
 	if (ret_entry->kind == ENTRY_LEAF) {
 		ret_entry->paddr &= UINT64_MAX << level_lg2(level);
 		ret_entry->prot = entry_prot(raw);

@@ -17,8 +17,8 @@ struct golden {
 	struct pgtable *pt;
 	struct pgtable_gather gather;
 	struct pgtable_watch watch;
-	uint64_t base;	  /* "physical" address of the first table page */
-	uint64_t deny;	  /* pages until one is denied, counting it; 0: none is */
+	uint64_t base;	   /* "physical" address of the first table page */
+	uint64_t deny;	   /* pages until one is denied, counting it; 0: none is */
 	uint64_t warnings; /* already written */
 };
 
@@ -156,8 +156,8 @@ static const char *word_value(const struct golden_words *words, const char *key)
 	return NULL;
 }
 
-static bool key_u64(const struct golden *golden, const struct golden_words *words, const char *key, uint64_t missing,
-		    uint64_t *ret_value, GError **error)
+static bool key_u64(const struct golden *golden, const struct golden_words *words, const char *key,
+		    uint64_t missing, uint64_t *ret_value, GError **error)
 {
 	const char *text = word_value(words, key);
 
@@ -172,8 +172,8 @@ static bool key_u64(const struct golden *golden, const struct golden_words *word
 }
 
 /** Reads words @first .. @first + @count - 1 as numbers. */
-static bool positional(const struct golden *golden, const struct golden_words *words, unsigned first, unsigned count,
-		       uint64_t *ret_values, GError **error)
+static bool positional(const struct golden *golden, const struct golden_words *words, unsigned first,
+		       unsigned count, uint64_t *ret_values, GError **error)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (first + i >= words->count || !text_parse_u64(words->words[first + i], &ret_values[i]))
@@ -181,8 +181,8 @@ static bool positional(const struct golden *golden, const struct golden_words *w
 	return true;
 }
 
-static bool prot_word(const struct golden *golden, const struct golden_words *words, unsigned at, unsigned *ret_prot,
-		      GError **error)
+static bool prot_word(const struct golden *golden, const struct golden_words *words, unsigned at,
+		      unsigned *ret_prot, GError **error)
 {
 	static const char letters[] = "rwcxmp";
 	unsigned prot = 0;
@@ -228,8 +228,10 @@ static bool op_cfg(struct golden *golden, const struct golden_words *words, GErr
 			golden->format = &golden_formats[i];
 	if (!golden->format)
 		return bad_line(golden, error, "cfg of a format that is not modelled");
-	if (!key_u64(golden, words, "ias", 0, &ias, error) || !key_u64(golden, words, "oas", 0, &oas, error) ||
-	    !key_u64(golden, words, "level", 0, &level, error) || !key_u64(golden, words, "feats", 0, &feats, error) ||
+	if (!key_u64(golden, words, "ias", 0, &ias, error) ||
+	    !key_u64(golden, words, "oas", 0, &oas, error) ||
+	    !key_u64(golden, words, "level", 0, &level, error) ||
+	    !key_u64(golden, words, "feats", 0, &feats, error) ||
 	    !key_u64(golden, words, "base", 0, &golden->base, error) ||
 	    !key_u64(golden, words, "oom", 0, &golden->deny, error))
 		return false;
@@ -286,8 +288,8 @@ static bool op_map(struct golden *golden, const struct golden_words *words, GErr
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
 	    !key_u64(golden, words, "oom", 0, &golden->deny, error))
 		return false;
-	err = golden->pt->ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT], prot,
-					 &mapped);
+	err = golden->pt->ops->map_range(golden->pt, number[IOVA], number[PADDR],
+					 number[SIZE] * number[COUNT], prot, &mapped);
 	event_warnings(golden);
 	g_string_append_printf(golden->out, "ret map %d", err);
 	out_hex(golden->out, " mapped=", mapped);
@@ -372,7 +374,8 @@ static bool op_fini(struct golden *golden, const struct golden_words *words, GEr
 {
 	pgtable_free(golden->pt);
 	golden->pt = NULL;
-	g_string_append_printf(golden->out, "ret fini live_allocs=%u\n", golden->sim->mem.in_use[FRAME_PGTABLE]);
+	g_string_append_printf(golden->out, "ret fini live_allocs=%u\n",
+			       golden->sim->mem.in_use[FRAME_PGTABLE]);
 	return true;
 }
 
@@ -432,7 +435,8 @@ static void dump_leaf(struct dump *dump, uint32_t index, uint64_t raw)
 	dump->step = 0;
 }
 
-static void dump_entry(void *data, const char *path, unsigned level, uint32_t index, const struct pgtable_entry *entry)
+static void dump_entry(void *data, const char *path, unsigned level, uint32_t index,
+		       const struct pgtable_entry *entry)
 {
 	struct dump *dump = data;
 
@@ -456,8 +460,8 @@ static bool op_dump(struct golden *golden, const struct golden_words *words, GEr
 
 	pgtable_visit(golden->pt, &visitor);
 	dump_run_end(&dump);
-	g_string_append_printf(golden->out, "dump tables=%u entries=%u live_allocs=%u\n%senddump\n", dump.tables,
-			       dump.entries, golden->sim->mem.in_use[FRAME_PGTABLE], text->str);
+	g_string_append_printf(golden->out, "dump tables=%u entries=%u live_allocs=%u\n%senddump\n",
+			       dump.tables, dump.entries, golden->sim->mem.in_use[FRAME_PGTABLE], text->str);
 	return true;
 }
 
@@ -469,9 +473,9 @@ static const struct {
 	bool echoed;	/* the input line is part of the answer */
 	bool any_state; /* needs no table */
 } ops[] = {
-	{"cfg", op_cfg, true, true},	{"map", op_map, true, false},	{"cmap", op_cmap, true, false},
+	{"cfg", op_cfg, true, true},	  {"map", op_map, true, false},	      {"cmap", op_cmap, true, false},
 	{"unmap", op_unmap, true, false}, {"cunmap", op_cunmap, true, false}, {"walk", op_walk, true, false},
-	{"fini", op_fini, true, false}, {"dump", op_dump, false, false},
+	{"fini", op_fini, true, false},	  {"dump", op_dump, false, false},
 };
 
 /** Whether @line is an answer of the recording, which the model gives itself. */

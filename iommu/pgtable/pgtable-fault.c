@@ -4,24 +4,27 @@
 #include <errno.h>
 
 static const struct fault_point points[] = {
-	[FAULT_PGTABLE_PAGE - FAULT_ROOM_IOMMU] = {
-		.name = "pgtable.page",
-		.error = -ENOMEM,
-		.sees = "no memory for a page-table page",
-		.source = "drivers/iommu/iommu-pages.c iommu_alloc_pages_node_sz",
-	},
-	[FAULT_IOMMU_MAP - FAULT_ROOM_IOMMU] = {
-		.name = "iommu.map",
-		.error = -ENOMEM,
-		.sees = "the map call fails before it writes an entry",
-		.source = "drivers/iommu/iommu.c iommu_map_nosync",
-	},
-	[FAULT_IOMMU_SYNC_MAP - FAULT_ROOM_IOMMU] = {
-		.name = "iommu.sync_map",
-		.error = -ENOMEM,
-		.sees = "the driver cannot make new entries visible to the hardware",
-		.source = "drivers/iommu/iommu.c iommu_sync_map",
-	},
+	[FAULT_PGTABLE_PAGE - FAULT_ROOM_IOMMU] =
+		{
+			.name = "pgtable.page",
+			.error = -ENOMEM,
+			.sees = "no memory for a page-table page",
+			.source = "drivers/iommu/iommu-pages.c iommu_alloc_pages_node_sz",
+		},
+	[FAULT_IOMMU_MAP - FAULT_ROOM_IOMMU] =
+		{
+			.name = "iommu.map",
+			.error = -ENOMEM,
+			.sees = "the map call fails before it writes an entry",
+			.source = "drivers/iommu/iommu.c iommu_map_nosync",
+		},
+	[FAULT_IOMMU_SYNC_MAP - FAULT_ROOM_IOMMU] =
+		{
+			.name = "iommu.sync_map",
+			.error = -ENOMEM,
+			.sees = "the driver cannot make new entries visible to the hardware",
+			.source = "drivers/iommu/iommu.c iommu_sync_map",
+		},
 };
 
 const struct fault_table iommu_fault_table = {

@@ -20,8 +20,9 @@ int pgtable_new(struct sim *sim, const struct pgtable_ops *format, const struct 
 	return pgtable_new_watched(sim, format, config, NULL, ret_pt);
 }
 
-int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format, const struct pgtable_config *config,
-			const struct pgtable_watch *watch, struct pgtable **ret_pt)
+int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format,
+			const struct pgtable_config *config, const struct pgtable_watch *watch,
+			struct pgtable **ret_pt)
 {
 	struct pgtable *pt = g_malloc0(format->state_size);
 	int err;
@@ -35,8 +36,8 @@ int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format, const
 		g_free(pt);
 		return err;
 	}
-	/* The root was charged just now, so this count differs from that of every table made before; each has room for
-	 * 2^32 pages unlinked. */
+	/* The root was charged just now, so this count differs from that of every table made before; each has
+	 * room for 2^32 pages unlinked. */
 	pt->table_generation = sim->work[WORK_PT_PAGE] << 32;
 	*ret_pt = pt;
 	return 0;
@@ -120,7 +121,8 @@ static uint32_t level_entries(const struct pgtable *pt, unsigned level)
 	return 1u << pt->levels[level].index_lg2;
 }
 
-void pgtable_gather_tables_below(struct pgtable *pt, struct pgtable_gather *gather, unsigned level, uint64_t paddr)
+void pgtable_gather_tables_below(struct pgtable *pt, struct pgtable_gather *gather, unsigned level,
+				 uint64_t paddr)
 {
 	struct pgtable_entry entry;
 
@@ -147,8 +149,8 @@ bool pgtable_is_empty(const struct pgtable *pt, unsigned level, uint64_t paddr)
 	return true;
 }
 
-static void visit_table(const struct pgtable *pt, const struct pgtable_visitor *visitor, GString *path, unsigned level,
-			uint64_t paddr)
+static void visit_table(const struct pgtable *pt, const struct pgtable_visitor *visitor, GString *path,
+			unsigned level, uint64_t paddr)
 {
 	struct pgtable_entry entry;
 	gsize path_len = path->len;
@@ -177,9 +179,11 @@ void pgtable_visit(const struct pgtable *pt, const struct pgtable_visitor *visit
 	visit_table(pt, visitor, path, pt->config.top_level, pt->root_paddr);
 }
 
-typedef void (*dump_fn)(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot, uint64_t raw);
+typedef void (*dump_fn)(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot,
+			uint64_t raw);
 
-static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigned level, uint64_t paddr, uint64_t iova)
+static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigned level, uint64_t paddr,
+		       uint64_t iova)
 {
 	uint64_t span = UINT64_C(1) << pt->levels[level].span_lg2;
 	struct pgtable_entry entry;

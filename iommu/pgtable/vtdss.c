@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Intel VT-d second stage. Sources: drivers/iommu/generic_pt/fmt/vtdss.h; Intel Virtualization Technology for Directed
- * I/O, revision 4.1, sections 3.7 and 9.8.
+ * Intel VT-d second stage. Sources: drivers/iommu/generic_pt/fmt/vtdss.h; Intel Virtualization Technology for
+ * Directed I/O, revision 4.1, sections 3.7 and 9.8.
  */
 #include "iommu/pgtable/formats.h"
 
@@ -49,8 +49,9 @@ static int vtdss_init(struct pgtable *pt)
 {
 	const struct pgtable_config *config = &pt->config;
 
-	if (config->top_level < 2 || config->top_level > 4 || config->ias_bits > level_lg2(config->top_level + 1) ||
-	    config->ias_bits <= PAGE_LG2 || config->oas_bits > 52 || config->oas_bits <= PAGE_LG2)
+	if (config->top_level < 2 || config->top_level > 4 ||
+	    config->ias_bits > level_lg2(config->top_level + 1) || config->ias_bits <= PAGE_LG2 ||
+	    config->oas_bits > 52 || config->oas_bits <= PAGE_LG2)
 		return -EINVAL;
 	return generic_pt_init(pt);
 }
@@ -77,8 +78,8 @@ static int vtdss_map_range(struct pgtable *pt, uint64_t iova, uint64_t paddr, ui
 /** What intel_iommu writes into a context or PASID entry: the root, and the address width code. */
 static void vtdss_root_registers(const struct pgtable *pt, GString *out)
 {
-	g_string_append_printf(out, "ssptptr=0x%" G_GINT64_MODIFIER "x aw=%u", pt->root_paddr + pt->config.table_offset,
-			       pt->config.top_level - 1);
+	g_string_append_printf(out, "ssptptr=0x%" G_GINT64_MODIFIER "x aw=%u",
+			       pt->root_paddr + pt->config.table_offset, pt->config.top_level - 1);
 }
 
 const struct pgtable_ops vtdss_ops = {

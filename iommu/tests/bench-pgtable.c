@@ -2,9 +2,10 @@
 /*
  * Time of page-table calls and translations on this host, each compared once with what it must answer.
  *
- * Prints, tab separated: operation, ns each, the same as a multiple of a malloc/free pair of 64 bytes measured in this
- * process, and the multiple that is the goal. Each figure is the least disturbed of several rounds, and the yardstick is
- * measured again between them. Exit 0 whatever the figures: a loaded host is no failure.
+ * Prints, tab separated: operation, ns each, the same as a multiple of a malloc/free pair of 64 bytes
+ * measured in this process, and the multiple that is the goal. Each figure is the least disturbed of several
+ * rounds, and the yardstick is measured again between them. Exit 0 whatever the figures: a loaded host is no
+ * failure.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,8 @@ static uint64_t map_all(struct bench *bench, uint64_t piece)
 	uint64_t mapped = 0, sum = 0;
 
 	for (uint64_t iova = 0; iova < REGION; iova += piece) {
-		bench->pt->ops->map_range(bench->pt, iova, paddr_of(iova), piece, PROT_READ | PROT_WRITE, &mapped);
+		bench->pt->ops->map_range(bench->pt, iova, paddr_of(iova), piece, PROT_READ | PROT_WRITE,
+					  &mapped);
 		sum += mapped;
 	}
 	g_assert_cmphex(sum, ==, REGION);
@@ -173,7 +175,7 @@ static uint64_t translate_walk(struct bench *bench)
 static const struct {
 	const char *name;
 	uint64_t (*run)(struct bench *bench); /* returns how many operations it did */
-	double goal; /* 0: none */
+	double goal;			      /* 0: none */
 } rows[] = {
 	{"pagetable: vtdss map 4K, sequential", map_4k, 3},
 	{"translate: IOTLB hit", translate_hit, 1.5},

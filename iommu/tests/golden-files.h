@@ -3,7 +3,8 @@
 #define IOMMU_TESTS_GOLDEN_FILES_H
 
 /*
- * For tests: recordings, from fixtures/ (compressed) and, where that folder exists, from the shared one (plain).
+ * For tests: recordings, from fixtures/ (compressed) and, where that folder exists, from the shared one
+ * (plain).
  */
 #include <string.h>
 #include <zstd.h>
@@ -46,13 +47,13 @@ static inline void golden_compare(const char *path, const char *expected, size_t
 	if (at == len && at == got->len)
 		return;
 	g_test_message("%s:%u: recorded: %.*s", path, number, (int)strcspn(line, "\n"), line);
-	g_test_message("%s:%u: model:    %.*s", path, number, (int)strcspn(got->str + (line - expected), "\n"),
-		       got->str + (line - expected));
+	g_test_message("%s:%u: model:    %.*s", path, number,
+		       (int)strcspn(got->str + (line - expected), "\n"), got->str + (line - expected));
 	g_test_fail();
 }
 
-/** Lets @emit answer every recording of fixtures/golden/pagetable/ whose name begins with @prefix, and the same from the
- *  shared folder; compares. */
+/** Lets @emit answer every recording of fixtures/golden/pagetable/ whose name begins with @prefix, and the
+ * same from the shared folder; compares. */
 static inline void golden_check_all(const char *prefix, golden_emit emit)
 {
 	const char *shared = g_getenv("SHARED");

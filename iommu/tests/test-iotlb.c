@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * IOTLB, walk cache and VT-d's invalidation commands. The caches are compared, answer by answer, with lists of all that
- * was filled, kept in order of use and searched from end to end; the commands with what Linux 7.0 wrote.
+ * IOTLB, walk cache and VT-d's invalidation commands. The caches are compared, answer by answer, with lists
+ * of all that was filled, kept in order of use and searched from end to end; the commands with what Linux 7.0
+ * wrote.
  */
 #include "iommu/iotlb/iotlb.h"
 #include "iommu/iotlb/vtd-inv.h"
@@ -192,7 +193,8 @@ static void test_one_page_of_a_large_one_invalidates_it(struct fixture *fixture,
 	g_assert_false(translate(fixture, LARGE).hit);
 }
 
-/* IH = 1 promises that no table was freed. Where one was, the device goes on in a page that is no longer the table. */
+/* IH = 1 promises that no table was freed. Where one was, the device goes on in a page that is no longer the
+ * table. */
 static void test_hint_keeps_a_table_that_is_gone(struct fixture *fixture, const void *data)
 {
 	struct iotlb_result result;
@@ -213,7 +215,8 @@ static void test_hint_keeps_a_table_that_is_gone(struct fixture *fixture, const 
 		g_assert_false(result.hit);
 		g_assert_cmpint(result.stale, ==, leaf_only);
 		g_assert_cmphex(result.paddr, ==, leaf_only ? 3 * PAGE : 64 * PAGE);
-		/* What came from the wrong table is known as such when it is hit, and so is a hole that is none. */
+		/* What came from the wrong table is known as such when it is hit, and so is a hole that is
+		 * none. */
 		g_assert_cmpint(translate(fixture, 0).stale, ==, leaf_only);
 		found = iotlb_translate(fixture->tlb, DOMAIN, fixture->pt, 2 * PAGE, &result);
 		g_assert_cmpint(found, ==, !leaf_only);
@@ -269,7 +272,8 @@ static void test_switched_off_walks_every_time(void)
 	sim_free(sim);
 }
 
-static void expect_sorted(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot)
+static void expect_sorted(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size,
+			  unsigned prot)
 {
 	g_string_append_printf(data, "%u:%x+%x ", domain, (unsigned)(iova / PAGE), (unsigned)(size / PAGE));
 }
@@ -335,7 +339,8 @@ static bool known_use(GArray *list, unsigned domain, int level, uint64_t iova, s
 
 static uint64_t known_set(const struct reference *reference, const struct known *known)
 {
-	return (known->start / known->size + known->domain) % (reference->config.entries / reference->config.ways);
+	return (known->start / known->size + known->domain) %
+	       (reference->config.entries / reference->config.ways);
 }
 
 static void reference_fill_leaf(struct reference *reference, const struct known *known)
@@ -358,7 +363,8 @@ static void reference_fill_table(struct reference *reference, const struct known
 	struct known old;
 
 	if (known_use(reference->tables, known->domain, (int)known->level, known->start, &old)) {
-		g_array_index(reference->tables, struct known, reference->tables->len - 1).paddr = known->paddr;
+		g_array_index(reference->tables, struct known, reference->tables->len - 1).paddr =
+			known->paddr;
 		return;
 	}
 	if (reference->tables->len == reference->config.walk_entries)
@@ -366,8 +372,8 @@ static void reference_fill_table(struct reference *reference, const struct known
 	g_array_append_vals(reference->tables, known, 1);
 }
 
-static bool reference_walk(struct reference *reference, unsigned domain, const struct pgtable *pt, uint64_t iova,
-			   struct pgtable_walk *ret_walk)
+static bool reference_walk(struct reference *reference, unsigned domain, const struct pgtable *pt,
+			   uint64_t iova, struct pgtable_walk *ret_walk)
 {
 	struct known known;
 
@@ -379,8 +385,8 @@ static bool reference_walk(struct reference *reference, unsigned domain, const s
 	return pt->ops->walk(pt, iova, ret_walk);
 }
 
-static bool reference_translate(struct reference *reference, unsigned domain, const struct pgtable *pt, uint64_t iova,
-				struct iotlb_result *ret_result)
+static bool reference_translate(struct reference *reference, unsigned domain, const struct pgtable *pt,
+				uint64_t iova, struct iotlb_result *ret_result)
 {
 	struct pgtable_walk walk, now;
 	bool now_found = pt->ops->walk(pt, iova, &now), found;
@@ -400,13 +406,15 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 	ret_result->table_reads = walk.levels_touched;
 	reference->stats.table_reads += walk.levels_touched;
 	reference->stats.misses++;
-	ret_result->stale = found != now_found || (found && (walk.paddr != now.paddr || walk.prot != now.prot));
+	ret_result->stale =
+		found != now_found || (found && (walk.paddr != now.paddr || walk.prot != now.prot));
 	if (!found)
 		return false;
 	ret_result->paddr = walk.paddr;
 	ret_result->prot = walk.prot;
-	known = (struct known){domain, 0, iova & ~(walk.leaf_size - 1), walk.leaf_size,
-			       walk.paddr & ~(walk.leaf_size - 1), walk.prot};
+	known = (struct known){
+		domain,	  0, iova & ~(walk.leaf_size - 1), walk.leaf_size, walk.paddr & ~(walk.leaf_size - 1),
+		walk.prot};
 	reference_fill_leaf(reference, &known);
 	for (unsigned level = pt->config.top_level; level-- > walk.stop_level;) {
 		uint64_t span = UINT64_C(1) << (pt->levels[level].span_lg2 + pt->levels[level].index_lg2);
@@ -419,12 +427,14 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 	return true;
 }
 
-static void known_drop(struct reference *reference, GArray *list, unsigned domain, uint64_t first, uint64_t last)
+static void known_drop(struct reference *reference, GArray *list, unsigned domain, uint64_t first,
+		       uint64_t last)
 {
 	for (guint i = list->len; i-- > 0;) {
 		const struct known *known = &g_array_index(list, struct known, i);
 
-		if (known->domain == domain && known->start <= last && known->start + known->size - 1 >= first) {
+		if (known->domain == domain && known->start <= last &&
+		    known->start + known->size - 1 >= first) {
 			g_array_remove_index(list, i);
 			reference->stats.invalidated++;
 		}
@@ -458,7 +468,8 @@ static void random_change(struct pgtable *pt, struct pgtable_gather *gather, str
 		len = LARGE;
 	}
 	if (prng_below(prng, 2))
-		pt->ops->map_range(pt, iova, paddr, len, prng_below(prng, 4) ? READ_WRITE : PROT_READ, &mapped);
+		pt->ops->map_range(pt, iova, paddr, len, prng_below(prng, 4) ? READ_WRITE : PROT_READ,
+				   &mapped);
 	else
 		pt->ops->unmap_range(pt, iova, len, gather);
 	if (prng_below(prng, 4) == 0)
@@ -510,12 +521,14 @@ static void random_against_lists(const struct iotlb_config *config, uint64_t see
 			}
 			break;
 		default:
-			g_assert_cmpint(iotlb_translate(tlb, domain, tables[domain], iova, &got), ==,
-					reference_translate(&reference, domain, tables[domain], iova, &expected));
+			g_assert_cmpint(
+				iotlb_translate(tlb, domain, tables[domain], iova, &got), ==,
+				reference_translate(&reference, domain, tables[domain], iova, &expected));
 			assert_same_result(&got, &expected);
 			stale += got.stale;
 		}
-		g_assert_cmpmem(iotlb_stats(tlb), sizeof(struct iotlb_stats), &reference.stats, sizeof(reference.stats));
+		g_assert_cmpmem(iotlb_stats(tlb), sizeof(struct iotlb_stats), &reference.stats,
+				sizeof(reference.stats));
 	}
 	g_assert_cmpuint(stale, >, 0);
 	g_assert_cmpuint(reference.stats.hits, >, 0);
@@ -602,15 +615,19 @@ int main(int argc, char **argv)
 		void (*run)(struct fixture *fixture, const void *data);
 	} cases[] = {
 		{"second-access-hits", test_second_access_hits},
-		{"neighbour-is-found-from-the-remembered-table", test_neighbour_is_found_from_the_remembered_table},
+		{"neighbour-is-found-from-the-remembered-table",
+		 test_neighbour_is_found_from_the_remembered_table},
 		{"what-is-not-mapped-is-not-remembered", test_what_is_not_mapped_is_not_remembered},
 		{"hit-after-unmap-is-stale", test_hit_after_unmap_is_stale},
-		{"hit-is-stale-when-its-table-page-is-used-again", test_hit_is_stale_when_its_table_page_is_used_again},
-		{"hit-on-a-large-page-that-became-small-ones", test_hit_on_a_large_page_that_became_small_ones},
+		{"hit-is-stale-when-its-table-page-is-used-again",
+		 test_hit_is_stale_when_its_table_page_is_used_again},
+		{"hit-on-a-large-page-that-became-small-ones",
+		 test_hit_on_a_large_page_that_became_small_ones},
 		{"invalidated-is-not-found", test_invalidated_is_not_found},
 		{"one-page-of-a-large-one-invalidates-it", test_one_page_of_a_large_one_invalidates_it},
 		{"hint-keeps-a-table-that-is-gone", test_hint_keeps_a_table_that_is_gone},
-		{"tables-that-were-freed-elsewhere-stay-trusted", test_tables_that_were_freed_elsewhere_stay_trusted},
+		{"tables-that-were-freed-elsewhere-stay-trusted",
+		 test_tables_that_were_freed_elsewhere_stay_trusted},
 		{"used-longest-ago-is-replaced", test_used_longest_ago_is_replaced},
 		{"dump-is-sorted", test_dump_is_sorted},
 	};
@@ -622,9 +639,12 @@ int main(int argc, char **argv)
 		g_test_add(path, struct fixture, NULL, setup, cases[i].run, teardown);
 	}
 	g_test_add_func("/iommu/iotlb/switched-off-walks-every-time", test_switched_off_walks_every_time);
-	g_test_add_func("/iommu/iotlb/random-calls-as-lists-in-order-of-use", test_random_calls_as_lists_in_order_of_use);
-	g_test_add_func("/iommu/vtd-inv/psi-is-the-smallest-aligned-range", test_psi_is_the_smallest_aligned_range);
-	g_test_add_func("/iommu/vtd-inv/psi-of-everything-is-everything", test_psi_of_everything_is_everything);
+	g_test_add_func("/iommu/iotlb/random-calls-as-lists-in-order-of-use",
+			test_random_calls_as_lists_in_order_of_use);
+	g_test_add_func("/iommu/vtd-inv/psi-is-the-smallest-aligned-range",
+			test_psi_is_the_smallest_aligned_range);
+	g_test_add_func("/iommu/vtd-inv/psi-of-everything-is-everything",
+			test_psi_of_everything_is_everything);
 	g_test_add_func("/iommu/vtd-inv/golden/byte-for-byte", test_recordings);
 	g_test_add_func("/iommu/vtd-inv/golden/unusable-recording-is-refused-by-line",
 			test_unusable_recording_is_refused_by_line);

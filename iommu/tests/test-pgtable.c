@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page tables. The conformance cases run for every configuration below, and every registered format must have one; the
- * clever code is compared with a list of leaves that is searched from end to end. The recordings are compared byte by
- * byte: what Linux 7.0 wrote, allocated, flushed and freed.
+ * Page tables. The conformance cases run for every configuration below, and every registered format must have
+ * one; the clever code is compared with a list of leaves that is searched from end to end. The recordings are
+ * compared byte by byte: what Linux 7.0 wrote, allocated, flushed and freed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,9 +24,15 @@ static const struct variant {
 	struct pgtable_config config;
 } variants[] = {
 	{"vtdss", "vtdss", {.ias_bits = 48, .oas_bits = 52, .top_level = 3}},
-	{"vtdss-3-levels-snoop", "vtdss", {.ias_bits = 39, .oas_bits = 46, .top_level = 2, .force_coherence = true}},
-	{"vtdss-5-levels-incoherent", "vtdss", {.ias_bits = 57, .oas_bits = 52, .top_level = 4, .incoherent = true}},
-	{"vtdss-forcewrite", "vtdss", {.ias_bits = 48, .oas_bits = 52, .top_level = 3, .force_writeable = true}},
+	{"vtdss-3-levels-snoop",
+	 "vtdss",
+	 {.ias_bits = 39, .oas_bits = 46, .top_level = 2, .force_coherence = true}},
+	{"vtdss-5-levels-incoherent",
+	 "vtdss",
+	 {.ias_bits = 57, .oas_bits = 52, .top_level = 4, .incoherent = true}},
+	{"vtdss-forcewrite",
+	 "vtdss",
+	 {.ias_bits = 48, .oas_bits = 52, .top_level = 3, .force_writeable = true}},
 };
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
@@ -42,8 +48,8 @@ static void setup(struct fixture *fixture, const void *data)
 {
 	fixture->variant = data;
 	fixture->sim = sim_new(1, 1);
-	g_assert_cmpint(pgtable_new(fixture->sim, pgtable_format(fixture->variant->format), &fixture->variant->config,
-				    &fixture->pt),
+	g_assert_cmpint(pgtable_new(fixture->sim, pgtable_format(fixture->variant->format),
+				    &fixture->variant->config, &fixture->pt),
 			==, 0);
 	pgtable_gather_init(&fixture->gather);
 }
@@ -118,7 +124,8 @@ static struct leaf *reference_overlap(const struct reference *reference, uint64_
 	return NULL;
 }
 
-static uint64_t reference_best_size(const struct pgtable_ops *ops, uint64_t iova, uint64_t paddr, uint64_t len)
+static uint64_t reference_best_size(const struct pgtable_ops *ops, uint64_t iova, uint64_t paddr,
+				    uint64_t len)
 {
 	for (int lg2 = 63; lg2 >= 0; lg2--) {
 		uint64_t size = UINT64_C(1) << lg2;
@@ -129,12 +136,13 @@ static uint64_t reference_best_size(const struct pgtable_ops *ops, uint64_t iova
 	g_assert_not_reached();
 }
 
-static int reference_map(struct reference *reference, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
-			 uint64_t *ret_mapped)
+static int reference_map(struct reference *reference, uint64_t iova, uint64_t paddr, uint64_t len,
+			 unsigned prot, uint64_t *ret_mapped)
 {
 	for (*ret_mapped = 0; *ret_mapped < len;) {
 		uint64_t at = iova + *ret_mapped, to = paddr + *ret_mapped;
-		struct leaf leaf = {at, to, reference_best_size(reference->ops, at, to, len - *ret_mapped), prot};
+		struct leaf leaf = {at, to, reference_best_size(reference->ops, at, to, len - *ret_mapped),
+				    prot};
 
 		if (reference_overlap(reference, at, leaf.size))
 			return -EADDRINUSE;
@@ -167,7 +175,8 @@ static int compare_leaves(const void *a, const void *b)
 	return one->iova < two->iova ? -1 : one->iova > two->iova;
 }
 
-static void collect_leaf(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot, uint64_t raw)
+static void collect_leaf(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot,
+			 uint64_t raw)
 {
 	struct leaf leaf = {iova, paddr, size, prot};
 
@@ -279,7 +288,8 @@ static void test_out_of_range_is_refused(struct fixture *fixture, const void *da
 	g_assert_cmpint(map(fixture, end, page, page, READ_WRITE, &mapped), ==, -ERANGE);
 	g_assert_cmphex(mapped, ==, 0);
 	g_assert_cmpint(map(fixture, end - page, page, 2 * page, READ_WRITE, &mapped), ==, -ERANGE);
-	g_assert_cmpint(map(fixture, page, UINT64_C(1) << config->oas_bits, page, READ_WRITE, &mapped), ==, -ERANGE);
+	g_assert_cmpint(map(fixture, page, UINT64_C(1) << config->oas_bits, page, READ_WRITE, &mapped), ==,
+			-ERANGE);
 	g_assert_cmpint(map(fixture, page, page, 0, READ_WRITE, &mapped), ==, -EINVAL);
 	g_assert_cmpint(map(fixture, -page, page, 2 * page, READ_WRITE, &mapped), ==, -EOVERFLOW);
 	g_assert_cmpint(map(fixture, page + 1, page, page, READ_WRITE, &mapped), ==, -ENXIO);
@@ -348,7 +358,8 @@ static void test_unmap_frees_the_tables_it_covers(struct fixture *fixture, const
 	g_assert_cmphex(phys(fixture, table), ==, page);
 }
 
-static void test_unmap_of_a_larger_page_takes_it_whole_or_not_at_all(struct fixture *fixture, const void *data)
+static void test_unmap_of_a_larger_page_takes_it_whole_or_not_at_all(struct fixture *fixture,
+								     const void *data)
 {
 	uint64_t page = UINT64_C(1) << size_lg2_smallest(fixture->pt->ops);
 	uint64_t largest = UINT64_C(1) << (63 - __builtin_clzll(fixture->pt->ops->page_sizes));
@@ -476,8 +487,9 @@ static uint64_t draw_iova(struct prng *prng, const struct pgtable *pt)
 
 static uint64_t draw_len(struct prng *prng)
 {
-	static const uint64_t lens[] = {4 * KIB,   4 * KIB, 8 * KIB,	 32 * KIB, 128 * KIB, 2 * MIB, 2 * MIB,
-					2 * MIB + 12 * KIB, 4 * MIB, 5 * MIB};
+	static const uint64_t lens[] = {4 * KIB,   4 * KIB, 8 * KIB, 32 * KIB,
+					128 * KIB, 2 * MIB, 2 * MIB, 2 * MIB + 12 * KIB,
+					4 * MIB,   5 * MIB};
 
 	return lens[prng_below(prng, G_N_ELEMENTS(lens))];
 }
@@ -499,11 +511,13 @@ static void random_step(struct fixture *fixture, struct reference *reference, st
 		g_assert_cmpint(map(fixture, iova, paddr, len, prot, &mapped), ==, err);
 		g_assert_cmphex(mapped, ==, expected);
 		if (err)
-			g_assert_cmphex(unmap(fixture, iova, mapped), ==, reference_unmap(reference, iova, mapped));
+			g_assert_cmphex(unmap(fixture, iova, mapped), ==,
+					reference_unmap(reference, iova, mapped));
 	} else {
-		struct leaf *known = reference->leaves->len ? &g_array_index(reference->leaves, struct leaf,
-									     prng_below(prng, reference->leaves->len))
-							    : NULL;
+		struct leaf *known = reference->leaves->len
+					     ? &g_array_index(reference->leaves, struct leaf,
+							      prng_below(prng, reference->leaves->len))
+					     : NULL;
 
 		if (known && prng_below(prng, 4))
 			iova = known->iova;
@@ -538,7 +552,8 @@ static void test_random_calls_as_a_list_of_leaves(struct fixture *fixture, const
 static struct fault_rules *arm_nth(struct sim *sim, unsigned nth)
 {
 	static const struct fault_table *const tables[] = {&iommu_fault_table, NULL};
-	g_autofree char *text = g_strdup_printf("[fault page]\npoint = pgtable.page\nnth = %u\n", nth), *path = NULL;
+	g_autofree char *text = g_strdup_printf("[fault page]\npoint = pgtable.page\nnth = %u\n", nth),
+			*path = NULL;
 	struct fault_rules *rules = fault_rules_new(tables);
 	g_autoptr(GError) error = NULL;
 	int file = g_file_open_tmp("faults-XXXXXX", &path, &error);
@@ -553,7 +568,8 @@ static struct fault_rules *arm_nth(struct sim *sim, unsigned nth)
 	return rules;
 }
 
-/* One map of several tables and page sizes, with something mapped before; the n-th table page of it is refused. */
+/* One map of several tables and page sizes, with something mapped before; the n-th table page of it is
+ * refused. */
 static void test_every_failing_page_is_reported_and_unwound(struct fixture *fixture, const void *data)
 {
 	const uint64_t iova = 2 * MIB - 8 * KIB, paddr = 6 * MIB - 8 * KIB, len = 5 * MIB;
@@ -564,7 +580,8 @@ static void test_every_failing_page_is_reported_and_unwound(struct fixture *fixt
 	passes = fixture->sim->fault_passes[FAULT_PGTABLE_PAGE] - before;
 	g_assert_cmpuint(passes, >=, 3);
 	for (unsigned nth = 1; nth <= passes; nth++) {
-		struct reference reference = {fixture->pt->ops, g_array_new(FALSE, TRUE, sizeof(struct leaf))};
+		struct reference reference = {fixture->pt->ops,
+					      g_array_new(FALSE, TRUE, sizeof(struct leaf))};
 		struct fault_rules *rules;
 		uint64_t expected;
 		g_autoptr(GArray) after = NULL, unwound = NULL;
@@ -577,7 +594,8 @@ static void test_every_failing_page_is_reported_and_unwound(struct fixture *fixt
 		g_assert_cmphex(mapped, <, len);
 		fault_rules_arm(NULL, fixture->sim);
 		fault_rules_free(rules);
-		/* Leaves are chosen for the whole length: those of the prefix are the first of the whole map's. */
+		/* Leaves are chosen for the whole length: those of the prefix are the first of the whole
+		 * map's. */
 		g_assert_cmpint(reference_map(&reference, iova, paddr, len, READ_WRITE, &expected), ==, 0);
 		for (guint i = reference.leaves->len; i-- > 0;)
 			if (g_array_index(reference.leaves, struct leaf, i).iova >= iova + mapped)
@@ -689,19 +707,22 @@ int main(int argc, char **argv)
 		{"map-over-mapped-is-refused", test_map_over_mapped_is_refused},
 		{"out-of-range-is-refused", test_out_of_range_is_refused},
 		{"no-permission-is-refused-with-a-warning", test_no_permission_is_refused_with_a_warning},
-		{"read-only-is-refused-where-write-is-forced", test_read_only_is_refused_where_write_is_forced},
+		{"read-only-is-refused-where-write-is-forced",
+		 test_read_only_is_refused_where_write_is_forced},
 		{"large-page-replaces-an-empty-table", test_large_page_replaces_an_empty_table},
 		{"unmap-frees-the-tables-it-covers", test_unmap_frees_the_tables_it_covers},
 		{"unmap-of-a-larger-page-takes-it-whole-or-not-at-all",
 		 test_unmap_of_a_larger_page_takes_it_whole_or_not_at_all},
 		{"unmap-stops-at-a-hole", test_unmap_stops_at_a_hole},
-		{"unmap-of-nothing-at-zero-gathers-everything", test_unmap_of_nothing_at_zero_gathers_everything},
+		{"unmap-of-nothing-at-zero-gathers-everything",
+		 test_unmap_of_nothing_at_zero_gathers_everything},
 		{"queued-gather-has-pages-but-no-range", test_queued_gather_has_pages_but_no_range},
 		{"pages-of-a-later-unmap-are-freed-first", test_pages_of_a_later_unmap_are_freed_first},
 		{"work-is-charged-per-entry-and-page", test_work_is_charged_per_entry_and_page},
 		{"walk-from-a-remembered-table", test_walk_from_a_remembered_table},
 		{"random-calls-as-a-list-of-leaves", test_random_calls_as_a_list_of_leaves},
-		{"every-failing-page-is-reported-and-unwound", test_every_failing_page_is_reported_and_unwound},
+		{"every-failing-page-is-reported-and-unwound",
+		 test_every_failing_page_is_reported_and_unwound},
 	};
 
 	g_test_init(&argc, &argv, NULL);
@@ -714,8 +735,10 @@ int main(int argc, char **argv)
 		}
 	g_test_add_func("/iommu/pgtable/every-format-has-a-variant", test_every_format_has_a_variant);
 	g_test_add_func("/iommu/pgtable/failing-root-is-reported", test_failing_root_is_reported);
-	g_test_add_func("/iommu/pgtable/vtdss/impossible-geometry-is-refused", test_impossible_geometry_is_refused);
-	g_test_add_func("/iommu/pgtable/two-tables-never-share-a-generation", test_two_tables_never_share_a_generation);
+	g_test_add_func("/iommu/pgtable/vtdss/impossible-geometry-is-refused",
+			test_impossible_geometry_is_refused);
+	g_test_add_func("/iommu/pgtable/two-tables-never-share-a-generation",
+			test_two_tables_never_share_a_generation);
 	g_test_add_func("/iommu/pgtable/golden/vtdss-byte-for-byte", test_recordings);
 	g_test_add_func("/iommu/pgtable/golden/unusable-recordings-are-refused-by-line",
 			test_unusable_recordings_are_refused_by_line);

@@ -144,7 +144,7 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
  *  it. */
 static unsigned run_trace_cpus(struct run *run, const char *trace, const char *format, GError **error)
 {
-	uint32_t cpus = 0;
+	uint32_t cpus = io_stream_cpus(run->stream);
 	struct io_stream *scan;
 	const struct io_record *record;
 	struct io_complete complete;

@@ -435,7 +435,7 @@ struct input *input_open_fetch(const char *path, enum input_fetch fetch, GError 
 	input->window = g_malloc(WINDOW_BYTES);
 	input->source.fd = fd;
 	input->source.pieces[0].bytes = g_malloc(PIECE_BYTES);
-	/* Files that are made up while they are read (tracefs, proc) are regular and have size 0; stdin may be anywhere. */
+	/* Files made up while they are read (tracefs, proc) are regular and have size 0; stdin may be anywhere. */
 	if (S_ISREG(status.st_mode) && !is_stdin)
 		input->source.size = (uint64_t)status.st_size;
 	if (fetch == INPUT_FETCH_RING ? input->source.size > 0

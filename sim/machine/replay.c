@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "sim/core/error.h"
 #include "sim/core/text.h"
 #include "sim/io/output.h"
 #include "sim/machine/segments.h"
@@ -490,7 +491,8 @@ static void replay_issue(struct replay *replay, const struct io_record *record)
 	g_array_index(replay->by_trace_slot, uint32_t, record->slot) = head->slot;
 	stats->issued++;
 	stats->op_count[head->req.op]++;
-	stats->max_in_flight = MAX(stats->max_in_flight, ++replay->in_flight);
+	replay->in_flight++;
+	stats->max_in_flight = MAX(stats->max_in_flight, replay->in_flight);
 	/* The head may end, and its pieces be freed, with the last of these: read the link before. */
 	for (slot = head->slot; slot != NO_SLOT; slot = next) {
 		next = replay_at(replay, slot)->next;
@@ -651,12 +653,25 @@ static void replay_wait_for(struct replay *replay, const struct io_record *recor
 	}
 }
 
+/** A machine whose CPUs were chosen folds those of the trace; one that was made for the trace must have them all. */
+static bool replay_check_cpu(const struct replay *replay, const struct io_record *record, GError **error)
+{
+	if (record->cpu < replay->sim->cpu_count || replay->machine->config.cpus)
+		return true;
+	return sim_error_plain(error,
+			       "request %" G_GUINT64_FORMAT " is on CPU %u, but the recording says that it has %u CPUs: "
+			       "give --set machine.cpus=N",
+			       record->number, record->cpu, replay->sim->cpu_count) == 0;
+}
+
 static bool replay_step(struct replay *replay, enum io_step step, const struct io_record *record,
 			const struct io_complete *complete, GError **error)
 {
 	struct sim *sim = replay->sim;
 
 	if (step == IO_ISSUE) {
+		if (!replay_check_cpu(replay, record, error))
+			return false;
 		if (replay->snap_next_ns <= record->time_ns || replay->stats->issued >= replay->snap_next_count)
 			if (!replay_due_snapshots(replay, record->time_ns, error))
 				return false;

@@ -186,7 +186,7 @@ static void test_operations_by_their_letters(void)
 		     "issue 8 us=8 cpu=0 259,0 read 24+4096\n");
 }
 
-/* The interrupt ends one request and sends another, with a segment of its own: neither disturbs what is being prepared. */
+/* The interrupt ends one request and sends another, with a segment of its own: neither disturbs the preparation. */
 static void test_interrupt_inside_preparation_keeps_it(void)
 {
 	struct io_stream_stats stats = assert_steps(
@@ -336,8 +336,8 @@ static void test_requeued_issue_is_withdrawn(void)
 	g_assert_cmpuint(stats.requeued, ==, 1);
 }
 
-/* A command that failed and is tried again: reported complete, but the request's block completion comes after the second
- * attempt. */
+/* A command that failed and is tried again: reported complete, but the request's block completion comes after the
+ * second attempt. */
 static void test_retried_command_ends_before_its_retry(void)
 {
 	assert_steps(SETUP(T0 "00", "1", "1", READ8("8")) ISSUE(T0 "00", "R 4096 () 8 + 8")
@@ -748,7 +748,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/trace/ftrace/operations-by-their-letters", test_operations_by_their_letters);
 	g_test_add_func("/trace/ftrace/lines-that-are-no-events", test_lines_that_are_no_events);
 	g_test_add_func("/trace/ftrace/facts-name-what-was-lost", test_facts_name_what_was_lost);
-	g_test_add_func("/trace/ftrace/interrupt-inside-preparation-keeps-it", test_interrupt_inside_preparation_keeps_it);
+	g_test_add_func("/trace/ftrace/interrupt-inside-preparation-keeps-it",
+			test_interrupt_inside_preparation_keeps_it);
 	g_test_add_func("/trace/stream/failed-preparation-is-dropped", test_failed_preparation_is_dropped);
 	g_test_add_func("/trace/stream/setup-in-blocks-of-4096-fits", test_setup_in_blocks_of_4096);
 	g_test_add_func("/trace/stream/segments-not-adding-up-unused", test_segments_that_do_not_add_up_are_not_used);

@@ -68,6 +68,7 @@ struct blktrace {
 	bool started;
 	bool taken; /* the record at the top of the heap was dealt with */
 	const char *path; /* of the file of the last event */
+	uint32_t cpus; /* as the names tell; 0 for a file that is not named so */
 	uint64_t records, notifications;
 };
 
@@ -430,9 +431,11 @@ static bool blktrace_open(void *state, struct input *input, const char *path, GE
 		return false;
 	for (uint32_t i = 0; i < members->len; i++) {
 		const char *member = g_array_index(members, struct member, i).path;
+
 		g_autofree char *member_base = g_path_get_basename(member);
 		struct input *sibling;
 
+		blktrace->cpus = MIN(g_array_index(members, struct member, i).cpu + 1, SIM_CPUS_MAX);
 		if (strcmp(member_base, base) == 0) {
 			add_file(blktrace, input, false);
 			continue;
@@ -458,6 +461,12 @@ static int blktrace_probe(const uint8_t *bytes, size_t len)
 static const char *blktrace_path(const void *state)
 {
 	return ((const struct blktrace *)state)->path;
+}
+
+/* One file a CPU, and a CPU without events has an empty one. */
+static uint32_t blktrace_cpus(const void *state)
+{
+	return ((const struct blktrace *)state)->cpus;
 }
 
 static void blktrace_facts(void *state, GHashTable *facts)
@@ -494,6 +503,7 @@ const struct trace_reader_ops trace_blktrace = {
 	.open = blktrace_open,
 	.next = blktrace_next,
 	.path = blktrace_path,
+	.cpus = blktrace_cpus,
 	.facts = blktrace_facts,
 	.close = blktrace_close,
 };

@@ -2,8 +2,8 @@
 /*
  * ftrace text: what tracefs gives in trace and trace_pipe, and trace-cmd report prints.
  *
- * A line is TASK-PID (TGID) [CPU] FLAGS SECONDS.FRACTION: EVENT: BODY, where (TGID) and FLAGS may be missing. TASK is
- * whatever a process calls itself, so the line is found by its first [CPU] that has -PID before it and a time behind it.
+ * A line is TASK-PID (TGID) [CPU] FLAGS SECONDS.FRACTION: EVENT: BODY, where (TGID) and FLAGS may be missing. TASK
+ * is whatever a process calls itself, so a line is known by its first [CPU] that has -PID before it and a time behind.
  * Bodies are those of Linux 6.1 to 7.0, include/trace/events/{block,dma}.h and drivers/nvme/host/trace.h.
  */
 #include <errno.h>
@@ -14,12 +14,14 @@
 #include "sim/trace/formats.h"
 
 #define SECONDS_MAX (UINT64_MAX / 1000000000 - 1)
-#define PROBE_LINES 64
+#define PROBE_LINES  64
+#define HEADER_BYTES 1024 /* where the header with the number of CPUs stands */
 
 struct ftrace {
 	struct input *input;
 	bool mark_open; /* the line before was free text, which may hold newlines */
 	bool has_entries;
+	uint32_t cpus; /* as the header says; 0: it does not */
 	uint64_t entries_in_buffer, entries_written;
 	uint64_t lost_events, lost_reports;
 };
@@ -326,7 +328,7 @@ static bool take_range(struct scan *scan, uint64_t *ret_sector, uint64_t *ret_co
 	       (*ret_sector <= TRACE_LBA_MAX || *ret_sector == UINT64_MAX);
 }
 
-/* N is a passthrough command, or, in kernels before 6.14 or so, write zeroes: that one has a place on the disk. */
+/* N is a passthrough command, or, as kernels like 6.1 print it, write zeroes: that one has a place on the disk. */
 static void set_op(struct trace_event *event, const struct rwbs *rwbs, uint64_t sector, uint64_t count)
 {
 	event->op = rwbs->op;
@@ -475,8 +477,8 @@ static bool set_segment(struct trace_event *event, uint64_t paddr, uint64_t byte
 	return bytes > 0 && bytes <= UINT32_MAX && paddr <= UINT64_MAX - bytes;
 }
 
-/* Probe on dma_iova_link(): "(PLACE) … phys=0x… … size=… dir=1". Probes are named by whoever sets them: one without
- * these fields is another's. Directions as in enum dma_data_direction: 0 both, 1 to the device, 2 from it. */
+/* Probe on dma_iova_link(): "(PLACE) … phys=0x… … size=… dir=1". Probes are named by whoever sets them: one
+ * without these fields is another's. Directions as in enum dma_data_direction: 0 both, 1 to the device, 2 from it. */
 static bool body_link(struct scan *scan, struct trace_event *event)
 {
 	struct scan phys = *scan, size = *scan, dir = *scan;
@@ -484,8 +486,8 @@ static bool body_link(struct scan *scan, struct trace_event *event)
 
 	if (!FIND(&phys, " phys="))
 		return true;
-	if (!take_number(&phys, &paddr) || !FIND(&size, " size=") || !take_number(&size, &bytes) || !FIND(&dir, " dir=") ||
-	    !take_number(&dir, &direction) || direction > 2)
+	if (!take_number(&phys, &paddr) || !FIND(&size, " size=") || !take_number(&size, &bytes) ||
+	    !FIND(&dir, " dir=") || !take_number(&dir, &direction) || direction > 2)
 		return false;
 	event->to_device = direction != 2;
 	return set_segment(event, paddr, bytes);
@@ -637,10 +639,34 @@ static int ftrace_next(void *state, struct trace_event *ret_event, GError **erro
 	}
 }
 
+/* "#P:4" at the end of a header line: how many CPUs the recording machine had. */
+static uint32_t header_cpus(const uint8_t *bytes, size_t len)
+{
+	const char *text = (const char *)bytes, *found = g_strstr_len(text, (gssize)len, "#P:");
+	struct scan scan = {.at = found, .end = text + len};
+	uint64_t cpus;
+
+	if (!found || !TAKE(&scan, "#P:") || !take_decimal(&scan, &cpus) || cpus > SIM_CPUS_MAX)
+		return 0;
+	return (uint32_t)cpus;
+}
+
 static bool ftrace_open(void *state, struct input *input, const char *path, GError **error)
 {
-	((struct ftrace *)state)->input = input;
+	struct ftrace *ftrace = state;
+	const uint8_t *bytes;
+	ssize_t len = input_peek(input, HEADER_BYTES, &bytes, error);
+
+	if (len < 0)
+		return false;
+	ftrace->input = input;
+	ftrace->cpus = header_cpus(bytes, (size_t)len);
 	return true;
+}
+
+static uint32_t ftrace_cpus(const void *state)
+{
+	return ((const struct ftrace *)state)->cpus;
 }
 
 static int ftrace_probe(const uint8_t *bytes, size_t len)
@@ -692,6 +718,7 @@ const struct trace_reader_ops trace_ftrace = {
 	.state_size = sizeof(struct ftrace),
 	.open = ftrace_open,
 	.next = ftrace_next,
+	.cpus = ftrace_cpus,
 	.facts = ftrace_facts,
 	.close = ftrace_close,
 };

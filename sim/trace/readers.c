@@ -62,8 +62,8 @@ static const struct trace_reader_ops *format_probed(struct input *input, GError 
 	return best;
 }
 
-/* Returns the format that makes a trace of @path, which is a directory or does not exist, and its first file. NULL: none
- * does, or with *@error. */
+/* Returns the format that makes a trace of @path, which is a directory or does not exist, and its first file. NULL:
+ * none does, or with *@error. */
 static const struct trace_reader_ops *format_resolved(const char *path, char **ret_file, GError **error)
 {
 	for (unsigned i = 0; trace_formats[i]; i++) {

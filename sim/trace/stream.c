@@ -2,14 +2,12 @@
 /*
  * Events to records.
  *
- * What a CPU prepares (set-up, segments) is collected by CPU and context, so an interrupt in the middle has a place of
- * its own, and goes to the request that the CPU issues next, if it fits. Requests in flight are found by two keys: what
- * a block completion names (device, operation, sector; several of the same key: the oldest, preferring those whose
- * command was reported complete) and what an NVMe completion names (controller, queue, command id).
+ * What a CPU prepares (set-up, segments) is collected by CPU and context, so an interrupt in the middle has a place
+ * of its own, and goes to the request that the CPU issues next, if it fits.
  *
  * Two things about a recording become clear only after the first steps: whether requests are issued before they are
- * prepared, and whether block completions follow the commands' own. Until then steps wait in a short queue, in order; an
- * unsettled one at its head is settled after LOOKAHEAD_EVENTS at the latest.
+ * prepared, and whether block completions follow the commands' own. Until then steps wait in a short queue, in order;
+ * an unsettled one at its head is settled after LOOKAHEAD_EVENTS at the latest.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,16 +15,12 @@
 #include "sim/core/error.h"
 #include "sim/core/sim.h"
 #include "sim/core/umap.h"
-#include "sim/trace/trace.h"
+#include "sim/trace/inflight.h"
 
 #define DEVICES_MAX	 4096 /* block devices and controllers that a trace may name */
 #define LOOKAHEAD_EVENTS 256
 #define LOOKAHEAD_MISSES 16	    /* issues waited for in vain, after which nothing is waited for any more */
 #define STEPS_MAX	 2048	    /* above LOOKAHEAD_EVENTS times the steps that one event can cause */
-#define SEGMENTS_HELD	 (4u << 20) /* of all requests in flight: 64 MiB */
-#define CHAIN_SCAN_MAX	 64
-#define NONE		 UINT32_MAX
-#define NO_KEY		 UMAP_EMPTY
 
 /* Does a request's preparation come before or after its issue? */
 enum order {
@@ -69,7 +63,7 @@ struct prep {
 
 struct device {
 	uint32_t number;
-	uint32_t index; /* in public, NONE before a record names it */
+	uint32_t index; /* in public, INFLIGHT_NONE before a record names it */
 	char *name;
 };
 
@@ -91,15 +85,9 @@ struct io_stream {
 	unsigned order_misses;
 	enum ending ending;
 
-	GPtrArray *slots; /* of struct slot */
-	GArray *free_slots;
+	struct inflight inflight;
 	uint32_t ended_slot; /* returned as completed by the last call */
-	uint32_t oldest, newest;
-	uint32_t in_flight;
-	uint64_t segments_held;
 	uint64_t done_sequence;
-	struct umap block_keys; /* key -> first slot, last slot */
-	struct umap nvme_keys;	/* key -> slot */
 
 	struct umap device_numbers; /* number -> id */
 	GArray *devices;	    /* of struct device, by id */
@@ -121,7 +109,7 @@ const char *const io_op_names[IO_OPS] = {
 static uint32_t device_id(struct io_stream *stream, uint32_t number)
 {
 	struct umap_entry *entry;
-	struct device device = {.number = number, .index = NONE};
+	struct device device = {.number = number, .index = INFLIGHT_NONE};
 
 	if (number == stream->last_number && stream->devices->len)
 		return stream->last_id;
@@ -146,7 +134,7 @@ static uint32_t device_index(struct io_stream *stream, uint32_t id)
 {
 	struct device *device = &g_array_index(stream->devices, struct device, id);
 
-	if (device->index == NONE) {
+	if (device->index == INFLIGHT_NONE) {
 		device->index = stream->device_ids->len;
 		g_array_append_val(stream->device_ids, id);
 	}
@@ -292,22 +280,22 @@ static bool setup_fits(const struct trace_event *setup, const struct io_record *
 }
 
 /* Returns how many segments at the start of @prep's list are not the record's: those of others, where nothing says what
- * is being prepared. NONE: the segments are not of this request at all. */
+ * is being prepared. INFLIGHT_NONE: the segments are not of this request at all. */
 static uint32_t segments_foreign(const struct prep *prep, const struct io_record *record)
 {
 	uint64_t bytes = 0;
 
 	/* The segments of the other operations are lists of ranges: the driver's own data, of any length. */
 	if (record->op == IO_DISCARD || record->op == IO_WRITE_ZEROES || record->op == IO_FLUSH)
-		return prep->has_setup ? 0 : NONE;
+		return prep->has_setup ? 0 : INFLIGHT_NONE;
 	if (prep->has_setup)
-		return prep->segment_bytes == record->bytes ? 0 : NONE;
+		return prep->segment_bytes == record->bytes ? 0 : INFLIGHT_NONE;
 	for (uint32_t i = prep->list.count; i > 0 && bytes < record->bytes; i--) {
 		bytes += prep->list.segments[i - 1].len_bytes;
 		if (bytes == record->bytes)
 			return i - 1;
 	}
-	return NONE;
+	return INFLIGHT_NONE;
 }
 
 static void prep_give_segments(struct io_stream *stream, struct prep *prep, struct slot *slot)
@@ -315,7 +303,7 @@ static void prep_give_segments(struct io_stream *stream, struct prep *prep, stru
 	uint32_t foreign = segments_foreign(prep, &slot->record);
 	struct segment_list list = slot->list;
 
-	if (foreign == NONE) {
+	if (foreign == INFLIGHT_NONE) {
 		stream->stats.segments_dropped += prep->has_setup;
 		return;
 	}
@@ -405,8 +393,7 @@ static int take_segment(struct io_stream *stream, const struct trace_event *even
 /* Is the first of those with the key of @slot a command that failed and is now tried again? Then that has ended. */
 static void end_failed_attempt(struct io_stream *stream, uint64_t key)
 {
-	struct umap_entry *chain = umap_find(&stream->inflight.block_keys, key);
-	struct slot *slot = chain ? inflight_slot(&stream->inflight, (uint32_t)chain->value) : NULL;
+	struct slot *slot = inflight_first(&stream->inflight, key);
 
 	if (slot && stream->ending == ENDING_BLOCK && slot->done_sequence && slot->done.error) {
 		struct io_complete complete = slot->done;
@@ -437,6 +424,7 @@ static struct slot *slot_issue(struct io_stream *stream, const struct trace_even
 	record->completes = true;
 	slot->block_key = inflight_block_key(id, event->op, event->lba);
 	inflight_link(&stream->inflight, slot);
+	stream->stats.max_in_flight = stream->inflight.count_max;
 	return slot;
 }
 
@@ -445,6 +433,14 @@ static bool may_wait(const struct io_stream *stream)
 {
 	return stream->order == ORDER_ISSUE_FIRST ||
 	       (stream->order == ORDER_UNKNOWN && stream->order_misses < LOOKAHEAD_MISSES);
+}
+
+static bool too_much_in_flight(const struct io_stream *stream)
+{
+	const struct inflight *inflight = &stream->inflight;
+
+	return inflight->count >= IO_IN_FLIGHT_MAX ||
+	       (inflight->count && inflight->segments_held > INFLIGHT_SEGMENTS_HELD);
 }
 
 static int take_issue(struct io_stream *stream, const struct trace_event *event)
@@ -456,7 +452,7 @@ static int take_issue(struct io_stream *stream, const struct trace_event *event)
 	if (id == DEVICES_MAX)
 		return event_trouble(stream, event, "more than 4096 devices");
 	end_failed_attempt(stream, inflight_block_key(id, event->op, event->lba));
-	if (stream->inflight.count >= IO_IN_FLIGHT_MAX || (stream->inflight.segments_held > SEGMENTS_HELD && stream->inflight.count))
+	if (too_much_in_flight(stream))
 		slot_give_up(stream, inflight_slot(&stream->inflight, stream->inflight.oldest));
 	slot = slot_issue(stream, event, id);
 	if (prep)
@@ -504,21 +500,20 @@ static int take_requeue(struct io_stream *stream, const struct trace_event *even
 {
 	uint32_t id = device_id(stream, event->device);
 	struct io_complete complete = {.time_ns = stream->now_ns, .cpu = event->cpu, .error = -EAGAIN};
-	struct umap_entry *chain;
+	uint64_t key = inflight_block_key(id, event->op, event->lba);
 	struct slot *slot;
 
 	if (id == DEVICES_MAX)
 		return event_trouble(stream, event, "more than 4096 devices");
-	chain = umap_find(&stream->inflight.block_keys, inflight_block_key(id, event->op, event->lba));
-	if (!chain)
+	slot = inflight_pick(&stream->inflight, key);
+	if (!slot)
 		return 0; /* it never came as far as its issue */
-	slot = inflight_pick(&stream->inflight, chain->key);
 	if (slot->done_sequence) {
 		/* It was carried out, failed, and is tried again. */
 		complete.error = slot->done.error;
 		stream->stats.completions++;
 	} else {
-		slot = inflight_slot(&stream->inflight, (uint32_t)chain->extra);
+		slot = inflight_last(&stream->inflight, key);
 		stream->stats.requeued++;
 	}
 	slot_end(stream, slot, &complete);
@@ -527,17 +522,15 @@ static int take_requeue(struct io_stream *stream, const struct trace_event *even
 
 static int take_nvme_complete(struct io_stream *stream, const struct trace_event *event)
 {
-	struct umap_entry *entry = umap_find(&stream->inflight.nvme_keys, inflight_command_key(event));
+	struct slot *slot = inflight_by_command(&stream->inflight, inflight_command_key(event));
 	struct prep *prep = prep_find(stream, event);
-	struct slot *slot;
 
 	if (prep)
 		prep_release(stream, prep);
-	if (!entry) {
+	if (!slot) {
 		stream->stats.unmatched_completions += stream->ending == ENDING_NVME;
 		return 0;
 	}
-	slot = inflight_slot(&stream->inflight, (uint32_t)entry->value);
 	if (slot->done_sequence)
 		return 0;
 	slot->done_sequence = ++stream->done_sequence;
@@ -651,7 +644,7 @@ static bool flush_some(struct io_stream *stream)
 {
 	uint32_t next;
 
-	for (uint32_t i = stream->inflight.oldest; i != NONE && stream->step_count < STEPS_MAX; i = next) {
+	for (uint32_t i = stream->inflight.oldest; i != INFLIGHT_NONE && stream->step_count < STEPS_MAX; i = next) {
 		struct slot *slot = inflight_slot(&stream->inflight, i);
 		struct io_complete complete = slot->done;
 
@@ -668,9 +661,12 @@ static bool flush_some(struct io_stream *stream)
 static void finish(struct io_stream *stream)
 {
 	stream->flushed = true;
-	for (uint32_t i = stream->inflight.oldest; i != NONE; i = inflight_slot(&stream->inflight, i)->open_next) {
-		inflight_slot(&stream->inflight, i)->record.completes = false;
+	for (uint32_t i = stream->inflight.oldest; i != INFLIGHT_NONE;) {
+		struct slot *slot = inflight_slot(&stream->inflight, i);
+
+		slot->record.completes = false;
 		stream->stats.unfinished++;
+		i = slot->open_next;
 	}
 	for (unsigned i = 0; i < SIM_CPUS_MAX * TRACE_CONTEXTS; i++) {
 		const struct prep *prep = stream->preps[i];
@@ -691,9 +687,9 @@ static enum io_step report_trouble(struct io_stream *stream, GError **error)
 enum io_step io_stream_next(struct io_stream *stream, const struct io_record **ret_record,
 			    struct io_complete *ret_complete, GError **error)
 {
-	if (stream->ended_slot != NONE) {
+	if (stream->ended_slot != INFLIGHT_NONE) {
 		inflight_give_back(&stream->inflight, stream->ended_slot);
-		stream->ended_slot = NONE;
+		stream->ended_slot = INFLIGHT_NONE;
 	}
 	for (;;) {
 		enum io_step step = step_pop(stream, ret_record, ret_complete);
@@ -733,11 +729,8 @@ struct io_stream *io_stream_open(const char *path, const char *format, GError **
 	stream = g_new0(struct io_stream, 1);
 	stream->source = source;
 	stream->preps = g_new0(struct prep *, SIM_CPUS_MAX * TRACE_CONTEXTS);
-	stream->inflight.slots = g_ptr_array_new();
-	stream->inflight.free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	stream->inflight.oldest = stream->inflight.newest = stream->ended_slot = NONE;
-	umap_init(&stream->inflight.block_keys);
-	umap_init(&stream->inflight.nvme_keys);
+	inflight_init(&stream->inflight);
+	stream->ended_slot = INFLIGHT_NONE;
 	umap_init(&stream->device_numbers);
 	stream->devices = g_array_new(FALSE, FALSE, sizeof(struct device));
 	stream->device_ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -754,19 +747,11 @@ void io_stream_close(struct io_stream *stream)
 			g_free(stream->preps[i]);
 		}
 	g_free(stream->preps);
-	for (uint32_t i = 0; i < stream->inflight.slots->len; i++) {
-		inflight_segments_free(&stream->inflight, &inflight_slot(&stream->inflight, i)->list);
-		g_free(inflight_slot(&stream->inflight, i));
-	}
-	g_assert(stream->inflight.segments_held == 0);
+	inflight_finish(&stream->inflight);
 	for (uint32_t i = 0; i < stream->devices->len; i++)
 		g_free(g_array_index(stream->devices, struct device, i).name);
-	g_ptr_array_unref(stream->inflight.slots);
-	g_array_unref(stream->inflight.free_slots);
 	g_array_unref(stream->devices);
 	g_array_unref(stream->device_ids);
-	umap_finish(&stream->inflight.block_keys);
-	umap_finish(&stream->inflight.nvme_keys);
 	umap_finish(&stream->device_numbers);
 	g_clear_pointer(&stream->facts, g_hash_table_unref);
 	g_clear_error(&stream->trouble);
@@ -794,6 +779,11 @@ const char *io_stream_device_name(const struct io_stream *stream, uint32_t index
 	if (index >= stream->device_ids->len)
 		return NULL;
 	return g_array_index(stream->devices, struct device, g_array_index(stream->device_ids, uint32_t, index)).name;
+}
+
+uint32_t io_stream_cpus(const struct io_stream *stream)
+{
+	return stream->source.ops->cpus ? stream->source.ops->cpus(stream->source.state) : 0;
 }
 
 GHashTable *io_stream_facts(struct io_stream *stream)

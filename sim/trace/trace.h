@@ -6,8 +6,8 @@
  * Traces, in two steps.
  *
  * A *reader* (one file a format, one row in readers.c) turns a file into typed events in file order. It streams: no
- * sorting, no buffering beyond a bounded window. An *I/O stream* pairs the events of a request (set-up, segments, issue,
- * completion) into records; it is the same for all formats, and holds only what is in flight.
+ * sorting, no buffering beyond a bounded window. An *I/O stream* pairs the events of a request (set-up, segments,
+ * issue, completion) into records; it is the same for all formats, and holds only what is in flight.
  *
  * An event has the time of the recording's clock; a record's times are nanoseconds from the first event of the trace,
  * and never go back. Sectors are 512 bytes. What each format gives, and how events are paired: docs/formats/traces.md.
@@ -32,8 +32,8 @@ enum io_op {
 extern const char *const io_op_names[IO_OPS]; /* "read", … */
 
 enum trace_event_kind {
-	TRACE_SETUP,	/* driver starts preparing: device (controller), queue, tag, op; where the command tells them, its
-			 * first block in lba and their number in bytes, both in logical blocks, whose size it does not tell */
+	TRACE_SETUP,	/* driver starts preparing: device (controller), queue, tag, op; where the command tells them,
+			 * first block in lba and number of blocks in bytes: logical blocks, whose size it does not tell */
 	TRACE_SEGMENT,	/* a physically contiguous piece of the request being prepared on this CPU: paddr, bytes, to_device */
 	TRACE_ISSUE,	/* request handed to the driver or the device: device, op, lba, bytes */
 	TRACE_COMPLETE, /* of a block request: device, op, lba, bytes, error */
@@ -79,20 +79,23 @@ struct trace_reader_ops {
 	const char *name;	 /* "ftrace": what --trace-format takes */
 	const char *description; /* for people */
 	bool counts_lines;	 /* an event's position is a line number; else a byte offset */
-	/** Returns the file to open first for @path, which is a directory or does not exist, if it names a trace of this
-	 *  format nevertheless; free with g_free(). NULL if not, with *@error only if it is one that cannot be read.
+	/** Returns the file to open first for @path, which is a directory or does not exist, if it names a trace of
+	 *  this format nevertheless; free with g_free(). NULL if not, with *@error only if it is one that cannot be read.
 	 *  May be NULL. */
 	char *(*resolve)(const char *path, GError **error);
 	/** Returns how sure it is that @bytes, the first @len of the input, are of this format: 0 no, 100 certain. */
 	int (*probe)(const uint8_t *bytes, size_t len);
 	size_t state_size; /* zeroed by the opener */
-	/** Prepares to read @input (borrowed, at its start). @path is the file's, after resolve(): a format kept in several
-	 *  files finds its siblings from it. Returns false with *@error; close() is called then, too. */
+	/** Prepares to read @input (borrowed, at its start). @path is the file's, after resolve(): a format kept in
+	 *  several files finds its siblings from it. Returns false with *@error; close() is called then, too. */
 	bool (*open)(void *state, struct input *input, const char *path, GError **error);
 	/** Fills *@ret_event. Returns 1, 0 at the end, -1 with *@error naming the line or offset. */
 	int (*next)(void *state, struct trace_event *ret_event, GError **error);
 	/** Returns the file that the last event came from; NULL where the input is the only file. */
 	const char *(*path)(const void *state);
+	/** Returns how many CPUs the recording has, as far as that is known before its first event; 0 where it is not. May be
+	 *  NULL. */
+	uint32_t (*cpus)(const void *state);
 	/** Adds "key value" facts about the recording (lost events …) to @facts after the end; may be NULL. */
 	void (*facts)(void *state, GHashTable *facts);
 	void (*close)(void *state);
@@ -187,10 +190,13 @@ struct io_stream *io_stream_open(const char *path, const char *format, GError **
 void io_stream_close(struct io_stream *stream);
 
 /** Returns the next step, in order of time. IO_ISSUE: *@ret_record is a new record. IO_COMPLETE: *@ret_record is one
- *  returned before, which ends with *@ret_complete; it is gone with the next call. At IO_END what is still open was never
- *  completed in the recording. IO_TROUBLE: *@error; a trace without any I/O is one. Calling again returns the same. */
+ *  returned before, which ends with *@ret_complete; it is gone with the next call. At IO_END what is still open was
+ *  never completed in the recording. IO_TROUBLE: *@error; a trace without any I/O is one. Calling again returns the same. */
 enum io_step io_stream_next(struct io_stream *stream, const struct io_record **ret_record,
 			    struct io_complete *ret_complete, GError **error);
+
+/** Returns how many CPUs the recording says it has, before anything is read of it; 0 where it does not say. */
+uint32_t io_stream_cpus(const struct io_stream *stream);
 
 const struct trace_reader_ops *io_stream_format(const struct io_stream *stream);
 const struct io_stream_stats *io_stream_stats(const struct io_stream *stream);
