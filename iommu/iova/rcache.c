@@ -34,10 +34,10 @@ static void magazine_free(struct iova_domain *iovad, struct iova_magazine *magaz
 }
 
 /* Returns the pfns of a magazine to the tree and leaves it empty: iova_magazine_free_pfns(). */
-static void magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazine, uint64_t size)
+static void magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazine)
 {
 	sim_lock(iovad->sim, &iovad->tree_lock);
-	for (uint64_t i = 0; i < size; i++)
+	for (uint64_t i = 0; i < magazine->size; i++)
 		if (!iova_remove_locked(iovad, magazine->pfns[i]))
 			iova_warn(iovad, "cached pfn 0x%" G_GINT64_MODIFIER "x has no node", magazine->pfns[i]);
 	sim_unlock(iovad->sim, &iovad->tree_lock);
@@ -73,7 +73,7 @@ static void depot_push(struct iova_domain *iovad, unsigned order, struct iova_ma
 	sim_lock(iovad->sim, &rcache->lock);
 	if (array && rcache->depot_size >= IOVA_DEPOT_ARRAY) {
 		sim_unlock(iovad->sim, &rcache->lock);
-		magazine_flush(iovad, magazine, magazine->size);
+		magazine_flush(iovad, magazine);
 		magazine_free(iovad, magazine);
 		return;
 	}
@@ -130,8 +130,8 @@ static void flush_cpu(struct iova_domain *iovad, unsigned cpu)
 	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
 		struct iova_cpu_rcache *cpu_rcache = &iovad->rcaches[order].cpu_rcaches[cpu];
 
-		magazine_flush(iovad, cpu_rcache->loaded, cpu_rcache->loaded->size);
-		magazine_flush(iovad, cpu_rcache->prev, cpu_rcache->prev->size);
+		magazine_flush(iovad, cpu_rcache->loaded);
+		magazine_flush(iovad, cpu_rcache->prev);
 	}
 }
 
@@ -141,7 +141,7 @@ static void flush_depot(struct iova_domain *iovad, struct iova_rcache *rcache)
 	while (rcache->depot) {
 		struct iova_magazine *magazine = depot_pop(iovad, rcache);
 
-		magazine_flush(iovad, magazine, magazine->size);
+		magazine_flush(iovad, magazine);
 		magazine_free(iovad, magazine);
 	}
 	sim_unlock(iovad->sim, &rcache->lock);
@@ -320,7 +320,7 @@ bool iova_depot_work(struct iova_domain *iovad, unsigned order)
 		magazine = depot_pop(iovad, rcache);
 	sim_unlock(iovad->sim, &rcache->lock);
 	if (magazine) {
-		magazine_flush(iovad, magazine, magazine->size);
+		magazine_flush(iovad, magazine);
 		magazine_free(iovad, magazine);
 		iovad->stats.depot_trims++;
 		depot_arm(iovad, order);
