@@ -9,21 +9,21 @@ static const struct fault_point points[] = {
 			.name = "pgtable.page",
 			.error = -ENOMEM,
 			.sees = "no memory for a page-table page",
-			.source = "drivers/iommu/iommu-pages.c iommu_alloc_pages_node_sz",
+			.source = "iommu_alloc_pages_node_sz() in drivers/iommu/iommu-pages.c",
 		},
 	[FAULT_IOMMU_MAP - FAULT_ROOM_IOMMU] =
 		{
 			.name = "iommu.map",
 			.error = -ENOMEM,
 			.sees = "the map call fails before it writes an entry",
-			.source = "drivers/iommu/iommu.c iommu_map_nosync",
+			.source = "iommu_map_nosync() in drivers/iommu/iommu.c",
 		},
 	[FAULT_IOMMU_SYNC_MAP - FAULT_ROOM_IOMMU] =
 		{
 			.name = "iommu.sync_map",
 			.error = -ENOMEM,
 			.sees = "the driver cannot make new entries visible to the hardware",
-			.source = "drivers/iommu/iommu.c iommu_sync_map",
+			.source = "iommu_sync_map() in drivers/iommu/iommu.c",
 		},
 };
 

@@ -19,16 +19,19 @@ static void behaviours_row(struct facts *facts, const struct behaviour_row *row)
 		facts_end(facts);
 	}
 	facts_list_end(facts);
-	facts_begin(facts, "versions", NULL);
+	facts_list_begin(facts, "versions", NULL);
 	for (unsigned version = 0; version < KERNEL_VERSIONS; version++) {
 		const char *value = row->values[row->value_in[version]];
 
-		facts_text(facts, kernel_version_names[version], NULL, value);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "version", NULL, kernel_version_names[version]);
+		facts_text(facts, "value", NULL, value);
+		facts_end(facts);
 		g_string_append_printf(columns, " %-10s", value);
 	}
+	facts_list_end(facts);
 	facts_end(facts);
-	facts_end(facts);
-	facts_line(facts, "%-26s%s", row->name, columns->str);
+	facts_line(facts, "%-26s%s", row->name, g_strchomp(columns->str));
 	facts_line(facts, "    values: %s; upstream: %s", values, row->upstream);
 	facts_line(facts, "    %s", row->what);
 }
@@ -45,7 +48,7 @@ int cmd_behaviours(const struct command *command, int argc, char **argv)
 	facts = facts_new();
 	for (unsigned version = 0; version < KERNEL_VERSIONS; version++)
 		g_string_append_printf(head, " %-10s", kernel_version_names[version]);
-	facts_line(facts, "%-26s%s", "BEHAVIOUR", head->str);
+	facts_line(facts, "%-26s%s", "BEHAVIOUR", g_strchomp(head->str));
 	facts_list_begin(facts, "behaviours", NULL);
 	for (unsigned row = 0; row < BEHAVIOURS; row++)
 		behaviours_row(facts, &behaviour_rows[row]);

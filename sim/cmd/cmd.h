@@ -21,7 +21,7 @@ enum exit_code {
 struct command {
 	const char *name;    /* "snapshot show": words that follow the program's name */
 	const char *summary; /* one line of --help */
-	const char *usage;   /* what follows the name: "[OPTION…] TRACE" */
+	const char *usage;   /* the arguments that follow name and options: "TRACE" */
 	int (*run)(const struct command *command, int argc, char **argv);
 };
 

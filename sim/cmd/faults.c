@@ -5,14 +5,14 @@
 
 static void faults_show(struct facts *facts, const struct sim *sim)
 {
-	facts_line(facts, "%-20s %10s  %-10s %-44s %s", "POINT", "PASSES", "ERRNO", "WHAT THE KERNEL SEES", "SOURCE");
+	facts_line(facts, "%-20s %10s  %-8s %-60s %s", "POINT", "PASSES", "ERRNO", "WHAT THE KERNEL SEES", "SOURCE");
 	facts_list_begin(facts, "points", NULL);
 	for (const struct fault_table *const *table = machine_fault_tables; *table; table++)
 		for (unsigned i = 0; i < (*table)->count; i++) {
 			const struct fault_point *point = &(*table)->points[i];
 			uint64_t passes = sim->fault_passes[(*table)->first + i];
 
-			facts_line(facts, "%-20s %10" G_GUINT64_FORMAT "  %-10s %-44s %s", point->name, passes,
+			facts_line(facts, "%-20s %10" G_GUINT64_FORMAT "  %-8s %-60s %s", point->name, passes,
 				   strerrorname_np(-point->error), point->sees, point->source);
 			facts_begin(facts, NULL, NULL);
 			facts_text(facts, "point", NULL, point->name);

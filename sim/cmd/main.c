@@ -11,7 +11,7 @@
 
 static void main_help(FILE *to)
 {
-	fputs("Usage: iommusim COMMAND [OPTION…] [ARGUMENT…]\n\n"
+	fputs("Usage: iommusim COMMAND [OPTION...] [ARGUMENT...]\n\n"
 	      "Simulates what Linux does between a block request and the device's memory access.\n\n"
 	      "Commands:\n",
 	      to);

@@ -26,7 +26,7 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 	const GOptionEntry more[] = {
 		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options->dir, "write all results into this directory", "DIR"},
 		{"snapshot-at", 0, 0, G_OPTION_ARG_STRING, &options->snapshot_at,
-		 "snapshots at these times or after so many requests", "T|#N,…"},
+		 "snapshots at these times or after so many requests", "T|#N,..."},
 		{"snapshot-every", 0, 0, G_OPTION_ARG_STRING, &options->snapshot_every,
 		 "a snapshot each time this passes", "T|#N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},

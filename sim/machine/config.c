@@ -358,6 +358,41 @@ static void config_append_value(GString *text, const struct machine_config *conf
 	}
 }
 
+static void config_add_change(GPtrArray *changes, const char *group, const char *key, const char *value)
+{
+	g_ptr_array_add(changes, g_strdup_printf("%s.%s", group, key));
+	g_ptr_array_add(changes, g_strdup(value));
+}
+
+char **machine_config_changes(const struct machine_config *config)
+{
+	GPtrArray *changes = g_ptr_array_new();
+	struct machine_config plain;
+
+	machine_config_init(&plain);
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+		g_autoptr(GString) value = g_string_new(NULL), initial = g_string_new(NULL);
+
+		config_append_value(value, config, &config_keys[i]);
+		config_append_value(initial, &plain, &config_keys[i]);
+		if (strcmp(value->str, initial->str) != 0)
+			config_add_change(changes, config_keys[i].group, config_keys[i].name, value->str);
+	}
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		g_autofree char *key = config_cost_key(kind);
+		g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, config->cost_ns[kind]);
+
+		if (config->cost_ns[kind] != plain.cost_ns[kind])
+			config_add_change(changes, "cost", key, value);
+	}
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		if (config->behaviour[row] >= 0)
+			config_add_change(changes, "behaviour", behaviour_rows[row].name,
+					  behaviour_rows[row].values[config->behaviour[row]]);
+	g_ptr_array_add(changes, NULL);
+	return (char **)g_ptr_array_free(changes, FALSE);
+}
+
 char *machine_config_text(const struct machine_config *config)
 {
 	GString *text = g_string_new(NULL);

@@ -74,6 +74,9 @@ bool machine_config_check(const struct machine_config *config, GError **error);
 /** Returns the whole configuration as a machine file; free with g_free(). */
 char *machine_config_text(const struct machine_config *config);
 
+/** Returns what differs from the defaults: pairs of "GROUP.KEY" and value, NULL-ended; free with g_strfreev(). */
+char **machine_config_changes(const struct machine_config *config);
+
 /** Returns the value that behaviour @row has. */
 unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row);
 

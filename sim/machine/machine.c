@@ -2,6 +2,7 @@
 #include "sim/machine/machine.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "blockdma/snapshot.h"
 #include "iommu/dma/snapshot.h"
@@ -214,16 +215,26 @@ void machine_remove(struct machine *machine)
 
 /* ---- snapshots ---- */
 
+/** The header: the version, the simulated time, and what differs from the default machine. */
 static bool machine_snapshot_write(struct machine *machine, const char *path, const struct snapshot_source *sources,
 				   GError **error)
 {
 	g_autofree char *time = g_strdup_printf("%" G_GUINT64_FORMAT, machine->sim->now_ns);
-	const char *const header[] = {"kernel",	 kernel_version_names[machine->config.version],
-				      "mode",	 iommu_mode_names[machine->config.iommu_mode],
-				      "time_ns", time,
-				      NULL};
+	g_auto(GStrv) changes = machine_config_changes(&machine->config);
+	g_autoptr(GPtrArray) header = g_ptr_array_new();
 
-	return snapshot_write(path, machine->sim, header, sources, error);
+	g_ptr_array_add(header, (char *)"kernel.version");
+	g_ptr_array_add(header, (char *)kernel_version_names[machine->config.version]);
+	g_ptr_array_add(header, (char *)"time_ns");
+	g_ptr_array_add(header, time);
+	for (char **change = changes; *change; change += 2) {
+		if (strcmp(change[0], "kernel.version") == 0)
+			continue;
+		g_ptr_array_add(header, change[0]);
+		g_ptr_array_add(header, change[1]);
+	}
+	g_ptr_array_add(header, NULL);
+	return snapshot_write(path, machine->sim, (const char *const *)header->pdata, sources, error);
 }
 
 bool machine_snapshot(struct machine *machine, const char *path, const struct snapshot_source *requests,

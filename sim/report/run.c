@@ -36,11 +36,17 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
 	facts_u64(facts, "queues", "NVMe queues", machine->queues);
 	facts_u64(facts, "seed", NULL, config->seed);
-	facts_begin(facts, "behaviours", NULL);
-	for (unsigned row = 0; row < BEHAVIOURS; row++)
-		facts_text(facts, behaviour_rows[row].name, config->behaviour[row] >= 0 ? behaviour_rows[row].name : NULL,
-			   behaviour_rows[row].values[machine_config_behaviour(config, (enum behaviour)row)]);
-	facts_end(facts);
+	facts_list_begin(facts, "behaviours", NULL);
+	for (unsigned row = 0; row < BEHAVIOURS; row++) {
+		const struct behaviour_row *behaviour = &behaviour_rows[row];
+
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "name", NULL, behaviour->name);
+		facts_text(facts, "value", config->behaviour[row] >= 0 ? behaviour->name : NULL,
+			   behaviour->values[machine_config_behaviour(config, (enum behaviour)row)]);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
 	facts_end(facts);
 }
 
@@ -80,10 +86,17 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	facts_begin(facts, "replay", "replay");
 	facts_text(facts, "mode", "mode", replay_mode_names[run->options->mode]);
 	facts_u64(facts, "ios", "I/Os replayed", stats->ios);
-	facts_begin(facts, "ops", NULL);
-	for (unsigned op = 0; op < REQ_OPS; op++)
-		facts_u64(facts, req_op_names[op], stats->op_count[op] ? req_op_names[op] : NULL, stats->op_count[op]);
-	facts_end(facts);
+	facts_list_begin(facts, "ops", NULL);
+	for (unsigned op = 0; op < REQ_OPS; op++) {
+		if (!stats->op_count[op])
+			continue;
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "op", NULL, req_op_names[op]);
+		facts_u64(facts, "count", req_op_names[op], stats->op_count[op]);
+		facts_u64(facts, "data_bytes", NULL, stats->op_bytes[op]);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
 	facts_size(facts, "data_bytes", "data moved", stats->bytes);
 	facts_u64(facts, "recorded_segments", "segments as recorded", stats->recorded_segments);
 	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
@@ -155,20 +168,24 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 static void report_work(struct facts *facts, const struct run_report *run)
 {
 	const struct sim *sim = run->machine->sim;
+	bool asap = run->options->mode == REPLAY_ASAP;
 	uint64_t busy = 0;
 
 	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
 		busy += sim->cpus[cpu].busy_ns;
-	facts_begin(facts, "work", run->options->mode == REPLAY_ASAP ? NULL : "CPU time");
-	facts_time(facts, "cpu_busy_ns", run->options->mode == REPLAY_ASAP ? NULL : "all CPUs", busy);
+	facts_begin(facts, "cpu", asap ? NULL : "CPU time");
+	facts_time(facts, "busy_ns", asap ? NULL : "all CPUs", busy);
+	facts_list_begin(facts, "work_kinds", NULL);
 	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
 		uint64_t ns = sim->work[kind] * sim->cost_ps[kind] / 1000;
 
-		facts_begin(facts, work_kinds[kind].name, NULL);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "name", NULL, work_kinds[kind].name);
 		facts_u64(facts, "count", NULL, sim->work[kind]);
-		facts_time(facts, "cost_ns", run->options->mode != REPLAY_ASAP && ns ? work_kinds[kind].name : NULL, ns);
+		facts_time(facts, "cost_ns", !asap && ns ? work_kinds[kind].name : NULL, ns);
 		facts_end(facts);
 	}
+	facts_list_end(facts);
 	facts_end(facts);
 }
 
