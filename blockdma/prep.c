@@ -31,7 +31,6 @@ static void nvme_free_descriptors(struct nvme *nvme, struct nvme_iod *iod)
 	for (unsigned i = 0; i < iod->descriptor_count; i++)
 		dma_pool_free(nvme_pool(nvme, iod), iod->descriptors[i]);
 	iod->descriptor_count = 0;
-	iod->small_descriptor = false;
 }
 
 /* ---- what was mapped, for the unmap ---- */

@@ -25,17 +25,14 @@ bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment
 
 void request_prepare(struct request *req)
 {
-	struct req_iterator iter = {.req = req};
-	struct bio_vec segment;
 	uint64_t gaps = 0;
 
 	/* Also where two vectors touch and will merge (D10): the check runs before merging. */
 	for (uint32_t i = 1; i < req->vec_count; i++)
 		gaps |= (req->vecs[i].paddr & 4095) | ((req->vecs[i - 1].paddr & 4095) + req->vecs[i - 1].len);
 	req->gap_bit = gaps ? (unsigned)__builtin_ctzll(gaps) + 1 : 0;
-	req->nr_phys_segments = 0;
-	while (request_next_segment(&iter, &segment))
-		req->nr_phys_segments++;
+	/* Counted before merging as well: touching vectors are two segments for the driver's choices. */
+	req->nr_phys_segments = req->vec_count;
 }
 
 uint64_t request_split_bytes(const struct bio_vec *vecs, uint32_t count, uint64_t skip,

@@ -5,8 +5,9 @@
 /*
  * Reads recordings of the kernel's block DMA path, "blockdma-golden 1 variant=V kernel=7.0", into cases and runs.
  *
- * A case is an environment and one request; a run is one execution with a tag ("ok", "fail SITE:N [partial] errno=E") and
- * the lines that were logged. A recording is read whole; damaged ones fail the test that asked for it.
+ * A case is an environment, requests, and maybe a script of operations on them; a run is one execution with a tag ("ok",
+ * "fail SITE:N [partial] errno=E") and the lines that were logged. A recording is read whole; damaged ones fail the test
+ * that asked for it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,15 +24,21 @@ struct recorded_run {
 	GPtrArray *lines; /* of char * */
 };
 
+struct recorded_request {
+	char *name;
+	enum req_op op;
+	bool to_device, special;
+	GArray *vecs;	   /* of struct bio_vec */
+	GArray *bio_first; /* of uint32_t: index of each bio's first vector */
+};
+
 struct recorded_case {
 	char *name;
 	GHashTable *settings; /* of "env" and "lim": key -> value, both text */
-	bool scripted, special, metadata;
-	enum req_op op;
-	bool to_device;
-	GArray *vecs;	   /* of struct bio_vec */
-	GArray *bio_first; /* of uint32_t: index of each bio's first vector */
-	GPtrArray *runs;   /* of struct recorded_run * */
+	bool metadata;
+	GPtrArray *requests; /* of struct recorded_request * */
+	GPtrArray *ops;	     /* of char *: the script, "map A" */
+	GPtrArray *runs;     /* of struct recorded_run * */
 };
 
 static inline void recorded_run_free(void *data)
@@ -43,13 +50,23 @@ static inline void recorded_run_free(void *data)
 	g_free(run);
 }
 
+static inline void recorded_request_free(void *data)
+{
+	struct recorded_request *req = data;
+
+	g_array_unref(req->vecs);
+	g_array_unref(req->bio_first);
+	g_free(req->name);
+	g_free(req);
+}
+
 static inline void recorded_case_free(void *data)
 {
 	struct recorded_case *rec = data;
 
 	g_hash_table_unref(rec->settings);
-	g_array_unref(rec->vecs);
-	g_array_unref(rec->bio_first);
+	g_ptr_array_unref(rec->requests);
+	g_ptr_array_unref(rec->ops);
 	g_ptr_array_unref(rec->runs);
 	g_free(rec->name);
 	g_free(rec);
@@ -66,15 +83,13 @@ static inline struct recorded_case *recorded_case_new(const char *name)
 		{"max_bytes", "8388608"}, {"meta_size", "0"},
 	};
 	struct recorded_case *rec = g_new0(struct recorded_case, 1);
-	uint32_t first = 0;
 
 	rec->name = g_strdup(name);
 	rec->settings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	for (unsigned i = 0; i < G_N_ELEMENTS(defaults); i++)
 		g_hash_table_insert(rec->settings, g_strdup(defaults[i][0]), g_strdup(defaults[i][1]));
-	rec->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	rec->bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	g_array_append_val(rec->bio_first, first);
+	rec->requests = g_ptr_array_new_with_free_func(recorded_request_free);
+	rec->ops = g_ptr_array_new_with_free_func(g_free);
 	rec->runs = g_ptr_array_new_with_free_func(recorded_run_free);
 	return rec;
 }
@@ -105,6 +120,33 @@ static inline uint64_t recorded_word(char *const *words, unsigned index)
 	return value;
 }
 
+/** Adds the request of "req NAME read|write|discard [special]". */
+static inline void recorded_add_request(struct recorded_case *rec, char *const *words, unsigned count)
+{
+	struct recorded_request *req = g_new0(struct recorded_request, 1);
+	uint32_t first = 0;
+
+	req->name = g_strdup(words[1]);
+	req->to_device = !g_str_equal(words[2], "read");
+	req->op = g_str_equal(words[2], "discard") ? REQ_OP_DISCARD : req->to_device ? REQ_OP_WRITE : REQ_OP_READ;
+	req->special = count > 3;
+	req->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	req->bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	g_array_append_val(req->bio_first, first);
+	g_ptr_array_add(rec->requests, req);
+}
+
+/** Adds the vectors of "bvec PADDR LEN [COUNT STEP]" to the latest request. */
+static inline void recorded_add_vecs(struct recorded_case *rec, char *const *words, unsigned count)
+{
+	struct recorded_request *req = g_ptr_array_index(rec->requests, rec->requests->len - 1);
+	uint64_t repeat = count > 3 ? recorded_word(words, 3) : 1, step = count > 4 ? recorded_word(words, 4) : 0;
+	struct bio_vec vec = {recorded_word(words, 1), recorded_word(words, 2)};
+
+	for (; repeat; repeat--, vec.paddr += step)
+		g_array_append_val(req->vecs, vec);
+}
+
 /** Takes a line of a case's definition. */
 static inline void recorded_define(struct recorded_case *rec, const char *line)
 {
@@ -120,22 +162,18 @@ static inline void recorded_define(struct recorded_case *rec, const char *line)
 					    g_strdup(equals + 1));
 		}
 	} else if (g_str_equal(words[0], "req")) {
-		rec->to_device = !g_str_equal(words[2], "read");
-		rec->op = g_str_equal(words[2], "discard") ? REQ_OP_DISCARD : rec->to_device ? REQ_OP_WRITE : REQ_OP_READ;
-		rec->special = count > 3;
+		recorded_add_request(rec, words, count);
 	} else if (g_str_equal(words[0], "bvec")) {
-		uint64_t repeat = count > 3 ? recorded_word(words, 3) : 1, step = count > 4 ? recorded_word(words, 4) : 0;
-		struct bio_vec vec = {recorded_word(words, 1), recorded_word(words, 2)};
-
-		for (; repeat; repeat--, vec.paddr += step)
-			g_array_append_val(rec->vecs, vec);
+		recorded_add_vecs(rec, words, count);
 	} else if (g_str_equal(words[0], "bio")) {
-		g_array_append_val(rec->bio_first, rec->vecs->len);
+		struct recorded_request *req = g_ptr_array_index(rec->requests, rec->requests->len - 1);
+
+		g_array_append_val(req->bio_first, req->vecs->len);
 	} else if (g_str_equal(words[0], "mbvec")) {
 		rec->metadata = true;
 	} else {
 		g_assert_cmpstr(words[0], ==, "op");
-		rec->scripted = true;
+		g_ptr_array_add(rec->ops, g_strdup(line + strlen("op ")));
 	}
 }
 

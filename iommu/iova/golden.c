@@ -588,3 +588,10 @@ bool iova_golden_emit(const char *name, const char *text, size_t len, GString *o
 	drop_domain(&golden, NULL);
 	return ok;
 }
+
+static bool iova_golden_probe(const char *text, size_t len)
+{
+	return len >= strlen("iova-golden ") && memcmp(text, "iova-golden ", strlen("iova-golden ")) == 0;
+}
+
+const struct golden_runner iova_golden_runner = {"iova", iova_golden_probe, iova_golden_emit};

@@ -6,8 +6,10 @@ const struct command commands[] = {
 	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff},
 	{"snapshot show", "print what a snapshot holds", "SNAP", cmd_snapshot_show},
 	{"snapshot check", "check a snapshot: digest, order, facts that must fit together", "SNAP", cmd_snapshot_check},
+	{"iova stat", "the IOVA space of a snapshot: held, cached, free, fragmentation", "SNAP", cmd_iova_stat},
 	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
+	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
 	{"faults list", "every fault point and how often a replay passes it", "TRACE", cmd_faults_list},
 	{NULL, NULL, NULL, NULL},
 };

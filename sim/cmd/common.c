@@ -43,7 +43,9 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 	}
 	if (count >= min && count <= max)
 		return true;
-	if (max == 0)
+	if (max == G_MAXUINT)
+		cmd_fail("%s takes at least %u argument%s (%s)", command->name, min, min == 1 ? "" : "s", command->usage);
+	else if (max == 0)
 		cmd_fail("%s takes no argument: \"%s\"", command->name, common->args[0]);
 	else
 		cmd_fail("%s takes %u argument%s (%s), not %u", command->name, max, max == 1 ? "" : "s",

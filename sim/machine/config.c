@@ -386,7 +386,8 @@ char **machine_config_changes(const struct machine_config *config)
 			config_add_change(changes, "cost", key, value);
 	}
 	for (unsigned row = 0; row < BEHAVIOURS; row++)
-		if (config->behaviour[row] >= 0)
+		if (machine_config_behaviour(config, (enum behaviour)row) !=
+		    behaviour_rows[row].value_in[config->version])
 			config_add_change(changes, "behaviour", behaviour_rows[row].name,
 					  behaviour_rows[row].values[config->behaviour[row]]);
 	g_ptr_array_add(changes, NULL);

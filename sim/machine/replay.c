@@ -654,14 +654,15 @@ static void replay_wait_for(struct replay *replay, const struct io_record *recor
 }
 
 /** A machine whose CPUs were chosen folds those of the trace; one that was made for the trace must have them all. */
-static bool replay_check_cpu(const struct replay *replay, const struct io_record *record, GError **error)
+static bool replay_check_cpu(const struct replay *replay, const struct io_stream *stream,
+			     const struct io_record *record, GError **error)
 {
 	if (record->cpu < replay->sim->cpu_count || replay->machine->config.cpus)
 		return true;
 	return sim_error_plain(error,
-			       "request %" G_GUINT64_FORMAT " is on CPU %u, but the recording says that it has %u CPUs: "
-			       "give --set machine.cpus=N",
-			       record->number, record->cpu, replay->sim->cpu_count) == 0;
+			       "%s: request %" G_GUINT64_FORMAT " is on CPU %u, but the recording says that it has %u "
+			       "CPUs: give --set machine.cpus=N",
+			       input_path(io_stream_input(stream)), record->number, record->cpu, replay->sim->cpu_count) == 0;
 }
 
 static bool replay_step(struct replay *replay, enum io_step step, const struct io_record *record,
@@ -670,8 +671,6 @@ static bool replay_step(struct replay *replay, enum io_step step, const struct i
 	struct sim *sim = replay->sim;
 
 	if (step == IO_ISSUE) {
-		if (!replay_check_cpu(replay, record, error))
-			return false;
 		if (replay->snap_next_ns <= record->time_ns || replay->stats->issued >= replay->snap_next_count)
 			if (!replay_due_snapshots(replay, record->time_ns, error))
 				return false;
@@ -741,6 +740,8 @@ static bool replay_loop(struct replay *replay, struct io_stream *stream, GError 
 	while ((step = io_stream_next(stream, &record, &complete, error)) > 0) {
 		if (step == IO_ISSUE && options->limit && replay->stats->issued == options->limit)
 			break;
+		if (step == IO_ISSUE && !replay_check_cpu(replay, stream, record, error))
+			return false;
 		if (!replay_step(replay, step, record, &complete, error))
 			return false;
 	}
