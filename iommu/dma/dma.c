@@ -149,44 +149,74 @@ static unsigned dma_size_class(const struct dma_device *dev, uint64_t len)
 	return granules <= 1 ? 0 : MIN(64u - (unsigned)__builtin_clzll(granules - 1), IOVA_ORDERS);
 }
 
-/** Gives back @len bytes at @iova. So much less than was taken that the range goes to a smaller size class, and is handed
- *  out again as one of that size, is an observation (D5, D8). */
-static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
+/** The holder of @iova, if there is one, gives up @len bytes of it; *@ret_live says who it was, of no bytes if nobody. So
+ *  much less than was taken that the range goes to a smaller size class, and is handed out again as one of that size, is
+ *  an observation (D5, D8). */
+static void dma_drop_live(struct dma_device *dev, uint64_t iova, uint64_t len, struct dma_live *ret_live)
 {
 	struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
 
-	if (entry) {
-		struct dma_live live = dma_live_unpack(dev, entry);
-
-		if (dma_size_class(dev, len) < dma_size_class(dev, live.len_bytes)) {
-			g_autofree char *taken = dma_live_text(&live);
-
-			sim_find(dev->sim, FINDING_IOVA_SMALLER_CLASS, taken,
-				 "IOVA 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT
-				 " bytes freed as one of %" G_GUINT64_FORMAT,
-				 iova, live.len_bytes, len);
-		}
-		umap_remove(&dev->live, entry);
-	}
 	SIM_ANNOUNCE(dev->sim, iova_free, dev->domain->id, iova, len);
+	*ret_live = entry ? dma_live_unpack(dev, entry) : (struct dma_live){0};
+	if (!entry)
+		return;
+	if (dma_size_class(dev, len) < dma_size_class(dev, ret_live->len_bytes)) {
+		g_autofree char *taken = dma_live_text(ret_live);
+
+		sim_find(dev->sim, FINDING_IOVA_SMALLER_CLASS, taken,
+			 "IOVA 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT " bytes freed as one of %" G_GUINT64_FORMAT,
+			 iova, ret_live->len_bytes, len);
+	}
+	umap_remove(&dev->live, entry);
+}
+
+/** Gives back @len bytes at @iova at once. */
+static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
+{
+	struct dma_live live;
+
+	dma_drop_live(dev, iova, len, &live);
 	iova_free_fast(dev->iovad, iova >> dev->granule_lg2, len >> dev->granule_lg2);
 }
 
-static unsigned dma_prot(bool to_device)
+/** Reports an unmap that found something else than @len bytes mapped at @iova, which @live held (of no bytes: nobody). */
+static void dma_report_wrong_size(struct dma_device *dev, const struct dma_live *live, uint64_t iova, uint64_t len,
+				  uint64_t unmapped)
 {
-	return (to_device ? PROT_READ : PROT_WRITE) | PROT_CACHE;
-}
-
-/** Reports an unmap that found something else than @len bytes mapped at @iova. */
-static void dma_report_wrong_size(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t unmapped)
-{
-	struct dma_live live;
-	g_autofree char *taken = dma_live_find(dev, iova, &live) ? dma_live_text(&live) : NULL;
+	g_autofree char *taken = live->len_bytes ? dma_live_text(live) : NULL;
 
 	sim_find(dev->sim, FINDING_WRONG_SIZE, taken,
 		 "unmap of %" G_GUINT64_FORMAT " bytes at IOVA 0x%" G_GINT64_MODIFIER "x found %" G_GUINT64_FORMAT
 		 " mapped",
 		 len, iova, unmapped);
+}
+
+/** Unmaps @len bytes at @iova for good and gives back @freed bytes of IOVA: after an invalidation, or, lazy, by way of the
+ *  flush queue. */
+static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t freed)
+{
+	struct pgtable_gather gather = {0};
+	struct dma_live live;
+	uint64_t unmapped;
+
+	pgtable_gather_init(&gather);
+	gather.queued = dev->fq != NULL;
+	unmapped = iommu_unmap_fast(dev->domain, iova, len, &gather);
+	if (!dev->fq)
+		iommu_iotlb_sync(dev->domain, &gather);
+	dma_drop_live(dev, iova, freed, &live);
+	if (unmapped != len)
+		dma_report_wrong_size(dev, &live, iova, len, unmapped);
+	if (dev->fq)
+		fq_queue(dev->fq, iova >> dev->granule_lg2, freed >> dev->granule_lg2, &gather);
+	else
+		iova_free_fast(dev->iovad, iova >> dev->granule_lg2, freed >> dev->granule_lg2);
+	pgtable_gather_finish(&gather);
+}
+
+static unsigned dma_prot(bool to_device)
+{
+	return (to_device ? PROT_READ : PROT_WRITE) | PROT_CACHE;
 }
 
 /** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
@@ -210,15 +240,12 @@ free_iova:
 	return DMA_MAPPING_ERROR;
 }
 
-/** __iommu_dma_unmap, strict. */
+/** __iommu_dma_unmap. */
 static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 {
 	uint64_t offset = dma_offset(dev, addr), size = dma_align(dev, len + offset);
-	uint64_t unmapped = iommu_unmap(dev->domain, addr - offset, size);
 
-	if (unmapped != size)
-		dma_report_wrong_size(dev, addr - offset, size, unmapped);
-	dma_free_iova(dev, addr - offset, size);
+	dma_unmap_and_free(dev, addr - offset, size, size);
 }
 
 uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device)
@@ -319,23 +346,20 @@ static void dma_report_left_behind(struct dma_device *dev, const struct dma_live
 void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped)
 {
 	uint64_t offset = dma_offset(dev, state->addr), iova = state->addr - offset;
-	uint64_t allocated = dma_align(dev, state->size + offset);
-	uint64_t size = mapped ? dma_align(dev, mapped + offset) : 0, freed = mapped ? size : allocated;
+	uint64_t allocated = dma_align(dev, state->size + offset), size = dma_align(dev, mapped + offset);
+	bool whole = behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE;
 	struct dma_live live;
 
 	dev->stats.destroys++;
-	if (size) {
-		uint64_t unmapped = iommu_unmap(dev->domain, iova, size);
-
-		if (unmapped != size)
-			dma_report_wrong_size(dev, iova, size, unmapped);
+	*state = (struct dma_iova_state){0};
+	if (!mapped) {
+		/* Nothing was ever visible to the device: never queued. */
+		dma_free_iova(dev, iova, allocated);
+		return;
 	}
 	if (size < allocated && dma_live_find(dev, iova, &live))
 		dma_report_left_behind(dev, &live, size);
-	if (behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE)
-		freed = allocated;
-	dma_free_iova(dev, iova, freed);
-	*state = (struct dma_iova_state){0};
+	dma_unmap_and_free(dev, iova, size, whole ? allocated : size);
 }
 
 /* ---- memory shared with the device ---- */

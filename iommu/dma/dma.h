@@ -3,7 +3,8 @@
 #define IOMMU_DMA_DMA_H
 
 /*
- * The DMA layer on an IOMMU (dma-iommu), strict mode: drivers hand in physical addresses and get IOVAs.
+ * The DMA layer on an IOMMU (dma-iommu): drivers hand in physical addresses and get IOVAs. Strict: an unmap invalidates,
+ * waits, and frees the IOVA. Lazy: it puts the range into a flush queue (fq.h).
  *
  * Two ways in. One call, one mapping: dma_map_phys() and dma_unmap_phys(). Two steps, one IOVA for a whole request:
  *
@@ -20,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "iommu/dma/fq.h"
 #include "iommu/iommu.h"
 #include "iommu/iova/iova.h"
 
@@ -77,6 +79,7 @@ struct dma_device {
 	struct dma_config config;
 	struct iommu_domain *domain; /* NULL: no IOMMU, addresses are physical */
 	struct iova_domain *iovad;
+	struct fq *fq; /* NULL: strict; set by the owner after dma_device_init(), who frees it */
 	unsigned granule_lg2;
 	bool try_32bit; /* PCI devices ask below 4 GiB first, until that fails once */
 	struct umap live; /* IOVA page -> struct dma_live, packed */

@@ -17,7 +17,7 @@ static void dma_domain_write(struct snapshot_writer *writer, struct sim *sim, vo
 	snapshot_u64(writer, "levels", dev->domain->pt->config.top_level + 1);
 	snapshot_u64(writer, "granule", UINT64_C(1) << dev->granule_lg2);
 	snapshot_u64(writer, "table_pages", dev->domain->pt->table_pages);
-	snapshot_text(writer, "mode", "strict");
+	snapshot_text(writer, "mode", dev->fq ? "lazy" : "strict");
 }
 
 static const struct snapshot_noun dma_domain_nouns[] = {
@@ -36,7 +36,8 @@ const struct snapshot_section dma_domain_section = {"domain", dma_domain_nouns, 
 struct dma_iova_writer {
 	struct snapshot_writer *writer;
 	const struct dma_device *dev;
-	struct umap cached; /* pfn -> order, cpu << 1 | place is depot or which magazine */
+	struct umap cached; /* pfn -> order, CPU, which magazine */
+	struct umap queued; /* pfn -> nothing: waits for a flush */
 };
 
 enum dma_cache_place {
@@ -95,14 +96,28 @@ static void dma_iova_write_cached(const struct dma_iova_writer *w, uint64_t firs
 	snapshot_text(w->writer, "place", place);
 }
 
-/** A node of the tree is held, parked in a cache, or reserved. What is held was written from the list of holders. */
+static void dma_iova_write_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
+				  uint64_t actor)
+{
+	struct dma_iova_writer *w = data;
+	struct dma_live live = {.actor = actor};
+
+	umap_insert(&w->queued, pfn);
+	dma_iova_fact(w, "queued", pfn << w->dev->granule_lg2, ((pfn + granules) << w->dev->granule_lg2) - 1);
+	snapshot_owner(w->writer, &live);
+	snapshot_u64(w->writer, "cpu", cpu);
+	snapshot_u64(w->writer, "time_ns", time_ns);
+}
+
+/** A node of the tree is held, waits for a flush, is parked in a cache, or reserved. The first two were
+ *  written from their lists. */
 static void dma_iova_write_range(void *data, uint64_t lo, uint64_t hi)
 {
 	struct dma_iova_writer *w = data;
 	uint64_t first = lo << w->dev->granule_lg2, last = ((hi + 1) << w->dev->granule_lg2) - 1;
 	const struct umap_entry *cached = umap_find(&w->cached, lo);
 
-	if (umap_find(&w->dev->live, lo))
+	if (umap_find(&w->dev->live, lo) || umap_find(&w->queued, lo))
 		return;
 	if (cached)
 		dma_iova_write_cached(w, first, last, cached);
@@ -117,10 +132,14 @@ static void dma_iova_write(struct snapshot_writer *writer, struct sim *sim, void
 	if (!dma_use_iommu(w.dev))
 		return;
 	umap_init(&w.cached);
+	umap_init(&w.queued);
 	iova_each_cached(w.dev->iovad, dma_iova_note_cached, &w);
+	if (w.dev->fq)
+		fq_each(w.dev->fq, dma_iova_write_queued, &w);
 	dma_live_each(w.dev, dma_iova_write_live, &w);
 	iova_each_range(w.dev->iovad, dma_iova_write_range, &w);
 	umap_finish(&w.cached);
+	umap_finish(&w.queued);
 }
 
 static void dma_held_write(struct snapshot_writer *writer, struct sim *sim, void *data)
@@ -152,6 +171,12 @@ static const struct snapshot_noun dma_iova_nouns[] = {
 	 .removed = "IOVA no longer held",
 	 .changed = "held IOVA changed",
 	 .field_changed = dma_live_changes},
+	{.name = "queued",
+	 .keys = {"domain", "range"},
+	 .range = "range",
+	 .added = "flush pending",
+	 .removed = "flush no longer pending",
+	 .changed = "pending flush changed"},
 	{.name = "reserved",
 	 .keys = {"domain", "range"},
 	 .range = "range",

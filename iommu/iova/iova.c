@@ -23,6 +23,8 @@ static const struct fault_point iova_fault_points[] = {
 							"iova_domain_init_rcaches() in drivers/iommu/iova.c"},
 	[FAULT_IOVA_CPUHP - FAULT_ROOM_IOVA] = {"iova.cpuhp", -ENOMEM, "registration with CPU hotplug fails",
 						"iova_domain_init_rcaches() in drivers/iommu/iova.c"},
+	[FAULT_IOVA_FQ - FAULT_ROOM_IOVA] = {"iova.fq", -ENOMEM, "no memory for the flush queues: the domain is strict",
+					     "iommu_dma_init_fq() in drivers/iommu/dma-iommu.c"},
 };
 
 const struct fault_table iova_fault_table = {

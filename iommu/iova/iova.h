@@ -28,6 +28,7 @@ enum {
 	FAULT_IOVA_RCACHE_ARRAY,
 	FAULT_IOVA_RCACHE_PERCPU,
 	FAULT_IOVA_CPUHP,
+	FAULT_IOVA_FQ, /* passed by the DMA layer, which owns the flush queues */
 };
 
 extern const struct fault_table iova_fault_table;

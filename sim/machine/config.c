@@ -9,7 +9,9 @@
 #include "sim/io/keyfile.h"
 
 const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", NULL};
-const char *const iommu_mode_names[] = {"strict", "passthrough", NULL};
+const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
+
+static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
 static const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const config_versions[] = {"6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
@@ -43,6 +45,8 @@ static const struct config_key config_keys[] = {
 	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,
 	 .what = "length of a row of timeline.csv"},
 	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
+	{"iommu", "flush-queue", CONFIG_CHOICE, AT(flush_queue), .choices = config_flush_queues,
+	 .what = "lazy: a ring of 256 a CPU and 10 ms, or one of 32768 and 1 s"},
 	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4, .what = "3: 39 bits, 4: 48, 5: 57"},
 	{"iommu", "caching-mode", CONFIG_CHOICE, AT(caching_mode), .choices = config_yes_no,
 	 .what = "an emulated IOMMU: new mappings are invalidated as well"},

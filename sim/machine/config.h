@@ -19,7 +19,13 @@
 
 enum iommu_mode {
 	IOMMU_STRICT,
+	IOMMU_LAZY,
 	IOMMU_PASSTHROUGH,
+};
+
+enum flush_queue_kind {
+	FLUSH_QUEUE_PER_CPU,
+	FLUSH_QUEUE_SINGLE,
 };
 
 enum segment_layout {
@@ -44,6 +50,7 @@ struct machine_config {
 	uint64_t iommu_mode; /* enum iommu_mode */
 	uint64_t levels;
 	uint64_t caching_mode, forcedac;
+	uint64_t flush_queue; /* enum flush_queue_kind */
 	struct config_range reserved[CONFIG_RESERVED_MAX];
 	unsigned reserved_count;
 

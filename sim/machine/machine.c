@@ -19,16 +19,41 @@ const struct snapshot_section *const machine_sections[] = {
 	NULL,
 };
 
-static void machine_depot_timer(struct sim *sim, uint32_t payload)
+/** Runs what a timer does as a step of @cpu, for nobody's request. */
+static void machine_timer(struct machine *machine, unsigned cpu, void (*run)(struct machine *machine, uint32_t payload),
+			  uint32_t payload)
 {
-	struct machine *machine = sim->handler_data[EVENT_DEPOT];
-	uint64_t actor = sim->actor;
+	struct sim *sim = machine->sim;
+	uint64_t actor = sim->actor, begun_ns;
 
 	sim->actor = 0;
-	sim->cpu = 0;
-	if (machine->iovad)
-		iova_depot_work(machine->iovad, payload & 7);
+	sim_step_begin(sim, cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	run(machine, payload);
+	sim_step_end(sim, begun_ns);
 	sim->actor = actor;
+}
+
+static void machine_depot_work(struct machine *machine, uint32_t payload)
+{
+	iova_depot_work(machine->iovad, payload & 7);
+}
+
+static void machine_depot_timer(struct sim *sim, uint32_t payload)
+{
+	machine_timer(sim->handler_data[EVENT_DEPOT], 0, machine_depot_work, payload);
+}
+
+static void machine_flush(struct machine *machine, uint32_t payload)
+{
+	fq_timeout(machine->dev.fq);
+}
+
+static void machine_flush_timer(struct sim *sim, uint32_t payload)
+{
+	struct machine *machine = sim->handler_data[EVENT_FLUSH];
+
+	machine_timer(machine, fq_timer_cpu(machine->dev.fq), machine_flush, payload);
 }
 
 struct machine *machine_new(const struct machine_config *config, unsigned cpus, struct fault_rules *rules)
@@ -47,6 +72,7 @@ struct machine *machine_new(const struct machine_config *config, unsigned cpus, 
 	sim->device = MACHINE_DEVICE;
 	ledger_new(sim);
 	sim_handle(sim, EVENT_DEPOT, machine_depot_timer, machine);
+	sim_handle(sim, EVENT_FLUSH, machine_flush_timer, machine);
 	if (rules)
 		fault_rules_arm(rules, sim);
 	return machine;
@@ -57,8 +83,10 @@ void machine_free(struct machine *machine)
 	if (!machine)
 		return;
 	nvme_free(machine->nvme);
-	if (machine->has_dev)
+	if (machine->has_dev) {
+		fq_free(machine->dev.fq);
 		dma_device_finish(&machine->dev);
+	}
 	iova_domain_free(machine->iovad);
 	iommu_domain_free(machine->domain);
 	iommu_free(machine->iommu);
@@ -148,12 +176,16 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	int err = 0;
 
 	machine_hold(machine);
-	if (config->iommu_mode == IOMMU_STRICT)
+	if (config->iommu_mode != IOMMU_PASSTHROUGH)
 		err = machine_attach(machine, reterr_step);
 	if (err)
 		goto release;
 	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
 	machine->has_dev = true;
+	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
+	if (config->iommu_mode == IOMMU_LAZY && !config->caching_mode)
+		machine->dev.fq = fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
+					 EVENT_FLUSH, MACHINE_DOMAIN);
 	err = nvme_new(machine->sim, &machine->dev, &nvme, &machine->nvme);
 	if (err) {
 		*reterr_step = "NVMe admin queue";

@@ -15,6 +15,7 @@ enum machine_event {
 	EVENT_COMPLETION, /* slot of the request */
 	EVENT_REQUEUE,	  /* slot of the request */
 	EVENT_DEPOT,	  /* domain << 3 | order */
+	EVENT_FLUSH,	  /* domain */
 };
 
 #define MACHINE_DEVICE "nvme0"

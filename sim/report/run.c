@@ -140,6 +140,21 @@ static void report_iova(struct facts *facts, const struct iova_domain *iovad)
 	facts_end(facts);
 }
 
+static void report_flush_queue(struct facts *facts, const struct fq *fq)
+{
+	const struct fq_stats *stats = fq_stats(fq);
+
+	facts_begin(facts, "flush_queue", "flush queue");
+	facts_u64(facts, "queued", "ranges queued", stats->queued);
+	facts_u64(facts, "flushes_timer", "flushes by timer", stats->flushes_timer);
+	facts_u64(facts, "flushes_full", "flushes of a full ring", stats->flushes_full);
+	facts_u64(facts, "windows", "ranges flushed", stats->windows);
+	facts_time(facts, "window_mean_ns", "reachable after unmap, mean",
+		   stats->windows ? stats->window_ns_sum / stats->windows : 0);
+	facts_time(facts, "window_max_ns", "reachable after unmap, max", stats->window_ns_max);
+	facts_end(facts);
+}
+
 static void report_iommu(struct facts *facts, const struct run_report *run)
 {
 	const struct machine *machine = run->machine;
@@ -162,6 +177,8 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 	}
 	facts_u64(facts, "page_faults", "device accesses that faulted", machine->ctrl.stats.faults);
 	facts_end(facts);
+	if (machine->dev.fq)
+		report_flush_queue(facts, machine->dev.fq);
 	report_iova(facts, machine->iovad);
 }
 

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "iommu/dma/fq.h"
+
+#include "sim/fault/fault.h"
+
+struct fq_entry {
+	uint64_t pfn;
+	uint64_t granules;
+	uint64_t *pages; /* table pages that the hardware may still walk */
+	uint32_t page_count;
+	uint64_t counter; /* flushes started when it was queued */
+	uint64_t time_ns;
+	uint64_t actor;
+};
+
+struct fq_ring {
+	struct fq_entry *entries;
+	uint32_t head, tail; /* oldest, next free; equal: empty */
+	struct sim_lock lock;
+};
+
+struct fq {
+	struct iommu_domain *domain;
+	struct iova_domain *iovad;
+	struct sim *sim;
+	struct fq_ring *rings;
+	unsigned ring_count; /* CPUs, or 1 */
+	uint32_t size;	     /* of a ring; one slot stays free */
+	uint64_t timeout_ns;
+	uint64_t flush_start, flush_finish;
+	uint64_t flush_ns; /* when the last flush was */
+	bool timer_on;
+	unsigned timer_cpu;
+	unsigned event_kind, id;
+	struct fq_stats stats;
+};
+
+struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, unsigned event_kind, unsigned id)
+{
+	struct sim *sim = domain->iommu->sim;
+	struct fq *fq;
+
+	if (sim_fault(sim, FAULT_IOVA_FQ))
+		return NULL;
+	fq = g_new0(struct fq, 1);
+	fq->domain = domain;
+	fq->iovad = iovad;
+	fq->sim = sim;
+	fq->ring_count = single ? 1 : sim->cpu_count;
+	fq->size = single ? FQ_SINGLE_ENTRIES : FQ_PERCPU_ENTRIES;
+	fq->timeout_ns = single ? FQ_SINGLE_NS : FQ_PERCPU_NS;
+	fq->event_kind = event_kind;
+	fq->id = id;
+	fq->rings = g_new0(struct fq_ring, fq->ring_count);
+	for (unsigned i = 0; i < fq->ring_count; i++) {
+		fq->rings[i].entries = g_new0(struct fq_entry, fq->size);
+		fq->rings[i].lock.name = "flush queue";
+	}
+	return fq;
+}
+
+static void fq_free_pages(struct fq *fq, struct fq_entry *entry)
+{
+	for (uint32_t i = 0; i < entry->page_count; i++)
+		physmem_free(&fq->sim->mem, entry->pages[i], 0);
+	g_clear_pointer(&entry->pages, g_free);
+	entry->page_count = 0;
+}
+
+void fq_free(struct fq *fq)
+{
+	if (!fq)
+		return;
+	for (unsigned i = 0; i < fq->ring_count; i++) {
+		struct fq_ring *ring = &fq->rings[i];
+
+		for (; ring->head != ring->tail; ring->head = (ring->head + 1) % fq->size)
+			fq_free_pages(fq, &ring->entries[ring->head]);
+		g_free(ring->entries);
+	}
+	g_free(fq->rings);
+	g_free(fq);
+}
+
+/** Invalidates everything of the domain: whatever was queued before is covered by it. */
+static void fq_flush(struct fq *fq)
+{
+	fq->flush_start++;
+	fq->domain->iommu->ops->flush_iotlb_all(fq->domain);
+	fq->flush_finish++;
+	fq->flush_ns = fq->sim->now_ns;
+	SIM_ANNOUNCE(fq->sim, invalidate, fq->domain->id, 0, UINT64_MAX);
+}
+
+/** Gives back what the flushes that finished have covered, to the magazines of the CPU that runs this. */
+static void fq_reap(struct fq *fq, struct fq_ring *ring)
+{
+	for (; ring->head != ring->tail; ring->head = (ring->head + 1) % fq->size) {
+		struct fq_entry *entry = &ring->entries[ring->head];
+		uint64_t window_ns = fq->flush_ns - entry->time_ns;
+
+		if (entry->counter >= fq->flush_finish)
+			break;
+		fq->stats.windows++;
+		fq->stats.window_ns_sum += window_ns;
+		fq->stats.window_ns_max = MAX(fq->stats.window_ns_max, window_ns);
+		fq_free_pages(fq, entry);
+		iova_free_fast(fq->iovad, entry->pfn, entry->granules);
+	}
+}
+
+static void fq_append(struct fq *fq, struct fq_ring *ring, uint64_t pfn, uint64_t granules,
+		      struct pgtable_gather *gather)
+{
+	struct fq_entry *entry = &ring->entries[ring->tail];
+
+	*entry = (struct fq_entry){.pfn = pfn,
+				   .granules = granules,
+				   .counter = fq->flush_start,
+				   .time_ns = fq->sim->now_ns,
+				   .actor = fq->sim->actor};
+	if (gather->free_count) {
+		entry->pages = g_memdup2(gather->freelist, gather->free_count * sizeof(uint64_t));
+		entry->page_count = gather->free_count;
+		gather->free_count = 0;
+	}
+	ring->tail = (ring->tail + 1) % fq->size;
+}
+
+void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gather *gather)
+{
+	struct fq_ring *ring = &fq->rings[fq->ring_count == 1 ? 0 : fq->sim->cpu];
+
+	sim_lock(fq->sim, &ring->lock);
+	fq_reap(fq, ring);
+	if ((ring->tail + 1) % fq->size == ring->head) {
+		fq->stats.flushes_full++;
+		fq_flush(fq);
+		fq_reap(fq, ring);
+	}
+	fq_append(fq, ring, pfn, granules, gather);
+	sim_unlock(fq->sim, &ring->lock);
+	fq->stats.queued++;
+	if (!fq->timer_on) {
+		fq->timer_on = true;
+		fq->timer_cpu = fq->sim->cpu;
+		event_queue_push(&fq->sim->events, fq->sim->now_ns + fq->timeout_ns, fq->event_kind, fq->id);
+	}
+}
+
+unsigned fq_timer_cpu(const struct fq *fq)
+{
+	return fq->timer_cpu;
+}
+
+void fq_timeout(struct fq *fq)
+{
+	fq->timer_on = false;
+	fq->stats.flushes_timer++;
+	fq_flush(fq);
+	for (unsigned i = 0; i < fq->ring_count; i++) {
+		sim_lock(fq->sim, &fq->rings[i].lock);
+		fq_reap(fq, &fq->rings[i]);
+		sim_unlock(fq->sim, &fq->rings[i].lock);
+	}
+}
+
+const struct fq_stats *fq_stats(const struct fq *fq)
+{
+	return &fq->stats;
+}
+
+void fq_each(const struct fq *fq, fq_visitor fn, void *data)
+{
+	for (unsigned i = 0; i < fq->ring_count; i++) {
+		const struct fq_ring *ring = &fq->rings[i];
+
+		for (uint32_t at = ring->head; at != ring->tail; at = (at + 1) % fq->size)
+			fn(data, ring->entries[at].pfn, ring->entries[at].granules, i, ring->entries[at].time_ns,
+			   ring->entries[at].actor);
+	}
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IOMMU_DMA_FQ_H
+#define IOMMU_DMA_FQ_H
+
+/*
+ * Flush queues: lazy mode's rings of unmapped ranges that wait for one invalidation of everything.
+ *
+ * A range goes into the ring of the CPU that unmaps it (or into the one ring of a device whose invalidations are very
+ * costly). It may be handed out again after a flush that *started* later; until that flush the device can still use the
+ * old translation. A ring that is full flushes; so does a timer, which then empties all rings on the CPU where it fires.
+ * Source: drivers/iommu/dma-iommu.c of Linux 7.0 (queue_iova, fq_flush_timeout), iova-facts section 8, blockdma-facts
+ * section 4.
+ */
+#include "iommu/iommu.h"
+#include "iommu/iova/iova.h"
+
+#define FQ_PERCPU_ENTRIES 256u
+#define FQ_PERCPU_NS	  UINT64_C(10000000)
+#define FQ_SINGLE_ENTRIES 32768u
+#define FQ_SINGLE_NS	  UINT64_C(1000000000)
+
+struct fq_stats {
+	uint64_t queued;
+	uint64_t flushes_full, flushes_timer;
+	uint64_t window_ns_sum, window_ns_max; /* from unmap to the flush that ended it */
+	uint64_t windows;
+};
+
+struct fq;
+
+/** Called for each queued range, oldest first in each ring. */
+typedef void (*fq_visitor)(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns, uint64_t actor);
+
+/** Makes the rings, through fault point iova.fq. @single: one ring. @event_kind: under which the timer is put into
+ *  sim->events with payload @id; its owner calls fq_timeout(). Returns NULL when there is no memory: the domain is strict. */
+struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, unsigned event_kind, unsigned id);
+/** Frees the rings and the table pages they hold. What is queued is not given back, as in the kernel. NULL is allowed. */
+void fq_free(struct fq *fq);
+
+/** Queues the range [@pfn, @pfn + @granules) with the table pages of @gather, which is emptied. */
+void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gather *gather);
+
+/** The timer fires; the current CPU is fq_timer_cpu(), the one that armed it, and takes what is given back. */
+void fq_timeout(struct fq *fq);
+unsigned fq_timer_cpu(const struct fq *fq);
+
+const struct fq_stats *fq_stats(const struct fq *fq);
+void fq_each(const struct fq *fq, fq_visitor fn, void *data);
+
+#endif

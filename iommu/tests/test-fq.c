@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Flush queues: geometry, when they flush, who gets what back, and that nothing is handed out before its flush. Numbers
+ * are those of Linux 7.0 (iova-facts section 8).
+ */
+#include "iommu/dma/dma.h"
+#include "iommu/hw/hw.h"
+#include "sim/behaviour/behaviour.h"
+
+#define EVENT_FLUSH 0
+
+struct fixture {
+	struct sim *sim;
+	struct iommu *iommu;
+	struct iommu_domain *domain;
+	struct iova_domain *iovad;
+	struct dma_device dev;
+};
+
+static void flush_event(struct sim *sim, uint32_t payload)
+{
+	struct fixture *f = sim->handler_data[EVENT_FLUSH];
+
+	g_assert_cmpuint(payload, ==, 7);
+	sim->cpu = fq_timer_cpu(f->dev.fq);
+	fq_timeout(f->dev.fq);
+}
+
+static void fixture_init(struct fixture *f, unsigned cpus, bool single)
+{
+	struct iotlb_config tlb = {.entries = 64, .ways = 4, .walk_entries = 16};
+	struct pgtable_config pgtable = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
+	struct dma_config dma = {.name = "dev", .mask = UINT64_MAX, .aperture_end = (UINT64_C(1) << 48) - 1};
+
+	*f = (struct fixture){.sim = sim_new(cpus, 1)};
+	behaviour_set_version(f->sim, KERNEL_7_0);
+	f->iommu = iommu_new(f->sim, &intel_ops, &tlb);
+	g_assert_cmpint(iommu_domain_new(f->iommu, 1, &pgtable, &f->domain), ==, 0);
+	f->iovad = iova_domain_new(f->sim, FRAME_SIZE, 1, 1, EVENT_KINDS);
+	g_assert_cmpint(iova_rcaches_init(f->iovad), ==, 0);
+	dma_device_init(&f->dev, f->sim, &dma, f->domain, f->iovad);
+	f->dev.fq = fq_new(f->domain, f->iovad, single, EVENT_FLUSH, 7);
+	g_assert_nonnull(f->dev.fq);
+	sim_handle(f->sim, EVENT_FLUSH, flush_event, f);
+}
+
+static void fixture_finish(struct fixture *f)
+{
+	fq_free(f->dev.fq);
+	dma_device_finish(&f->dev);
+	iova_domain_free(f->iovad);
+	iommu_domain_free(f->domain);
+	g_assert_cmpuint(f->sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+	iommu_free(f->iommu);
+	sim_free(f->sim);
+}
+
+static uint64_t map_unmap(struct fixture *f)
+{
+	uint64_t addr = dma_map_phys(&f->dev, 0x100000, 4096, true);
+
+	g_assert_cmphex(addr, !=, DMA_MAPPING_ERROR);
+	dma_unmap_phys(&f->dev, addr, 4096);
+	return addr;
+}
+
+static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns, uint64_t actor)
+{
+	*(unsigned *)data += 1;
+}
+
+static unsigned queued(const struct fixture *f)
+{
+	unsigned count = 0;
+
+	fq_each(f->dev.fq, count_queued, &count);
+	return count;
+}
+
+static void test_unmap_neither_invalidates_nor_frees(void)
+{
+	struct fixture f;
+	uint64_t first;
+
+	fixture_init(&f, 1, false);
+	first = map_unmap(&f);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 0);
+	g_assert_cmpuint(f.dev.live.count, ==, 0);
+	g_assert_cmphex(iommu_iova_to_phys(f.domain, first), ==, 0);
+	/* Not handed out again before the flush, though the magazine would give the last freed first. */
+	g_assert_cmphex(map_unmap(&f), !=, first);
+	fixture_finish(&f);
+}
+
+static void test_the_256th_on_a_cpu_flushes_and_stays_alone(void)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, false);
+	for (unsigned i = 0; i < 255; i++)
+		map_unmap(&f);
+	g_assert_cmpuint(queued(&f), ==, 255);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 0);
+	/* The other CPU has a ring of its own. */
+	f.sim->cpu = 1;
+	map_unmap(&f);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 0);
+	f.sim->cpu = 0;
+	map_unmap(&f);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 1);
+	g_assert_cmpuint(fq_stats(f.dev.fq)->flushes_full, ==, 1);
+	/* Its own ring was emptied; the other CPU's entry waits, although the flush covered it. */
+	g_assert_cmpuint(queued(&f), ==, 2);
+	/* The next unmap there reaps it first. */
+	f.sim->cpu = 1;
+	map_unmap(&f);
+	g_assert_cmpuint(queued(&f), ==, 2);
+	fixture_finish(&f);
+}
+
+static void test_the_timer_empties_all_rings_into_one_cpu(void)
+{
+	struct fixture f;
+	uint64_t first, second;
+
+	fixture_init(&f, 2, false);
+	f.sim->cpu = 1;
+	first = map_unmap(&f);
+	f.sim->now_ns = 5000000;
+	f.sim->cpu = 0;
+	second = map_unmap(&f);
+	sim_run_until(f.sim, 9999999);
+	g_assert_cmpuint(queued(&f), ==, 2);
+	sim_run_until(f.sim, 10000000);
+	g_assert_cmpuint(queued(&f), ==, 0);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 1);
+	g_assert_cmpuint(fq_stats(f.dev.fq)->window_ns_max, ==, 10000000);
+	/* CPU 1 armed the timer: both are in its magazine, rings in the order of CPUs, so CPU 1's own came last. */
+	f.sim->cpu = 1;
+	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, true), ==, first);
+	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, true), ==, second);
+	/* One-shot: nothing waits until the next unmap. */
+	g_assert_cmpuint(f.sim->events.count, ==, 0);
+	fixture_finish(&f);
+}
+
+static void test_a_single_ring_is_shared_and_slow(void)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, true);
+	for (unsigned i = 0; i < FQ_SINGLE_ENTRIES - 1; i++) {
+		f.sim->cpu = i % 2;
+		map_unmap(&f);
+	}
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 0);
+	map_unmap(&f);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 1);
+	g_assert_cmpuint(queued(&f), ==, 1);
+	g_assert_cmpuint(event_queue_next_ns(&f.sim->events), ==, FQ_SINGLE_NS);
+	fixture_finish(&f);
+}
+
+static void test_freed_table_pages_wait_for_the_flush(void)
+{
+	struct fixture f;
+	struct dma_iova_state state;
+	uint64_t len = UINT64_C(2) << 20;
+	uint32_t before;
+
+	fixture_init(&f, 1, false);
+	/* 2 MiB of small pages: one last-level table, which the unmap takes out whole. */
+	g_assert_true(dma_iova_try_alloc(&f.dev, &state, 0x1000, len));
+	g_assert_cmpint(dma_iova_link(&f.dev, &state, 0x1000, 0, len, true), ==, 0);
+	before = f.sim->mem.in_use[FRAME_PGTABLE];
+	dma_iova_destroy(&f.dev, &state, len);
+	g_assert_cmpuint(f.sim->mem.in_use[FRAME_PGTABLE], ==, before);
+	sim_run_until(f.sim, FQ_PERCPU_NS);
+	g_assert_cmpuint(f.sim->mem.in_use[FRAME_PGTABLE], <, before);
+	fixture_finish(&f);
+}
+
+static void test_nothing_linked_is_freed_at_once(void)
+{
+	struct fixture f;
+	struct dma_iova_state state;
+
+	fixture_init(&f, 1, false);
+	g_assert_true(dma_iova_try_alloc(&f.dev, &state, 0x1000, 8192));
+	dma_iova_destroy(&f.dev, &state, 0);
+	g_assert_cmpuint(queued(&f), ==, 0);
+	g_assert_cmpuint(f.dev.live.count, ==, 0);
+	fixture_finish(&f);
+}
+
+static void test_a_stale_entry_serves_until_the_flush(void)
+{
+	struct fixture f;
+	struct iotlb_result result;
+	uint64_t addr;
+
+	fixture_init(&f, 1, false);
+	addr = dma_map_phys(&f.dev, 0x100000, 4096, true);
+	g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
+	dma_unmap_phys(&f.dev, addr, 4096);
+	g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
+	g_assert_true(result.stale);
+	sim_run_until(f.sim, FQ_PERCPU_NS);
+	g_assert_false(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
+	fixture_finish(&f);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/iommu/fq/unmap-neither-invalidates-nor-frees", test_unmap_neither_invalidates_nor_frees);
+	g_test_add_func("/iommu/fq/256th-flushes-and-stays-alone", test_the_256th_on_a_cpu_flushes_and_stays_alone);
+	g_test_add_func("/iommu/fq/timer-empties-all-into-one-cpu", test_the_timer_empties_all_rings_into_one_cpu);
+	g_test_add_func("/iommu/fq/single-ring-is-shared-and-slow", test_a_single_ring_is_shared_and_slow);
+	g_test_add_func("/iommu/fq/table-pages-wait-for-the-flush", test_freed_table_pages_wait_for_the_flush);
+	g_test_add_func("/iommu/fq/nothing-linked-is-freed-at-once", test_nothing_linked_is_freed_at_once);
+	g_test_add_func("/iommu/fq/stale-entry-serves-until-the-flush", test_a_stale_entry_serves_until_the_flush);
+	return g_test_run();
+}
