@@ -178,37 +178,37 @@ void tree_seek(const struct iova_tree *tree, uint64_t pfn, struct tree_cursor *r
 	for (unsigned level = 0; level < tree->height; level++) {
 		block = &tree->blocks[index];
 		slot = first_at_least(block->branch.hi, block->used, pfn);
-		ret_at->block[level] = index;
-		ret_at->slot[level] = (uint8_t)slot;
+		ret_at->path[level].block = index;
+		ret_at->path[level].slot = slot;
 		index = block->branch.child[slot];
 	}
 	block = &tree->blocks[index];
-	ret_at->block[tree->height] = index;
-	ret_at->slot[tree->height] = (uint8_t)first_at_least(block->leaf.hi, block->used, pfn);
+	ret_at->path[tree->height].block = index;
+	ret_at->path[tree->height].slot = first_at_least(block->leaf.hi, block->used, pfn);
 }
 
 void tree_next(const struct iova_tree *tree, struct tree_cursor *at)
 {
 	unsigned level = tree->height;
 
-	while (at->slot[level] + 1u == tree->blocks[at->block[level]].used) {
+	while (at->path[level].slot + 1 == tree->blocks[at->path[level].block].used) {
 		g_assert(level > 0);
 		level--;
 	}
-	at->slot[level]++;
+	at->path[level].slot++;
 	for (; level < tree->height; level++) {
-		at->block[level + 1] = tree->blocks[at->block[level]].branch.child[at->slot[level]];
-		at->slot[level + 1] = 0;
+		at->path[level + 1].block = tree->blocks[at->path[level].block].branch.child[at->path[level].slot];
+		at->path[level + 1].slot = 0;
 	}
 }
 
 uint32_t tree_rank(const struct iova_tree *tree, const struct tree_cursor *at)
 {
-	uint32_t rank = at->slot[tree->height];
+	uint32_t rank = at->path[tree->height].slot;
 
 	for (unsigned level = 0; level < tree->height; level++) {
-		const uint32_t *count = tree->blocks[at->block[level]].branch.count;
-		unsigned slot = at->slot[level];
+		const uint32_t *count = tree->blocks[at->path[level].block].branch.count;
+		unsigned slot = at->path[level].slot;
 
 		/* All of them, so that the number of rounds is known; what lies beyond means nothing. */
 		for (unsigned i = 0; i < TREE_BRANCH; i++)
@@ -260,9 +260,9 @@ static void slot_erase(struct tree_block *block, unsigned slot, bool leaf)
 static void refresh_all(struct iova_tree *tree, const struct tree_cursor *at, unsigned level)
 {
 	for (; level > 0; level--) {
-		struct span span = block_span(tree, at->block[level], level);
+		struct span span = block_span(tree, at->path[level].block, level);
 
-		slot_set_span(&tree->blocks[at->block[level - 1]], at->slot[level - 1], &span);
+		slot_set_span(&tree->blocks[at->path[level - 1].block], at->path[level - 1].slot, &span);
 	}
 }
 
@@ -273,14 +273,14 @@ static void refresh_all(struct iova_tree *tree, const struct tree_cursor *at, un
 static void refresh(struct iova_tree *tree, const struct tree_cursor *at, struct span span)
 {
 	for (unsigned level = tree->height; level > 0; level--) {
-		struct tree_block *branch = &tree->blocks[at->block[level - 1]];
-		unsigned slot = at->slot[level - 1];
+		struct tree_block *branch = &tree->blocks[at->path[level - 1].block];
+		unsigned slot = at->path[level - 1].slot;
 		struct span old = slot_span(branch, slot), known;
 
 		slot_set_span(branch, slot, &span);
 		if (level == 1)
 			return;
-		known = slot_span(&tree->blocks[at->block[level - 2]], at->slot[level - 2]);
+		known = slot_span(&tree->blocks[at->path[level - 2].block], at->path[level - 2].slot);
 		if (old.lo != span.lo || old.hi != span.hi || (old.gap == known.gap && span.gap < old.gap) ||
 		    (old.order == known.order && span.order < old.order)) {
 			span = branch_span(branch);
@@ -316,8 +316,8 @@ static void insert_splitting(struct iova_tree *tree, struct tree_cursor *at, uns
 			     uint32_t child)
 {
 	bool leaf = level == tree->height;
-	unsigned slot = at->slot[level], max = leaf ? TREE_LEAF : TREE_BRANCH, moved = slot ? max / 2 : 0;
-	uint32_t right = at->block[level], left;
+	unsigned slot = at->path[level].slot, max = leaf ? TREE_LEAF : TREE_BRANCH, moved = slot ? max / 2 : 0;
+	uint32_t right = at->path[level].block, left;
 	struct span left_span, right_span;
 	struct tree_block *lower, *upper;
 
@@ -343,7 +343,7 @@ static void insert_splitting(struct iova_tree *tree, struct tree_cursor *at, uns
 		root_grow(tree, &left_span, left, &right_span, right);
 		return;
 	}
-	slot_set_span(&tree->blocks[at->block[level - 1]], at->slot[level - 1], &right_span);
+	slot_set_span(&tree->blocks[at->path[level - 1].block], at->path[level - 1].slot, &right_span);
 	insert_splitting(tree, at, level - 1, &left_span, left);
 }
 
@@ -374,8 +374,8 @@ uint32_t tree_insert(struct iova_tree *tree, uint64_t lo, uint64_t hi)
 	tree_seek(tree, hi, &at);
 	rank = tree_rank(tree, &at);
 	tree->count++;
-	leaf = &tree->blocks[at.block[tree->height]];
-	slot = at.slot[tree->height];
+	leaf = &tree->blocks[at.path[tree->height].block];
+	slot = at.path[tree->height].slot;
 	if (leaf->used == TREE_LEAF) {
 		insert_splitting(tree, &at, tree->height, &span, NO_BLOCK);
 		return rank;
@@ -384,7 +384,7 @@ uint32_t tree_insert(struct iova_tree *tree, uint64_t lo, uint64_t hi)
 	if (tree->height) {
 		unsigned above = tree->height - 1;
 
-		span = slot_span(&tree->blocks[at.block[above]], at.slot[above]);
+		span = slot_span(&tree->blocks[at.path[above].block], at.path[above].slot);
 		refresh(tree, &at, leaf_span_inserted(leaf, slot, span));
 	}
 	return rank;
@@ -395,8 +395,8 @@ uint32_t tree_insert(struct iova_tree *tree, uint64_t lo, uint64_t hi)
 static bool merge_neighbour(struct iova_tree *tree, const struct tree_cursor *at, unsigned level)
 {
 	bool leaf = level == tree->height;
-	struct tree_block *branch = &tree->blocks[at->block[level - 1]], *lower, *upper;
-	unsigned slot = at->slot[level - 1], merge = leaf ? LEAF_MERGE : BRANCH_MERGE;
+	struct tree_block *branch = &tree->blocks[at->path[level - 1].block], *lower, *upper;
+	unsigned slot = at->path[level - 1].slot, merge = leaf ? LEAF_MERGE : BRANCH_MERGE;
 	struct span span;
 
 	for (unsigned right = slot ? slot : 1; right <= slot + 1 && right < branch->used; right++) {
@@ -419,11 +419,11 @@ static bool merge_neighbour(struct iova_tree *tree, const struct tree_cursor *at
 static void shrink(struct iova_tree *tree, const struct tree_cursor *at, unsigned level)
 {
 	for (; level > 0; level--) {
-		struct tree_block *branch = &tree->blocks[at->block[level - 1]];
+		struct tree_block *branch = &tree->blocks[at->path[level - 1].block];
 
-		if (tree->blocks[at->block[level]].used == 0) {
-			block_free(tree, at->block[level]);
-			slot_erase(branch, at->slot[level - 1], false);
+		if (tree->blocks[at->path[level].block].used == 0) {
+			block_free(tree, at->path[level].block);
+			slot_erase(branch, at->path[level - 1].slot, false);
 		} else if (!merge_neighbour(tree, at, level)) {
 			refresh_all(tree, at, level);
 			break;
@@ -440,8 +440,8 @@ static void shrink(struct iova_tree *tree, const struct tree_cursor *at, unsigne
 
 void tree_remove(struct iova_tree *tree, struct tree_cursor *at)
 {
-	struct tree_block *leaf = &tree->blocks[at->block[tree->height]];
-	unsigned slot = at->slot[tree->height], last = leaf->used - 1, above = tree->height - 1;
+	struct tree_block *leaf = &tree->blocks[at->path[tree->height].block];
+	unsigned slot = at->path[tree->height].slot, last = leaf->used - 1, above = tree->height - 1;
 	struct span span;
 
 	slot_erase(leaf, slot, true);
@@ -457,7 +457,7 @@ void tree_remove(struct iova_tree *tree, struct tree_cursor *at)
 		return;
 	}
 	/* The gap that opened is larger than both it was made from. */
-	span = slot_span(&tree->blocks[at->block[above]], at->slot[above]);
+	span = slot_span(&tree->blocks[at->path[above].block], at->path[above].slot);
 	span.count--;
 	span_widen(&span, leaf->leaf.hi[slot - 1] + 1, leaf->leaf.lo[slot]);
 	refresh(tree, at, span);
@@ -465,9 +465,9 @@ void tree_remove(struct iova_tree *tree, struct tree_cursor *at)
 
 void tree_stretch(struct iova_tree *tree, struct tree_cursor *at, uint64_t lo)
 {
-	struct tree_block *leaf = &tree->blocks[at->block[tree->height]];
+	struct tree_block *leaf = &tree->blocks[at->path[tree->height].block];
 
-	leaf->leaf.lo[at->slot[tree->height]] = lo;
+	leaf->leaf.lo[at->path[tree->height].slot] = lo;
 	refresh_all(tree, at, tree->height);
 }
 

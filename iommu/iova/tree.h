@@ -52,10 +52,17 @@ struct iova_tree {
 	uint32_t count;	 /* ranges, the anchor among them */
 };
 
-/** A place in the tree: a path from the root to a range. Any insertion or removal makes it invalid. */
+/**
+ * A place in the tree: a path from the root to a range. Any insertion or removal makes it invalid.
+ *
+ * One array of pairs. With two arrays of unlike elements gcc 12 takes a loop that writes along the path for one that does
+ * nothing, and drops the call (-O1 and -O2: induction variables with a null base, then "function is const").
+ */
 struct tree_cursor {
-	uint32_t block[TREE_DEPTH];
-	uint8_t slot[TREE_DEPTH];
+	struct {
+		uint32_t block;
+		uint32_t slot; /* in that block */
+	} path[TREE_DEPTH];
 };
 
 /** What a search looks for: the highest @new = (top - size) & mask above the range below, where top is the lower end of a
@@ -79,12 +86,12 @@ void tree_next(const struct iova_tree *tree, struct tree_cursor *at);
 
 static inline uint64_t tree_lo(const struct iova_tree *tree, const struct tree_cursor *at)
 {
-	return tree->blocks[at->block[tree->height]].leaf.lo[at->slot[tree->height]];
+	return tree->blocks[at->path[tree->height].block].leaf.lo[at->path[tree->height].slot];
 }
 
 static inline uint64_t tree_hi(const struct iova_tree *tree, const struct tree_cursor *at)
 {
-	return tree->blocks[at->block[tree->height]].leaf.hi[at->slot[tree->height]];
+	return tree->blocks[at->path[tree->height].block].leaf.hi[at->path[tree->height].slot];
 }
 
 /** Returns how many ranges lie below the one at @at. */

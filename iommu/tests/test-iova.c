@@ -135,7 +135,8 @@ static void test_golden_names_the_bad_line(void)
 		{"iova-golden 2\n", "x:1: not an 'iova-golden 1' file"},
 		{"iova-golden 1\n\n# c\nalloc 0 1 ff 0\n", "x:4: there is no domain"},
 		{"iova-golden 1\ndomain 4096 1 1\n", "x:2: wrong number of arguments"},
-		{"iova-golden 1\ndomain 4096 1 1 1 1 1 1 1 1\n", "x:2: too many arguments"},
+		{"iova-golden 1\ndomain 4096 1 1 4096 1\n", "x:2: wrong number of arguments"},
+		{"iova-golden 1\ndomain 4096 1 1 1 1 1 1 1 1 1\n", "x:2: too many arguments"},
 		{"iova-golden 1\ndomain 4095 1 1 4096\n", "x:2: the granule is no power of two, or above the page size"},
 		{"iova-golden 1\ndomain 4096 1 0 4096\n", "x:2: no CPUs"},
 		{"iova-golden 1\ndomain 4096 1 99999 4096\n", "x:2: '99999' is out of range, at most 4096"},
@@ -428,6 +429,28 @@ static void test_tree_shrinks_to_one_leaf(void)
 	setup_free(&setup);
 }
 
+/* Of 20,000 ranges every 32nd stays: what is left lies in few blocks, not in one leaf each. */
+static void test_sparse_leaves_are_merged(void)
+{
+	struct setup setup = setup_new(1, 1, false);
+	const struct iova_tree *tree = &setup.iovad->tree;
+	uint32_t in_use = 0;
+	uint64_t pfn;
+
+	for (unsigned i = 0; i < 20000; i++)
+		g_assert_true(iova_alloc_tree(setup.iovad, 1, DMA32_LIMIT, true, &pfn));
+	for (unsigned i = 0; i < 20000; i++)
+		if (i % 32)
+			iova_free_tree(setup.iovad, DMA32_LIMIT - i);
+	in_use = tree->block_count;
+	for (uint32_t free_block = tree->free_list; free_block != UINT32_MAX;
+	     free_block = tree->blocks[free_block].next_free)
+		in_use--;
+	g_assert_cmpuint(tree->count, ==, 20000 / 32 + 1);
+	g_assert_cmpuint(in_use, <, 100);
+	setup_free(&setup);
+}
+
 /* ---- single facts, in the order of iova-facts section 10 ---- */
 
 static void test_limit_below_first_range_fails(void)
@@ -489,6 +512,18 @@ static void test_freed_with_a_smaller_size_comes_back_smaller(void)
 	iova_free_fast(setup.iovad, pfn, 4);
 	g_assert_cmphex(iova_alloc_fast(setup.iovad, 5, DMA32_LIMIT, false), !=, pfn);
 	g_assert_cmphex(iova_alloc_fast(setup.iovad, 4, DMA32_LIMIT, false), ==, pfn);
+	setup_free(&setup);
+}
+
+/* The kernel cannot tell pfn 0 from nothing: it leaves the cache and is lost there, and the tree serves. */
+static void test_cached_pfn_0_is_a_miss(void)
+{
+	struct setup setup = setup_new(1, 0, true);
+
+	iova_free_fast(setup.iovad, 0, 1);
+	g_assert_cmphex(iova_alloc_fast(setup.iovad, 1, DMA32_LIMIT, false), ==, DMA32_LIMIT);
+	g_assert_cmpuint(iova_stats(setup.iovad)->cache_hits[0], ==, 0);
+	g_assert_cmpuint(iova_stats(setup.iovad)->cache_misses[0], ==, 1);
 	setup_free(&setup);
 }
 
@@ -764,7 +799,7 @@ static bool scenario_fails_at(const char *point, unsigned nth)
 
 static void test_every_allocation_may_fail(void)
 {
-	for (unsigned i = 0; i < iova_fault_table.count; i++) {
+	for (unsigned i = 0; i < IOVA_MEMORY_KINDS; i++) { /* the points that are passed here */
 		const char *point = iova_fault_table.points[i].name;
 		unsigned nth = 1;
 
@@ -797,6 +832,7 @@ int main(int argc, char **argv)
 	add_list_tests();
 	g_test_add_func("/iommu/iova/gap-order-as-by-trying", test_gap_order_as_by_trying);
 	g_test_add_func("/iommu/iova/emptied-tree-shrinks-to-one-leaf", test_tree_shrinks_to_one_leaf);
+	g_test_add_func("/iommu/iova/sparse-leaves-are-merged", test_sparse_leaves_are_merged);
 	g_test_add_func("/iommu/iova/limit-below-first-range-fails", test_limit_below_first_range_fails);
 	g_test_add_func("/iommu/iova/failure-poisons-hint-until-range-returns",
 			test_failure_poisons_the_hint_until_a_range_returns);
@@ -804,6 +840,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/iommu/iova/33-granules-take-slot-of-64", test_33_granules_take_a_slot_of_64);
 	g_test_add_func("/iommu/iova/freed-smaller-comes-back-smaller",
 			test_freed_with_a_smaller_size_comes_back_smaller);
+	g_test_add_func("/iommu/iova/cached-pfn-0-is-a-miss", test_cached_pfn_0_is_a_miss);
 	g_test_add_func("/iommu/iova/failed-node-with-flush-empties-caches",
 			test_failed_node_with_flush_empties_the_caches);
 	g_test_add_func("/iommu/iova/cached-call-without-caches-is-found-once",
