@@ -190,16 +190,19 @@ static bool order_run(struct order *order, char *text)
 static bool order_header(struct order *order, const char *text)
 {
 	unsigned cpus, granule, major, minor;
+	char version_name[24];
+	int version;
 
 	if (sscanf(text, "# alloc-order 1 cpus=%u granule=%u kernel=%u.%u", &cpus, &granule, &major, &minor) != 4)
 		return order_bad(order, "must begin with \"# alloc-order 1 cpus=N granule=4096 kernel=V\"");
 	if (cpus < 1 || cpus > SIM_CPUS_MAX || granule != FRAME_SIZE)
 		return order_bad(order, "a number of CPUs or a granule that cannot be");
 	order->sim = sim_new(cpus, 1);
-	behaviour_set_version(order->sim, KERNEL_FIXED);
-	/* The depot became a list, and the timer came, with 6.7. */
-	if (major < 6 || (major == 6 && minor < 7))
-		order->sim->behaviour[IOVA_DEPOT] = IOVA_DEPOT_ARRAY_32;
+	g_snprintf(version_name, sizeof(version_name), "%u.%u", major, minor);
+	version = kernel_version_find(version_name);
+	if (version < 0)
+		return order_bad(order, "a kernel that is not modelled");
+	behaviour_set_version(order->sim, (enum kernel_version)version);
 	return true;
 }
 

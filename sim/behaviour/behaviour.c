@@ -4,56 +4,57 @@
 #include <string.h>
 
 const char *const kernel_version_names[KERNEL_VERSIONS] = {
-	[KERNEL_6_17] = "6.17", [KERNEL_6_18] = "6.18",		  [KERNEL_6_19] = "6.19",
+	[KERNEL_6_1] = "6.1",	[KERNEL_6_6] = "6.6",	[KERNEL_6_12] = "6.12",
+	[KERNEL_6_17] = "6.17", [KERNEL_6_18] = "6.18", [KERNEL_6_19] = "6.19",
 	[KERNEL_7_0] = "7.0",	[KERNEL_7_0_LATER] = "7.0-later", [KERNEL_FIXED] = "fixed",
 };
 
-/* Columns: 6.17, 6.18, 6.19, 7.0, 7.0-later, fixed. */
+/* Columns: 6.1, 6.6, 6.12, 6.17, 6.18, 6.19, 7.0, 7.0-later, fixed. */
 const struct behaviour_row behaviour_rows[BEHAVIOURS] = {
 	[IOVA_MAGAZINE_NULL_CHECK] =
 		{"iova-magazine-null-check",
 		 {"kfree", "unchecked", "checked"},
 		 "84e6f56be9c6 (6.9) makes unchecked, fa8fb60d3637 checked",
 		 "Whether freeing a magazine that was never allocated is safe: a failed cache creation frees those.",
-		 {IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED,
-		  IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_CHECKED}},
+		 {IOVA_MAGAZINE_KFREE, IOVA_MAGAZINE_KFREE, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_CHECKED}},
 	[IOVA_DEPOT] = {"iova-depot",
 			{"array-32", "trimmed"},
 			"911aa1245da8 (6.7)",
 			"How full magazines are kept: at most 32 a size, or any number with a timer that trims them.",
-			{IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED,
-			 IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED}},
+			{IOVA_DEPOT_ARRAY_32, IOVA_DEPOT_ARRAY_32, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED, IOVA_DEPOT_TRIMMED}},
 	[IOVA_32BIT_RETRY] = {"iova-32bit-retry",
 			      {"each-request", "sticky"},
 			      "sticky since 6.6",
 			      "Whether a device that once failed to get an address below 4 GiB tries there again.",
-			      {IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY,
-			       IOVA_32BIT_STICKY, IOVA_32BIT_STICKY}},
+			      {IOVA_32BIT_EACH_REQUEST, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY, IOVA_32BIT_STICKY}},
 	[BLKDMA_ROLLBACK] = {"blkdma-rollback",
 			     {"old", "fixed"},
 			     "81e7223b1a2d",
 			     "Whether the block mapper destroys what it linked when a link or the sync fails.",
-			     {BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_FIXED,
-			      BLKDMA_ROLLBACK_FIXED, BLKDMA_ROLLBACK_FIXED}},
+			     {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_OLD, BLKDMA_ROLLBACK_FIXED, BLKDMA_ROLLBACK_FIXED, BLKDMA_ROLLBACK_FIXED}},
 	[ROLLBACK_IOVA_FREE] = {"rollback-iova-free",
 				{"mapped", "whole"},
 				"D5; whole: no upstream commit",
 				"Whether destroying a partly linked IOVA frees the mapped length or the allocated one.",
-				{ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED,
-				 ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_WHOLE}},
+				{BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_WHOLE}},
 	[DESCRIPTOR_POOL_UNMAP] = {"descriptor-pool-unmap",
 				   {"leak", "fixed"},
 				   "1bf86336e4b6 (D7)",
 				   "Whether the first mapping is undone when a descriptor or vector allocation fails.",
-				   {DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_LEAK,
-				    DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_FIXED, DESCRIPTOR_POOL_FIXED}},
+				   {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_FIXED, DESCRIPTOR_POOL_FIXED}},
 	[PRP_POOL_UNMAP] = {"prp-pool-unmap",
 			    {"partial", "whole"},
 			    "D8; whole: no upstream commit",
 			    "Whether a failed PRP list undoes the whole coalesced mapping or what was put into PRPs.",
-			    {PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL,
-			     PRP_POOL_PARTIAL, PRP_POOL_WHOLE}},
+			    {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_WHOLE}},
 };
+
+const char *behaviour_value_name(enum behaviour row, enum kernel_version version)
+{
+	uint8_t value = behaviour_rows[row].value_in[version];
+
+	return value == BEHAVIOUR_NONE ? "-" : behaviour_rows[row].values[value];
+}
 
 void behaviour_set_version(struct sim *sim, enum kernel_version version)
 {

@@ -33,6 +33,9 @@ enum { DESCRIPTOR_POOL_LEAK, DESCRIPTOR_POOL_FIXED };
 enum { PRP_POOL_PARTIAL, PRP_POOL_WHOLE };
 
 enum kernel_version {
+	KERNEL_6_1,
+	KERNEL_6_6,
+	KERNEL_6_12,
 	KERNEL_6_17,
 	KERNEL_6_18,
 	KERNEL_6_19,
@@ -43,13 +46,14 @@ enum kernel_version {
 };
 
 #define BEHAVIOUR_VALUES_MAX 4
+#define BEHAVIOUR_NONE	     UINT8_MAX /* the version lacks the code that the row is about */
 
 struct behaviour_row {
 	const char *name;
 	const char *values[BEHAVIOUR_VALUES_MAX + 1]; /* ends with NULL */
 	const char *upstream;			      /* commit, or what is known of it */
 	const char *what;			      /* one sentence for people */
-	uint8_t value_in[KERNEL_VERSIONS];
+	uint8_t value_in[KERNEL_VERSIONS]; /* or BEHAVIOUR_NONE */
 };
 
 extern const struct behaviour_row behaviour_rows[BEHAVIOURS];
@@ -59,6 +63,9 @@ static inline unsigned behaves(const struct sim *sim, enum behaviour behaviour)
 {
 	return sim->behaviour[behaviour];
 }
+
+/** Returns what @row's value in @version is called, "-" where the version lacks the code. */
+const char *behaviour_value_name(enum behaviour row, enum kernel_version version);
 
 /** Gives every row its value in @version. */
 void behaviour_set_version(struct sim *sim, enum kernel_version version);

@@ -3,8 +3,9 @@
 #include "sim/cmd/cmd.h"
 #include "sim/report/facts.h"
 
-static void behaviours_row(struct facts *facts, const struct behaviour_row *row)
+static void behaviours_row(struct facts *facts, enum behaviour number)
 {
+	const struct behaviour_row *row = &behaviour_rows[number];
 	g_autofree char *values = g_strjoinv(", ", (char **)row->values);
 	g_autoptr(GString) columns = g_string_new(NULL);
 
@@ -21,13 +22,13 @@ static void behaviours_row(struct facts *facts, const struct behaviour_row *row)
 	facts_list_end(facts);
 	facts_list_begin(facts, "versions", NULL);
 	for (unsigned version = 0; version < KERNEL_VERSIONS; version++) {
-		const char *value = row->values[row->value_in[version]];
+		const char *value = behaviour_value_name(number, (enum kernel_version)version);
 
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "version", NULL, kernel_version_names[version]);
 		facts_text(facts, "value", NULL, value);
 		facts_end(facts);
-		g_string_append_printf(columns, " %-10s", value);
+		g_string_append_printf(columns, " %-12s", value);
 	}
 	facts_list_end(facts);
 	facts_end(facts);
@@ -47,11 +48,11 @@ int cmd_behaviours(const struct command *command, int argc, char **argv)
 		return EXIT_UNUSABLE;
 	facts = facts_new();
 	for (unsigned version = 0; version < KERNEL_VERSIONS; version++)
-		g_string_append_printf(head, " %-10s", kernel_version_names[version]);
+		g_string_append_printf(head, " %-12s", kernel_version_names[version]);
 	facts_line(facts, "%-26s%s", "BEHAVIOUR", g_strchomp(head->str));
 	facts_list_begin(facts, "behaviours", NULL);
 	for (unsigned row = 0; row < BEHAVIOURS; row++)
-		behaviours_row(facts, &behaviour_rows[row]);
+		behaviours_row(facts, (enum behaviour)row);
 	facts_list_end(facts);
 	text = common.json ? facts_to_json(facts) : facts_to_text(facts);
 	facts_free(facts);

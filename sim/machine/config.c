@@ -14,7 +14,7 @@ const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
 static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
 static const char *const config_yes_no[] = {"no", "yes", NULL};
-static const char *const config_versions[] = {"6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
+static const char *const config_versions[] = {"6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
 
 enum config_kind {
 	CONFIG_NUMBER,
@@ -33,6 +33,7 @@ struct config_key {
 	const char *const *choices;
 	uint64_t initial;
 	const char *what; /* comment in the file that is written */
+	bool power_of_two; /* or 0, where @low allows that */
 };
 
 #define AT(member) offsetof(struct machine_config, member)
@@ -54,8 +55,8 @@ static const struct config_key config_keys[] = {
 	 .what = "do not try below 4 GiB first"},
 	{"iommu", "reserved", CONFIG_RANGES, 0, .what = "FIRST-LAST in bytes, several with blanks between"},
 	{"iotlb", "entries", CONFIG_NUMBER, AT(iotlb_entries), 0, 1 << 20, .initial = 512,
-	 .what = "power of two; 0: no IOTLB"},
-	{"iotlb", "ways", CONFIG_NUMBER, AT(iotlb_ways), 1, 64, .initial = 8},
+	 .what = "power of two; 0: no IOTLB", .power_of_two = true},
+	{"iotlb", "ways", CONFIG_NUMBER, AT(iotlb_ways), 1, 64, .initial = 8, .power_of_two = true},
 	{"iotlb", "walk-entries", CONFIG_NUMBER, AT(walk_entries), 0, 4096, .initial = 64,
 	 .what = "paging-structure entries; 0: none"},
 	{"iotlb", "memory-ns", CONFIG_NUMBER, AT(memory_ns), 0, 1000000, .initial = 100,
@@ -66,7 +67,8 @@ static const struct config_key config_keys[] = {
 	 .what = "the controller takes SGLs for data"},
 	{"nvme", "sgl-threshold", CONFIG_SIZE, AT(sgl_threshold), 0, UINT32_MAX, .initial = 32768,
 	 .what = "mean segment from which SGLs are used; 0: never"},
-	{"nvme", "logical-block", CONFIG_SIZE, AT(logical_block_bytes), 512, 4096, .initial = 512},
+	{"nvme", "logical-block", CONFIG_SIZE, AT(logical_block_bytes), 512, 4096, .initial = 512,
+	 .power_of_two = true},
 	{"nvme", "channels", CONFIG_NUMBER, AT(channels), 1, 65536, .initial = 64,
 	 .what = "commands served at once (assumed)"},
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
@@ -165,6 +167,8 @@ static bool config_set_key(struct machine_config *config, const struct config_ke
 	}
 	if (!ok || number < key->low || number > key->high)
 		return false;
+	if (key->power_of_two && (number & (number - 1)) != 0)
+		return false;
 	*config_slot(config, key) = number;
 	return true;
 }
@@ -184,8 +188,8 @@ static char *config_wanted(const struct config_key *key)
 	case CONFIG_RANGES:
 		return g_strdup_printf("at most %d ranges FIRST-LAST with blanks between", CONFIG_RESERVED_MAX);
 	default:
-		return g_strdup_printf("%s from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, nouns[key->kind],
-				       key->low, key->high);
+		return g_strdup_printf("%s from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "%s", nouns[key->kind],
+				       key->low, key->high, key->power_of_two ? ", a power of two" : "");
 	}
 }
 
@@ -316,24 +320,17 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 	return wrong == NULL;
 }
 
-static bool config_power_of_two(uint64_t number)
-{
-	return number && (number & (number - 1)) == 0;
-}
-
 bool machine_config_check(const struct machine_config *config, GError **error)
 {
-	if (config->iotlb_entries && !config_power_of_two(config->iotlb_entries))
-		return sim_error_plain(error, "iotlb.entries = %" G_GUINT64_FORMAT ": must be a power of two",
-				       config->iotlb_entries) == 0;
-	if (!config_power_of_two(config->iotlb_ways) ||
-	    (config->iotlb_entries && config->iotlb_ways > config->iotlb_entries))
+	if (behaviour_rows[BLKDMA_ROLLBACK].value_in[config->version] == BEHAVIOUR_NONE)
 		return sim_error_plain(error,
-				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be a power of two, at most iotlb.entries",
-				       config->iotlb_ways) == 0;
-	if (!config_power_of_two(config->logical_block_bytes))
-		return sim_error_plain(error, "nvme.logical-block = %" G_GUINT64_FORMAT ": must be a power of two",
-				       config->logical_block_bytes) == 0;
+				       "kernel.version = %s: its NVMe driver maps through scatter lists, which no model of "
+				       "ours does: choose 6.17 or later, and older behaviours one by one",
+				       kernel_version_names[config->version]) == 0;
+	if (config->iotlb_entries && config->iotlb_ways > config->iotlb_entries)
+		return sim_error_plain(error,
+				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,
+				       config->iotlb_ways, config->iotlb_entries) == 0;
 	return true;
 }
 
