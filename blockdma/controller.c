@@ -36,7 +36,6 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 {
 	struct dma_device *dev = ctrl->nvme->dev;
 	struct iotlb_result result = {0};
-	struct pgtable_walk walk;
 	bool ok;
 
 	cmd->accesses++;
@@ -49,9 +48,7 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		cmd->iotlb_misses += !result.hit;
 		cmd->table_reads += result.table_reads;
 	} else {
-		ok = dev->domain->pt->ops->walk(dev->domain->pt, addr, &walk);
-		result.paddr = walk.paddr;
-		result.prot = walk.prot;
+		ok = dev->domain->pt->ops->lookup(dev->domain->pt, addr, &result.paddr, &result.prot);
 	}
 	if (!ok) {
 		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
