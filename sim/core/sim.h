@@ -122,19 +122,27 @@ static inline void sim_lock(struct sim *sim, struct sim_lock *lock)
 	uint64_t at_ns = sim_cursor_ns(sim);
 
 	lock->taken++;
-	if (lock->free_at_ns > at_ns) {
+	if (at_ns >= lock->held_from_ns && at_ns < lock->free_at_ns) {
 		uint64_t wait_ns = lock->free_at_ns - at_ns;
 
 		lock->waits++;
 		lock->wait_ns_sum += wait_ns;
 		lock->wait_ns_max = MAX(lock->wait_ns_max, wait_ns);
 		sim->cursor_ps = lock->free_at_ns * 1000;
+		at_ns = lock->free_at_ns;
 	}
+	lock->holder_from_ns = at_ns;
 }
 
 static inline void sim_unlock(struct sim *sim, struct sim_lock *lock)
 {
-	lock->free_at_ns = sim_cursor_ns(sim);
+	uint64_t free_at_ns = sim_cursor_ns(sim);
+
+	/* Two CPUs may hold it one after the other in time, but not in the order of the calls: the later one stays. */
+	if (free_at_ns >= lock->free_at_ns) {
+		lock->held_from_ns = lock->holder_from_ns;
+		lock->free_at_ns = free_at_ns;
+	}
 }
 
 /** Handles every event due at or before @until_ns, in order, moving sim->now_ns along; then sets it to @until_ns, unless

@@ -36,10 +36,16 @@ struct work_kind {
 /** The kinds, in the order of enum work. */
 extern const struct work_kind work_kinds[WORK_KINDS];
 
-/** A lock of the modelled kernel. It knows when it is free, and who waited how long: nothing else. */
+/**
+ * A lock of the modelled kernel. It knows its latest holding, and who waited how long: nothing else.
+ *
+ * CPUs run ahead of one another, so a holding may begin later than the moment at which another CPU asks: that one does
+ * not wait for it.
+ */
 struct sim_lock {
 	const char *name;
-	uint64_t free_at_ns;
+	uint64_t held_from_ns, free_at_ns; /* the latest holding */
+	uint64_t holder_from_ns;	   /* when the holding of this moment began */
 	uint64_t taken;
 	uint64_t waits; /* of these, how many waited */
 	uint64_t wait_ns_sum;

@@ -779,8 +779,37 @@ static void replay_init(struct replay *replay)
 	replay_plan_snapshots(replay, 0, 0);
 }
 
+static void replay_add_lock(struct sim_lock *sum, const struct sim_lock *lock)
+{
+	sum->taken += lock->taken;
+	sum->waits += lock->waits;
+	sum->wait_ns_sum += lock->wait_ns_sum;
+	sum->wait_ns_max = MAX(sum->wait_ns_max, lock->wait_ns_max);
+}
+
+/** Adds up who waited for which lock, while they exist. */
+static void replay_collect_locks(struct replay *replay)
+{
+	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
+							"submission queue"};
+	const struct machine *machine = replay->machine;
+	struct sim_lock *locks = replay->stats->locks;
+
+	for (unsigned i = 0; i < REPLAY_LOCKS; i++)
+		locks[i].name = names[i];
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_add_lock(&locks[LOCK_SUBMISSION], &replay->nvme->queues[qid].lock);
+	if (!machine->domain)
+		return;
+	replay_add_lock(&locks[LOCK_IOVA_TREE], iova_tree_lock(machine->iovad));
+	for (unsigned order = 0; order < IOVA_ORDERS; order++)
+		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
+	replay_add_lock(&locks[LOCK_INVALIDATION], &machine->iommu->queue_lock);
+}
+
 static void replay_finish(struct replay *replay)
 {
+	replay_collect_locks(replay);
 	sim_handle(replay->sim, EVENT_COMPLETION, NULL, NULL);
 	sim_handle(replay->sim, EVENT_REQUEUE, NULL, NULL);
 	g_free(replay->channel_free_ns);

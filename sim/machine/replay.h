@@ -36,6 +36,15 @@ struct replay_options {
 	void *progress_data;
 };
 
+/** Modelled locks of one kind, added up. */
+enum replay_lock {
+	LOCK_IOVA_TREE,
+	LOCK_IOVA_DEPOT,
+	LOCK_INVALIDATION,
+	LOCK_SUBMISSION,
+	REPLAY_LOCKS,
+};
+
 struct replay_stats {
 	uint64_t ios;	    /* requests of the trace that were replayed to their end */
 	uint64_t issued;    /* … begun */
@@ -54,6 +63,7 @@ struct replay_stats {
 	uint64_t iova_live_max;
 	uint64_t snapshots;
 	struct histogram latency[REQ_OPS];
+	struct sim_lock locks[REPLAY_LOCKS];
 };
 
 /** Replays @stream on @machine, which is probed and stays so. Returns false with *@error for a broken trace or output; then

@@ -118,7 +118,6 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 static void report_iova(struct facts *facts, const struct iova_domain *iovad)
 {
 	const struct iova_stats *stats = iova_stats(iovad);
-	const struct sim_lock *lock = iova_tree_lock(iovad);
 	uint64_t hits = 0, misses = 0;
 
 	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
@@ -135,8 +134,6 @@ static void report_iova(struct facts *facts, const struct iova_domain *iovad)
 	facts_u64(facts, "depot_pushes", "magazines to the depot", stats->depot_pushes);
 	facts_u64(facts, "depot_trims", "magazines trimmed", stats->depot_trims);
 	facts_u64(facts, "failures", "failed", stats->failures);
-	facts_u64(facts, "tree_lock_waits", NULL, lock->waits);
-	facts_u64(facts, "tree_lock_wait_ns", NULL, lock->wait_ns_sum);
 	facts_end(facts);
 }
 
@@ -204,6 +201,29 @@ static void report_work(struct facts *facts, const struct run_report *run)
 	}
 	facts_list_end(facts);
 	facts_end(facts);
+}
+
+static void report_locks(struct facts *facts, const struct run_report *run)
+{
+	facts_list_begin(facts, "locks", run->options->mode == REPLAY_ASAP ? NULL : "lock waits");
+	for (unsigned i = 0; i < REPLAY_LOCKS; i++) {
+		const struct sim_lock *lock = &run->stats->locks[i];
+		g_autofree char *sum = text_time(lock->wait_ns_sum), *max = text_time(lock->wait_ns_max);
+		g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ", %s, max %s",
+							lock->waits, lock->taken, sum, max);
+
+		if (!lock->name)
+			continue;
+		facts_text(facts, NULL, run->options->mode == REPLAY_ASAP ? NULL : lock->name, text);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "name", NULL, lock->name);
+		facts_u64(facts, "taken", NULL, lock->taken);
+		facts_u64(facts, "waits", NULL, lock->waits);
+		facts_u64(facts, "wait_sum_ns", NULL, lock->wait_ns_sum);
+		facts_u64(facts, "wait_max_ns", NULL, lock->wait_ns_max);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
 }
 
 static void report_faults(struct facts *facts, const struct run_report *run)
@@ -285,6 +305,7 @@ void report_run(struct facts *facts, const struct run_report *run)
 	report_replay(facts, run);
 	report_iommu(facts, run);
 	report_work(facts, run);
+	report_locks(facts, run);
 	report_faults(facts, run);
 	report_findings(facts, &run->machine->sim->findings, TRUE, "violations", "violations");
 	report_findings(facts, &run->machine->sim->findings, FALSE, "observations", "observations");

@@ -210,6 +210,30 @@ static void test_a_held_lock_makes_the_next_one_wait(void)
 	sim_free(sim);
 }
 
+static void test_a_later_holding_does_not_stop_an_earlier_cpu(void)
+{
+	struct sim *sim = sim_new(2, 1);
+	struct sim_lock lock = {.name = "queue"};
+
+	sim->cost_ps[WORK_PTE_WRITE] = 100000;
+	/* CPU 0 is far ahead; CPU 1 asks for the lock long before CPU 0 has it. */
+	sim_step_begin(sim, 0, 50000);
+	sim_lock(sim, &lock);
+	sim_charge(sim, WORK_PTE_WRITE, 1);
+	sim_unlock(sim, &lock);
+	sim_step_begin(sim, 1, 1000);
+	sim_lock(sim, &lock);
+	g_assert_cmpuint(sim_cursor_ns(sim), ==, 1000);
+	sim_unlock(sim, &lock);
+	g_assert_cmpuint(lock.waits, ==, 0);
+	/* The later holding is still known. */
+	sim_step_begin(sim, 1, 50050);
+	sim_lock(sim, &lock);
+	g_assert_cmpuint(sim_cursor_ns(sim), ==, 50100);
+	sim_unlock(sim, &lock);
+	sim_free(sim);
+}
+
 static void count_findings(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t len,
 			   unsigned prot)
 {
@@ -248,6 +272,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/core/text/parses-one-way-only", test_text_parses_one_way_only);
 	g_test_add_func("/core/text/for-people", test_text_for_people);
 	g_test_add_func("/core/lock/next-waits", test_a_held_lock_makes_the_next_one_wait);
+	g_test_add_func("/core/lock/later-holding-does-not-stop-earlier-cpu",
+			test_a_later_holding_does_not_stop_an_earlier_cpu);
 	g_test_add_func("/core/finding/counted-beyond-kept", test_findings_beyond_the_kept_are_counted);
 	return g_test_run();
 }
