@@ -3,11 +3,12 @@
 #define BLOCKDMA_TESTS_RECORDING_H
 
 /*
- * Reads recordings of the kernel's block DMA path, "blockdma-golden 1 variant=V kernel=7.0", into cases and runs.
+ * Reads recordings of the kernel's block DMA path, "blockdma-golden 1 variant=V kernel=7.0", into cases and
+ * runs.
  *
- * A case is an environment, requests, and maybe a script of operations on them; a run is one execution with a tag ("ok",
- * "fail SITE:N [partial] errno=E") and the lines that were logged. A recording is read whole; damaged ones fail the test
- * that asked for it.
+ * A case is an environment, requests, and maybe a script of operations on them; a run is one execution with a
+ * tag ("ok", "fail SITE:N [partial] errno=E") and the lines that were logged. A recording is read whole;
+ * damaged ones fail the test that asked for it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -75,12 +76,28 @@ static inline void recorded_case_free(void *data)
 static inline struct recorded_case *recorded_case_new(const char *name)
 {
 	static const char *const defaults[][2] = {
-		{"mode", "strict"},	{"driver", "pt"},	 {"coherent", "1"},	 {"untrusted", "0"},
-		{"p2p", "none"},	{"level", "blk"},	 {"deferred", "none"},	 {"swiotlb", "1"},
-		{"swiotlb_force", "0"}, {"forcedac", "0"},	 {"dma_mask_bits", "64"}, {"bus_dma_limit", "0"},
-		{"aperture_end", "0xffffffffffff"}, {"sgl", "1"}, {"usercmd", "0"},	 {"qid", "1"},
-		{"sgl_threshold", "32768"}, {"virt_boundary", "0"}, {"max_segments", "256"}, {"lbs", "512"},
-		{"max_bytes", "8388608"}, {"meta_size", "0"},
+		{"mode", "strict"},
+		{"driver", "pt"},
+		{"coherent", "1"},
+		{"untrusted", "0"},
+		{"p2p", "none"},
+		{"level", "blk"},
+		{"deferred", "none"},
+		{"swiotlb", "1"},
+		{"swiotlb_force", "0"},
+		{"forcedac", "0"},
+		{"dma_mask_bits", "64"},
+		{"bus_dma_limit", "0"},
+		{"aperture_end", "0xffffffffffff"},
+		{"sgl", "1"},
+		{"usercmd", "0"},
+		{"qid", "1"},
+		{"sgl_threshold", "32768"},
+		{"virt_boundary", "0"},
+		{"max_segments", "256"},
+		{"lbs", "512"},
+		{"max_bytes", "8388608"},
+		{"meta_size", "0"},
 	};
 	struct recorded_case *rec = g_new0(struct recorded_case, 1);
 
@@ -128,7 +145,9 @@ static inline void recorded_add_request(struct recorded_case *rec, char *const *
 
 	req->name = g_strdup(words[1]);
 	req->to_device = !g_str_equal(words[2], "read");
-	req->op = g_str_equal(words[2], "discard") ? REQ_OP_DISCARD : req->to_device ? REQ_OP_WRITE : REQ_OP_READ;
+	req->op = g_str_equal(words[2], "discard") ? REQ_OP_DISCARD
+		  : req->to_device		   ? REQ_OP_WRITE
+						   : REQ_OP_READ;
 	req->special = count > 3;
 	req->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	req->bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -140,7 +159,8 @@ static inline void recorded_add_request(struct recorded_case *rec, char *const *
 static inline void recorded_add_vecs(struct recorded_case *rec, char *const *words, unsigned count)
 {
 	struct recorded_request *req = g_ptr_array_index(rec->requests, rec->requests->len - 1);
-	uint64_t repeat = count > 3 ? recorded_word(words, 3) : 1, step = count > 4 ? recorded_word(words, 4) : 0;
+	uint64_t repeat = count > 3 ? recorded_word(words, 3) : 1,
+		 step = count > 4 ? recorded_word(words, 4) : 0;
 	struct bio_vec vec = {recorded_word(words, 1), recorded_word(words, 2)};
 
 	for (; repeat; repeat--, vec.paddr += step)
@@ -177,7 +197,8 @@ static inline void recorded_define(struct recorded_case *rec, const char *line)
 	}
 }
 
-/** Returns the cases of the recording at @path, plain or compressed, of @variant; free with g_ptr_array_unref(). */
+/** Returns the cases of the recording at @path, plain or compressed, of @variant; free with
+ * g_ptr_array_unref(). */
 static inline GPtrArray *recording_read(const char *path, const char *variant)
 {
 	g_autofree char *header = g_strdup_printf("blockdma-golden 1 variant=%s kernel=7.0", variant);

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole path from a request to its NVMe command and back, against recordings of the kernel's own code, line by line.
+ * The whole path from a request to its NVMe command and back, against recordings of the kernel's own code,
+ * line by line.
  *
- * The calls between rooms are seen at the linker's seam (--wrap, see meson.build): the model's objects call __wrap_X()
- * here, which logs and goes on to the model's X() as __real_X(). Below, a page-table format that logs and hands on to
- * vtdss, and an IOMMU that logs. So no line of the model knows of this. Conventions of the recorder that are no facts of
- * the kernel: queues and descriptor pools take no IOVA, and descriptors lie at 0xfd000000 (4 KiB) and 0xfe000000 (256).
+ * The calls between rooms are seen at the linker's seam (--wrap, see meson.build): the model's objects call
+ * __wrap_X() here, which logs and goes on to the model's X() as __real_X(). Below, a page-table format that
+ * logs and hands on to vtdss, and an IOMMU that logs. So no line of the model knows of this. Conventions of
+ * the recorder that are no facts of the kernel: queues and descriptor pools take no IOVA, and descriptors lie
+ * at 0xfd000000 (4 KiB) and 0xfe000000 (256).
  *
- * Each run is compared under three kernels: 7.0, 7.0 with the old rollback, and later; where the recording of a variant
- * has no such run, the one of 7.0 holds for it. Failures are put in once where the recorder put them (in the driver op,
- * the allocator, the pool), and once more with a rule of a faults file; then the failing call is not made, and its own
- * line is left out. In "later", "trace iommu:map" lines are left out.
+ * Each run is compared under three kernels: 7.0, 7.0 with the old rollback, and later; where the recording of
+ * a variant has no such run, the one of 7.0 holds for it. Failures are put in once where the recorder put
+ * them (in the driver op, the allocator, the pool; memory for flush queues always by rule), and once more
+ * with a rule of a faults file; then the failing call is not made, and its own line is left out. In "later",
+ * "trace iommu:map" lines are left out.
  *
- * A warning is logged where the kernel gives it, in the unmap, and the findings of the run are counted against them.
- * Of a bio that must be split the size is compared, not the segments and gaps of the part before.
+ * A warning is logged where the kernel gives it, in the unmap, and the findings of the run are counted
+ * against them. Of a bio that must be split the size is compared, not the segments and gaps of the part
+ * before.
  *
- * Left out: what the model does not have (see skip_reason()). How many runs were compared is asserted for each file.
+ * Left out: what the model does not have (see skip_reason()). How many runs were compared is asserted for
+ * each file.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,6 +44,7 @@ enum site {
 	SITE_IOVA,
 	SITE_POOL,
 	SITE_VECPOOL,
+	SITE_FQALLOC,
 	SITES,
 };
 
@@ -46,9 +52,12 @@ static const struct {
 	const char *name;
 	const char *points[2]; /* in a faults file; a request passes one of them */
 } sites[SITES] = {
-	[SITE_MAP] = {"map", {"iommu.map"}},  [SITE_SYNC] = {"sync", {"iommu.sync_map"}},
-	[SITE_IOVA] = {"iova", {"dma.iova"}}, [SITE_POOL] = {"pool", {"nvme.prp_pool", "nvme.sgl_pool"}},
+	[SITE_MAP] = {"map", {"iommu.map"}},
+	[SITE_SYNC] = {"sync", {"iommu.sync_map"}},
+	[SITE_IOVA] = {"iova", {"dma.iova"}},
+	[SITE_POOL] = {"pool", {"nvme.prp_pool", "nvme.sgl_pool"}},
 	[SITE_VECPOOL] = {"vecpool", {"nvme.vec_pool"}},
+	[SITE_FQALLOC] = {"fqalloc", {"iova.fq"}},
 };
 
 /* What a tag asks for. */
@@ -91,7 +100,7 @@ struct stage {
 	struct nvme *nvme;
 	GArray *flights; /* of struct flight, one a request of the case */
 
-	bool in_destroy, noticed_64bit;
+	bool in_destroy, noticed_64bit, timer;
 	uint64_t iova_live, warnings;
 	uint64_t large_live, small_live, large_next, small_next;
 };
@@ -118,7 +127,8 @@ static int pass(struct stage *stage, enum site site)
 	const struct injection *injection = &stage->injection;
 
 	stage->passes[site]++;
-	if (!injection->armed || injection->by_rule || injection->site != site || injection->nth != stage->passes[site])
+	if (!injection->armed || injection->by_rule || injection->site != site ||
+	    injection->nth != stage->passes[site])
 		return 0;
 	return injection->error;
 }
@@ -142,13 +152,14 @@ static int logged_map_range(struct pgtable *pt, uint64_t iova, uint64_t paddr, u
 		ret = vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
 	else if (part)
 		g_assert_cmpint(vtdss_ops.map_range(pt, iova, paddr, part, prot, mapped), ==, 0);
-	say(stage, "  pt_map iova=" HEX " pa=" HEX " size=" HEX " prot=%s%s%s%s -> %d mapped=" HEX, iova, paddr, len,
-	    prot & PROT_READ ? "R" : "", prot & PROT_WRITE ? "W" : "", prot & PROT_CACHE ? "C" : "",
-	    prot & PROT_MMIO ? "M" : "", ret, *mapped);
+	say(stage, "  pt_map iova=" HEX " pa=" HEX " size=" HEX " prot=%s%s%s%s -> %d mapped=" HEX, iova,
+	    paddr, len, prot & PROT_READ ? "R" : "", prot & PROT_WRITE ? "W" : "",
+	    prot & PROT_CACHE ? "C" : "", prot & PROT_MMIO ? "M" : "", ret, *mapped);
 	return ret;
 }
 
-static uint64_t logged_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len, struct pgtable_gather *gather)
+static uint64_t logged_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len,
+				   struct pgtable_gather *gather)
 {
 	uint64_t unmapped = vtdss_ops.unmap_range(pt, iova, len, gather);
 
@@ -170,7 +181,13 @@ static int logged_iotlb_sync_map(struct iommu_domain *domain, uint64_t iova, uin
 	return err;
 }
 
-static void logged_unmap(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len, uint64_t unmapped)
+static void logged_flush_iotlb_all(struct iommu_domain *domain)
+{
+	say(stage_of(domain->iommu->sim), "  flush_iotlb_all");
+}
+
+static void logged_unmap(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len,
+			 uint64_t unmapped)
 {
 	struct stage *stage = data;
 
@@ -190,14 +207,18 @@ uint64_t __real_iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64
 uint64_t __wrap_iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool flush);
 void __real_iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size);
 void __wrap_iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size);
-bool __real_dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size);
-bool __wrap_dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size);
-int __real_dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-			 uint64_t size, bool to_device);
-int __wrap_dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-			 uint64_t size, bool to_device);
-int __real_dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size);
-int __wrap_dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size);
+bool __real_dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			       uint64_t size);
+bool __wrap_dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			       uint64_t size);
+int __real_dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			 uint64_t offset, uint64_t size, bool to_device);
+int __wrap_dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			 uint64_t offset, uint64_t size, bool to_device);
+int __real_dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset,
+			 uint64_t size);
+int __wrap_dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset,
+			 uint64_t size);
 void __real_dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped);
 void __wrap_dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped);
 uint64_t __real_dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device);
@@ -209,6 +230,7 @@ int __wrap_dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame
 void __wrap_dma_free_coherent(struct dma_device *dev, unsigned order, uint64_t paddr, uint64_t addr);
 int __wrap_dma_pool_alloc(struct dma_pool *pool, struct dma_pool_block *ret_block);
 void __wrap_dma_pool_free(struct dma_pool *pool, struct dma_pool_block block);
+void __wrap_event_queue_push(struct event_queue *queue, uint64_t time_ns, unsigned kind, uint32_t payload);
 
 /* The kernel gives up on 32-bit addresses between the attempt that failed and the next. */
 static void notice_64bit(struct stage *stage)
@@ -227,8 +249,8 @@ uint64_t __wrap_iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64
 	notice_64bit(stage);
 	if (pass(stage, SITE_IOVA) == 0)
 		pfn = __real_iova_alloc_fast(iovad, size, limit_pfn, flush);
-	say(stage, "  iova_alloc pages=%" G_GUINT64_FORMAT " limit_pfn=" HEX " flush=%d -> pfn=" HEX, size, limit_pfn, flush,
-	    pfn);
+	say(stage, "  iova_alloc pages=%" G_GUINT64_FORMAT " limit_pfn=" HEX " flush=%d -> pfn=" HEX, size,
+	    limit_pfn, flush, pfn);
 	stage->iova_live += pfn != 0;
 	return pfn;
 }
@@ -239,28 +261,30 @@ void __wrap_iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t siz
 	uint64_t lo = 0, hi = 0;
 
 	g_assert_true(iova_find(iovad, pfn, &lo, &hi));
-	say(stage, "  iova_free pfn=" HEX " pages=%" G_GUINT64_FORMAT " node_pages=%" G_GUINT64_FORMAT, pfn, size,
-	    hi - lo + 1);
+	say(stage, "  iova_free pfn=" HEX " pages=%" G_GUINT64_FORMAT " node_pages=%" G_GUINT64_FORMAT, pfn,
+	    size, hi - lo + 1);
 	stage->iova_live--;
 	__real_iova_free_fast(iovad, pfn, size);
 }
 
-bool __wrap_dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size)
+bool __wrap_dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			       uint64_t size)
 {
 	bool got = __real_dma_iova_try_alloc(dev, state, paddr, size);
 
-	say(stage_of(dev->sim), "= dma_iova_try_alloc phys=" HEX " size=" HEX " -> %d addr=" HEX, paddr, size, got,
-	    state->addr);
+	say(stage_of(dev->sim), "= dma_iova_try_alloc phys=" HEX " size=" HEX " -> %d addr=" HEX, paddr, size,
+	    got, state->addr);
 	return got;
 }
 
-int __wrap_dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-			 uint64_t size, bool to_device)
+int __wrap_dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			 uint64_t offset, uint64_t size, bool to_device)
 {
 	int err = __real_dma_iova_link(dev, state, paddr, offset, size, to_device);
 
-	say(stage_of(dev->sim), "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x0 -> %d bounced=0",
-	    paddr, offset, size, direction(to_device), err);
+	say(stage_of(dev->sim),
+	    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x0 -> %d bounced=0", paddr,
+	    offset, size, direction(to_device), err);
 	return err;
 }
 
@@ -287,7 +311,8 @@ uint64_t __wrap_dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t le
 {
 	uint64_t addr = __real_dma_map_phys(dev, paddr, len, to_device);
 
-	say(stage_of(dev->sim), "= dma_map_phys phys=" HEX " size=" HEX " attrs=0x0 -> " HEX, paddr, len, addr);
+	say(stage_of(dev->sim), "= dma_map_phys phys=" HEX " size=" HEX " attrs=0x0 -> " HEX, paddr, len,
+	    addr);
 	return addr;
 }
 
@@ -341,11 +366,22 @@ void __wrap_dma_pool_free(struct dma_pool *pool, struct dma_pool_block block)
 	physmem_free(&stage->sim->mem, block.paddr, 0);
 }
 
+/* The one event here is the timer of the flush queues, which fires when the recording says. */
+void __wrap_event_queue_push(struct event_queue *queue, uint64_t time_ns, unsigned kind, uint32_t payload)
+{
+	struct sim *sim = (struct sim *)(void *)((char *)queue - offsetof(struct sim, events));
+	struct stage *stage = stage_of(sim);
+
+	say(stage, "  fq_timer_arm ms=%" G_GUINT64_FORMAT, (time_ns - sim->now_ns) / 1000000);
+	stage->timer = true;
+}
+
 /* ---- the stage ---- */
 
 static void arm_rule(struct stage *stage)
 {
-	static const struct fault_table *const tables[] = {&iommu_fault_table, &dma_fault_table, &nvme_fault_table, NULL};
+	static const struct fault_table *const tables[] = {&iova_fault_table, &iommu_fault_table,
+							   &dma_fault_table, &nvme_fault_table, NULL};
 	static const struct {
 		int error;
 		const char *name;
@@ -360,7 +396,8 @@ static void arm_rule(struct stage *stage)
 	while (errors[at].error != injection->error)
 		g_assert_cmpuint(++at, <, G_N_ELEMENTS(errors));
 	for (unsigned i = 0; i < 2 && sites[injection->site].points[i]; i++)
-		g_string_append_printf(text, "[fault %u]\npoint = %s\nnth = %" G_GUINT64_FORMAT "\nerrno = %s\n", i,
+		g_string_append_printf(text,
+				       "[fault %u]\npoint = %s\nnth = %" G_GUINT64_FORMAT "\nerrno = %s\n", i,
 				       sites[injection->site].points[i], injection->nth, errors[at].name);
 	fd = g_file_open_tmp("blockdma-XXXXXX.ini", &path, &error);
 	g_assert_no_error(error);
@@ -368,9 +405,9 @@ static void arm_rule(struct stage *stage)
 	close(fd);
 	stage->rules = fault_rules_new(tables);
 	fault_rules_load(stage->rules, path, &error);
+	unlink(path);
 	g_assert_no_error(error);
 	fault_rules_arm(stage->rules, stage->sim);
-	unlink(path);
 }
 
 static void flight_add(struct stage *stage, const struct recorded_request *rec, uint64_t number)
@@ -390,8 +427,8 @@ static void flight_add(struct stage *stage, const struct recorded_request *rec, 
 	g_array_append_val(stage->flights, flight);
 }
 
-static void stage_init(struct stage *stage, const struct recorded_case *rec, const struct injection *injection,
-		       enum kernel_version version, bool old_rollback)
+static void stage_init(struct stage *stage, const struct recorded_case *rec,
+		       const struct injection *injection, enum kernel_version version, bool old_rollback)
 {
 	static const struct pgtable_config table = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
 	static const struct iotlb_config tlb = {0};
@@ -423,16 +460,22 @@ static void stage_init(struct stage *stage, const struct recorded_case *rec, con
 	stage->hw = (struct iommu_hw_ops){.name = "logged",
 					  .format = &stage->format,
 					  .iotlb_sync = logged_iotlb_sync,
-					  .iotlb_sync_map = logged_iotlb_sync_map};
+					  .iotlb_sync_map = logged_iotlb_sync_map,
+					  .flush_iotlb_all = logged_flush_iotlb_all};
 	stage->iommu = iommu_new(stage->sim, &stage->hw, &tlb);
 	stage->iovad = iova_domain_new(stage->sim, PAGE, 1, 0, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(stage->iovad), ==, 0);
-	if (recorded_is(rec, "mode", "strict"))
+	if (!recorded_is(rec, "mode", "direct"))
 		g_assert_cmpint(iommu_domain_new(stage->iommu, 1, &table, &stage->domain), ==, 0);
 	dma_device_init(&stage->dev, stage->sim, &dma, stage->domain, stage->iovad);
-	g_assert_cmpint(nvme_new(stage->sim, &stage->dev, &nvme, &stage->nvme), ==, 0);
-	if (injection->armed && injection->by_rule)
+	if (injection->armed && (injection->by_rule || injection->site == SITE_FQALLOC))
 		arm_rule(stage);
+	if (g_str_has_prefix(recorded_text(rec, "mode"), "lazy")) {
+		stage->dev.fq = fq_new(stage->domain, stage->iovad, recorded_is(rec, "mode", "lazy1"), 0, 0);
+		if (!stage->dev.fq)
+			say(stage, "  fq_init -> fail, falling back to strict");
+	}
+	g_assert_cmpint(nvme_new(stage->sim, &stage->dev, &nvme, &stage->nvme), ==, 0);
 	stage->flights = g_array_new(FALSE, TRUE, sizeof(struct flight));
 	for (guint i = 0; i < rec->requests->len; i++)
 		flight_add(stage, g_ptr_array_index(rec->requests, i), i + 1);
@@ -444,6 +487,7 @@ static void stage_finish(struct stage *stage)
 		g_array_unref(g_array_index(stage->flights, struct flight, i).segments);
 	g_array_unref(stage->flights);
 	nvme_free(stage->nvme);
+	fq_free(stage->dev.fq);
 	dma_device_finish(&stage->dev);
 	iova_domain_free(stage->iovad);
 	iommu_domain_free(stage->domain);
@@ -498,7 +542,8 @@ struct runs {
 static void runs_flush(struct runs *runs)
 {
 	if (runs->len)
-		g_ptr_array_add(runs->lines, g_strdup_printf("pte_run iova=" HEX " size=" HEX, runs->iova, runs->len));
+		g_ptr_array_add(runs->lines,
+				g_strdup_printf("pte_run iova=" HEX " size=" HEX, runs->iova, runs->len));
 	runs->len = 0;
 }
 
@@ -514,18 +559,28 @@ static void runs_add(void *data, uint64_t iova, uint64_t paddr, uint64_t size, u
 	runs->len += size;
 }
 
+static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
+			 uint64_t actor)
+{
+	(*(uint64_t *)data)++;
+}
+
 static void say_state(struct stage *stage)
 {
 	struct runs runs = {.stage = stage, .lines = g_ptr_array_new()};
+	uint64_t queued = 0;
 
 	if (stage->domain)
 		pgtable_dump(stage->domain->pt, runs_add, &runs);
 	runs_flush(&runs);
+	if (stage->dev.fq)
+		fq_each(stage->dev.fq, count_queued, &queued);
 	say(stage,
 	    "state live_ptes=%" G_GUINT64_FORMAT " iova_live=%" G_GUINT64_FORMAT
-	    " fq_pending=0 timer=0 bounce_slots=0 pool_large=%" G_GUINT64_FORMAT " pool_small=%" G_GUINT64_FORMAT
-	    " dma_vecs=%u warns=%" G_GUINT64_FORMAT,
-	    runs.pages, stage->iova_live, stage->large_live, stage->small_live, stage->nvme->dma_vecs, stage->warnings);
+	    " fq_pending=%" G_GUINT64_FORMAT " timer=%d bounce_slots=0 pool_large=%" G_GUINT64_FORMAT
+	    " pool_small=%" G_GUINT64_FORMAT " dma_vecs=%u warns=%" G_GUINT64_FORMAT,
+	    runs.pages, stage->iova_live, queued, stage->timer, stage->large_live, stage->small_live,
+	    stage->nvme->dma_vecs, stage->warnings);
 	for (guint i = 0; i < runs.lines->len; i++)
 		g_ptr_array_add(stage->log, g_ptr_array_index(runs.lines, i));
 	g_ptr_array_unref(runs.lines);
@@ -611,7 +666,8 @@ static void say_prps(struct stage *stage, const struct nvme_iod *iod)
 		say_translation(stage, iod->sqe.dptr[1], len);
 	for (unsigned i = 0; list && len; i++) {
 		const uint64_t *entries = physmem_bytes(&stage->sim->mem, iod->descriptors[i].paddr);
-		unsigned pages = (unsigned)((len + PAGE - 1) / PAGE), slots = iod->small_descriptor ? 32 : 512;
+		unsigned pages = (unsigned)((len + PAGE - 1) / PAGE),
+			 slots = iod->small_descriptor ? 32 : 512;
 		unsigned here = pages <= slots ? pages : slots - 1;
 
 		say(stage, "prp_list " HEX " entries=%u", iod->descriptors[i].addr, here);
@@ -633,7 +689,8 @@ static void say_sgl(struct stage *stage, const struct nvme_iod *iod)
 	}
 	list = physmem_bytes(&stage->sim->mem, iod->descriptors[0].paddr);
 	for (unsigned i = 0; i < desc->length / sizeof(*list); i++) {
-		say(stage, "sgl [%u] type=0x%02x addr=" HEX " len=0x%x", i, list[i].type, list[i].addr, list[i].length);
+		say(stage, "sgl [%u] type=0x%02x addr=" HEX " len=0x%x", i, list[i].type, list[i].addr,
+		    list[i].length);
 		say_translation(stage, list[i].addr, list[i].length);
 	}
 }
@@ -656,8 +713,9 @@ static void drive_nvme_map(struct stage *stage, struct flight *flight)
 		return;
 	}
 	say(stage, "psdt %s", iod->sqe.flags & NVME_CMD_SGL_METABUF ? "SGL_MPTR" : "PRP");
-	say(stage, "iod flags=0x%x nr_descriptors=%u total_len=" HEX " coalesced=%d nr_dma_vecs=%u", iod_flags(iod),
-	    iod->descriptor_count, iod->total_len, blk_dma_coalesced(&iod->state), iod->vec_count);
+	say(stage, "iod flags=0x%x nr_descriptors=%u total_len=" HEX " coalesced=%d nr_dma_vecs=%u",
+	    iod_flags(iod), iod->descriptor_count, iod->total_len, blk_dma_coalesced(&iod->state),
+	    iod->vec_count);
 	if (flight->req.vec_count && iod->sqe.flags & NVME_CMD_SGL_METABUF)
 		say_sgl(stage, iod);
 	else if (flight->req.vec_count)
@@ -676,7 +734,8 @@ static void drive_nvme_unmap(struct stage *stage, struct flight *flight)
 
 /* ---- a run ---- */
 
-/* Logs what the block layer derives of the request. Returns whether a bio must be split, which ends the run. */
+/* Logs what the block layer derives of the request. Returns whether a bio must be split, which ends the run.
+ */
 static bool derive(struct stage *stage, const struct flight *flight)
 {
 	const struct recorded_request *req = flight->rec;
@@ -698,15 +757,17 @@ static bool derive(struct stage *stage, const struct flight *flight)
 		fits = request_split_bytes(vecs, end - first, 0, &limits);
 		if (fits == bytes)
 			continue;
-		say(stage, "derive bio=%u split=%" G_GINT64_FORMAT, bio, fits ? (int64_t)(fits / 512) : -EINVAL);
+		say(stage, "derive bio=%u split=%" G_GINT64_FORMAT, bio,
+		    fits ? (int64_t)(fits / 512) : -EINVAL);
 		split = true;
 	}
 	if (split) {
 		say(stage, "status split");
 		return true;
 	}
-	say(stage, "derive req=%s bytes=%" G_GUINT64_FORMAT " segs=%u meta_segs=0 gap_bit=%u gap_mask=" HEX, req->name,
-	    flight->req.bytes, flight->req.nr_phys_segments, flight->req.gap_bit, request_gap_mask(&flight->req));
+	say(stage, "derive req=%s bytes=%" G_GUINT64_FORMAT " segs=%u meta_segs=0 gap_bit=%u gap_mask=" HEX,
+	    req->name, flight->req.bytes, flight->req.nr_phys_segments, flight->req.gap_bit,
+	    request_gap_mask(&flight->req));
 	return false;
 }
 
@@ -754,6 +815,43 @@ static void script_inject(struct stage *stage, char *const *words, unsigned coun
 		.armed = true, .site = (enum site)site, .nth = recorded_word(words, 2), .error = -ENOMEM};
 }
 
+/* Fires the timer of the flush queues if it is armed; returns whether it was. */
+static bool fire_timer(struct stage *stage)
+{
+	unsigned cpu = stage->sim->cpu;
+
+	if (!stage->timer)
+		return false;
+	stage->timer = false;
+	say(stage, "= fq_timer_fire");
+	stage->sim->cpu = fq_timer_cpu(stage->dev.fq);
+	fq_timeout(stage->dev.fq);
+	stage->sim->cpu = cpu;
+	return true;
+}
+
+/* Maps and unmaps @count times; of the lines only flushes, timer and warnings are kept. */
+static void script_loop(struct stage *stage, struct flight *flight, uint64_t count)
+{
+	GPtrArray *log = stage->log;
+
+	for (uint64_t i = 0; i < count; i++) {
+		stage->log = g_ptr_array_new_with_free_func(g_free);
+		map_request(stage, flight);
+		unmap_request(stage, flight);
+		for (guint at = 0; at < stage->log->len; at++) {
+			const char *line = g_ptr_array_index(stage->log, at);
+
+			if (g_str_has_prefix(line, "  fq_timer_arm") ||
+			    g_str_has_prefix(line, "  flush_iotlb_all") || line[0] == '!')
+				g_ptr_array_add(log, g_strdup_printf("[iter %" G_GUINT64_FORMAT "] %s", i,
+								     line[0] == ' ' ? line + 2 : line));
+		}
+		g_ptr_array_unref(stage->log);
+	}
+	stage->log = log;
+}
+
 static void script_op(struct stage *stage, const char *op)
 {
 	g_auto(GStrv) words = g_strsplit(op, " ", -1);
@@ -767,8 +865,14 @@ static void script_op(struct stage *stage, const char *op)
 		script_inject(stage, words, g_strv_length(words));
 	else if (g_str_equal(words[0], "state"))
 		say_state(stage);
-	else
+	else if (g_str_equal(words[0], "loop"))
+		script_loop(stage, flight_named(stage, words[1]), recorded_word(words, 2));
+	else if (g_str_equal(words[0], "cpu"))
+		stage->sim->cpu = (unsigned)recorded_word(words, 1);
+	else if (!g_str_equal(words[0], "timer"))
 		g_assert_not_reached();
+	else if (!fire_timer(stage))
+		say(stage, "timer not armed");
 }
 
 static void run_model(struct stage *stage)
@@ -785,6 +889,8 @@ static void run_model(struct stage *stage)
 		say(stage, "phase unmap");
 		unmap_request(stage, flight);
 		say_state(stage);
+		if (fire_timer(stage))
+			say_state(stage);
 	}
 	g_assert_cmpuint(stage->sim->findings.count[FINDING_WRONG_SIZE], ==, stage->warnings);
 }
@@ -808,8 +914,6 @@ static const char *skip_reason(const struct recorded_case *rec)
 	for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++)
 		if (!recorded_is(rec, needed[i].key, needed[i].value))
 			return needed[i].reason;
-	if (!recorded_is(rec, "mode", "strict") && !recorded_is(rec, "mode", "direct"))
-		return "flush queue";
 	if (recorded_is(rec, "mode", "direct") && !recorded_is(rec, "dma_mask_bits", "64"))
 		return "bounce buffers";
 	if (rec->metadata || recorded_is(rec, "level", "meta"))
@@ -817,7 +921,8 @@ static const char *skip_reason(const struct recorded_case *rec)
 	if (recorded_text(rec, "max_segment_size") || recorded_text(rec, "seg_boundary"))
 		return "segment limits that NVMe does not have";
 	for (guint r = 0; r < rec->requests->len; r++) {
-		const GArray *vecs = ((const struct recorded_request *)g_ptr_array_index(rec->requests, r))->vecs;
+		const GArray *vecs =
+			((const struct recorded_request *)g_ptr_array_index(rec->requests, r))->vecs;
 
 		for (guint i = 0; i < vecs->len; i++) {
 			const struct bio_vec *vec = &g_array_index(vecs, struct bio_vec, i);
@@ -847,9 +952,12 @@ static bool injection_parse(const char *tag, struct injection *ret_injection)
 		injection.armed = true;
 		injection.site = (enum site)site;
 		g_assert_true(text_parse_u64(words[1] + len + 1, &injection.nth));
-		injection.partial = g_str_equal(words[2], "partial");
-		g_assert_true(text_parse_u64(strchr(tag, '=') + 2, &error));
-		injection.error = -(int)error;
+		injection.error = -ENOMEM;
+		injection.partial = g_strcmp0(words[2], "partial") == 0;
+		if (strchr(tag, '=')) {
+			g_assert_true(text_parse_u64(strchr(tag, '=') + 2, &error));
+			injection.error = -(int)error;
+		}
 		*ret_injection = injection;
 		return true;
 	}
@@ -882,9 +990,11 @@ static GPtrArray *comparable_lines(const struct recorded_run *run, const struct 
 	for (guint i = 0; i < run->lines->len; i++)
 		split |= g_str_equal(g_ptr_array_index(run->lines, i), "status split");
 	for (guint i = 0; i < run->lines->len; i++) {
-		const char *line = g_ptr_array_index(run->lines, i), *tail = strstr(line, " segs_before_split");
+		const char *line = g_ptr_array_index(run->lines, i),
+			   *tail = strstr(line, " segs_before_split");
 
-		if (g_str_has_prefix(line, "  trace iommu:map ") || (split && g_str_has_prefix(line, "derive req")) ||
+		if (g_str_has_prefix(line, "  trace iommu:map ") ||
+		    (split && g_str_has_prefix(line, "derive req")) ||
 		    (injection->by_rule && is_failing_call(injection, line)))
 			continue;
 		g_ptr_array_add(lines, tail ? g_strndup(line, (gsize)(tail - line)) : g_strdup(line));
@@ -924,24 +1034,24 @@ static const struct variant variants[] = {
 /* A recording, and what of it the model can run. */
 struct expectation {
 	const char *name;
-	unsigned runs;	  /* compared, under each variant */
-	unsigned skipped; /* runs of cases or tags that the model does not have */
+	unsigned runs;		     /* compared, under each variant */
+	unsigned skipped;	     /* runs of cases or tags that the model does not have */
 	unsigned in_buggy, in_later; /* of the compared ones, those that the variant's own file holds */
-	unsigned by_rule; /* compared once more with a rule of a faults file */
+	unsigned by_rule;	     /* compared once more with a rule of a faults file */
 };
 
 static const struct expectation expectations[] = {
-	{.name = "basic", .runs = 205, .skipped = 30, .in_buggy = 115, .by_rule = 165},
-	{.name = "modes", .runs = 29, .skipped = 126, .in_buggy = 21, .by_rule = 21},
+	{.name = "basic", .runs = 214, .skipped = 21, .in_buggy = 121, .by_rule = 171},
+	{.name = "modes", .runs = 63, .skipped = 92, .in_buggy = 36, .by_rule = 46},
 	{.name = "p2p", .skipped = 27},
 	{.name = "swiotlb", .skipped = 138},
 	{.name = "meta", .skipped = 34},
 	{.name = "split", .runs = 15, .skipped = 2, .in_buggy = 8, .by_rule = 8},
 	{.name = "zero", .runs = 26, .in_buggy = 6, .by_rule = 18},
-	{.name = "nvme", .runs = 196, .skipped = 113, .in_buggy = 78, .in_later = 2, .by_rule = 162},
-	{.name = "seq", .runs = 7, .skipped = 5, .in_buggy = 3},
-	{.name = "rand_blk", .runs = 14, .skipped = 92, .in_buggy = 10, .by_rule = 10},
-	{.name = "rand_nvme", .runs = 21, .skipped = 109, .in_buggy = 16, .by_rule = 16},
+	{.name = "nvme", .runs = 211, .skipped = 98, .in_buggy = 90, .in_later = 2, .by_rule = 174},
+	{.name = "seq", .runs = 12, .in_buggy = 3},
+	{.name = "rand_blk", .runs = 40, .skipped = 66, .in_buggy = 30, .by_rule = 30},
+	{.name = "rand_nvme", .runs = 44, .skipped = 86, .in_buggy = 26, .by_rule = 33},
 };
 
 struct golden_test {
@@ -960,8 +1070,8 @@ static GPtrArray *read_recording(const struct golden_test *test, const char *var
 }
 
 /* Runs the model as @run's tag says and compares with @expected's lines. */
-static void check_run(const struct golden_test *test, const struct recorded_case *rec, const struct recorded_run *run,
-		      const struct injection *injection)
+static void check_run(const struct golden_test *test, const struct recorded_case *rec,
+		      const struct recorded_run *run, const struct injection *injection)
 {
 	g_autofree char *what = g_strdup_printf("%s.%s", test->expected->name, test->variant->name);
 	g_autoptr(GPtrArray) lines = comparable_lines(run, injection);
@@ -994,7 +1104,8 @@ static void check_case(const struct golden_test *test, const struct recorded_cas
 			continue;
 		}
 		injection.by_rule = test->by_rule;
-		if (test->by_rule && (!injection.armed || injection.partial))
+		if (test->by_rule &&
+		    (!injection.armed || injection.partial || injection.site == SITE_FQALLOC))
 			continue;
 		check_run(test, rec, own ? own : run, &injection);
 		tally->runs++;
@@ -1017,8 +1128,8 @@ static void test_golden(const void *data)
 
 		check_case(test, rec, recording_find(own, rec->name), &tally);
 	}
-	g_test_message("%s.%s: %u runs compared, %u of them from its own recording, %u skipped", test->expected->name,
-		       test->variant->name, tally.runs, tally.own, tally.skipped);
+	g_test_message("%s.%s: %u runs compared, %u of them from its own recording, %u skipped",
+		       test->expected->name, test->variant->name, tally.runs, tally.own, tally.skipped);
 	g_assert_cmpuint(tally.runs, ==, test->by_rule ? test->expected->by_rule : test->expected->runs);
 	g_assert_cmpuint(tally.skipped, ==, test->expected->skipped);
 	if (!test->by_rule && test->variant->old_rollback)
@@ -1034,11 +1145,12 @@ static void add_tests(const char *folder, const char *suffix, const char *prefix
 		for (unsigned v = 0; v < G_N_ELEMENTS(variants); v++)
 			for (unsigned by_rule = 0; by_rule < 2; by_rule++) {
 				struct golden_test *test = g_new(struct golden_test, 1);
-				g_autofree char *path = g_strdup_printf("%s/%s/%s%s", prefix, expectations[i].name,
-									variants[v].name,
-									by_rule ? "-failures-by-rule" : "-as-recorded");
+				g_autofree char *path = g_strdup_printf(
+					"%s/%s/%s%s", prefix, expectations[i].name, variants[v].name,
+					by_rule ? "-failures-by-rule" : "-as-recorded");
 
-				*test = (struct golden_test){&expectations[i], &variants[v], by_rule, folder, suffix};
+				*test = (struct golden_test){&expectations[i], &variants[v], by_rule, folder,
+							     suffix};
 				g_test_add_data_func_full(path, test, test_golden, g_free);
 			}
 }

@@ -205,8 +205,11 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 	if (!dev->fq)
 		iommu_iotlb_sync(dev->domain, &gather);
 	dma_drop_live(dev, iova, freed, &live);
+	/* Of a request's IOVA a part may be unmapped (rollback); of a mapping, never. */
 	if (unmapped != len)
 		dma_report_wrong_size(dev, &live, iova, len, unmapped);
+	else if (live.len_bytes && live.len_bytes != len && live.taker != DMA_TAKER_TRY_ALLOC)
+		dma_report_wrong_size(dev, &live, iova, len, live.len_bytes);
 	if (dev->fq)
 		fq_queue(dev->fq, iova >> dev->granule_lg2, freed >> dev->granule_lg2, &gather);
 	else

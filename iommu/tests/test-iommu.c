@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapping into a domain, and the invalidations of VT-d that go with it: every failure in a map leaves the
+ * leaves as they were; after an unmap the IOTLB holds nothing of the range; as few and as small invalidations
+ * as the driver sends.
+ */
+#include <errno.h>
+
+#include "iommu/hw/hw.h"
+#include "iommu/tests/fault-sweep.h"
+
+#define PAGE   UINT64_C(0x1000)
+#define LARGE  UINT64_C(0x200000)
+#define HUGE   UINT64_C(0x40000000)
+#define DOMAIN 3
+#define RW     (PROT_READ | PROT_WRITE)
+
+struct fixture {
+	struct sim *sim;
+	struct iommu *iommu;
+	struct iommu_domain *domain;
+};
+
+static void setup(struct fixture *fixture, const void *data)
+{
+	static const struct pgtable_config table = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
+	static const struct iotlb_config tlb = {.entries = 64, .ways = 4, .walk_entries = 16};
+
+	fixture->sim = sim_new(2, 1);
+	fixture->iommu = iommu_new(fixture->sim, &intel_ops, &tlb);
+	g_assert_cmpint(iommu_domain_new(fixture->iommu, DOMAIN, &table, &fixture->domain), ==, 0);
+}
+
+static void teardown(struct fixture *fixture, const void *data)
+{
+	iommu_domain_free(fixture->domain);
+	g_assert_cmpuint(fixture->sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+	g_assert_cmpuint(findings_violations(&fixture->sim->findings), ==, 0);
+	iommu_free(fixture->iommu);
+	sim_free(fixture->sim);
+}
+
+static void map(struct fixture *fixture, uint64_t iova, uint64_t paddr, uint64_t len)
+{
+	g_assert_cmpint(iommu_map_nosync(fixture->domain, iova, paddr, len, RW), ==, 0);
+}
+
+static struct iotlb_result touch(struct fixture *fixture, uint64_t iova)
+{
+	struct iotlb_result result;
+
+	iotlb_translate(fixture->iommu->tlb, DOMAIN, fixture->domain->pt, iova, &result);
+	return result;
+}
+
+static uint64_t commands(const struct fixture *fixture)
+{
+	g_assert_cmpuint(fixture->iommu->stats.invalidate_commands, ==,
+			 fixture->iommu->stats.invalidate_waits);
+	return fixture->iommu->stats.invalidate_commands;
+}
+
+static void append_leaf(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot, uint64_t raw)
+{
+	g_string_append_printf(data,
+			       "%" G_GINT64_MODIFIER "x+%" G_GINT64_MODIFIER "x=%" G_GINT64_MODIFIER "x:%x ",
+			       iova, size, paddr, prot);
+}
+
+/* Every leaf of the table as text. */
+static char *leaves(const struct fixture *fixture)
+{
+	GString *text = g_string_new(NULL);
+
+	pgtable_dump(fixture->domain->pt, append_leaf, text);
+	return g_string_free(text, FALSE);
+}
+
+/* ---- failures ---- */
+
+static const struct shape {
+	const char *name;
+	uint64_t iova, paddr, len;
+} shapes[] = {
+	{"one-page", 5 * PAGE, 0x777000, PAGE},
+	{"pages-in-two-tables", 6 * LARGE - 4 * PAGE, 0x9000, 8 * PAGE},
+	{"large-page", 8 * LARGE, 16 * LARGE, LARGE},
+	{"large-pages-with-ragged-ends", 10 * LARGE - PAGE, 20 * LARGE - PAGE, 2 * LARGE + 3 * PAGE},
+	{"across-a-gibibyte", HUGE - 2 * PAGE, 0x123000, 4 * PAGE},
+	{"across-half-a-tebibyte", 512 * HUGE - PAGE, 0x123000, 2 * PAGE},
+};
+
+static const char *const map_points[] = {"iommu.map", "pgtable.page"};
+
+/* Also what was mapped before, next to it, stays; and the next attempt succeeds. */
+static void test_failed_map(struct fixture *fixture, const void *data)
+{
+	static const struct fault_table *const tables[] = {&iommu_fault_table, NULL};
+	const struct shape *shape = data;
+
+	map(fixture, shape->iova - PAGE, 0x555000, PAGE);
+	map(fixture, shape->iova + shape->len, 0x556000, PAGE);
+	for (unsigned point = 0; point < G_N_ELEMENTS(map_points); point++)
+		for (uint64_t nth = 1, fired = 1; fired; nth++) {
+			struct fault_rules *rules = sweep_arm(fixture->sim, tables, map_points[point], nth);
+			g_autofree char *before = leaves(fixture), *after = NULL;
+			struct iommu_stats stats = fixture->iommu->stats;
+			int err =
+				iommu_map_nosync(fixture->domain, shape->iova, shape->paddr, shape->len, RW);
+
+			fired = sweep_disarm(fixture->sim, rules);
+			g_assert_cmpint(err, ==, fired ? -ENOMEM : 0);
+			stats.mapped_bytes = fixture->iommu->stats.mapped_bytes - stats.mapped_bytes;
+			stats.unmapped_bytes = fixture->iommu->stats.unmapped_bytes - stats.unmapped_bytes;
+			if (fired)
+				g_assert_cmpuint(stats.mapped_bytes, ==, stats.unmapped_bytes);
+			else
+				g_assert_cmpuint(iommu_unmap(fixture->domain, shape->iova, shape->len), ==,
+						 shape->len);
+			after = leaves(fixture);
+			g_assert_cmpstr(before, ==, after);
+		}
+}
+
+static void test_map_over_something_fails_without_touching_it(struct fixture *fixture, const void *data)
+{
+	g_autofree char *before = NULL, *after = NULL;
+
+	map(fixture, 9 * PAGE, 0x555000, PAGE);
+	before = leaves(fixture);
+	g_assert_cmpint(iommu_map_nosync(fixture->domain, 8 * PAGE, 0x700000, 3 * PAGE, RW), ==, -EADDRINUSE);
+	after = leaves(fixture);
+	g_assert_cmpstr(before, ==, after);
+}
+
+static void test_failed_sync_map_leaves_the_mapping(struct fixture *fixture, const void *data)
+{
+	static const struct fault_table *const tables[] = {&iommu_fault_table, NULL};
+	struct fault_rules *rules;
+	uint64_t sent;
+
+	fixture->iommu->caching_mode = true;
+	map(fixture, PAGE, 0x555000, PAGE);
+	sent = commands(fixture);
+	rules = sweep_arm(fixture->sim, tables, "iommu.sync_map", 1);
+	g_assert_cmpint(iommu_sync_map(fixture->domain, PAGE, PAGE), ==, -ENOMEM);
+	g_assert_true(sweep_disarm(fixture->sim, rules));
+	g_assert_cmpuint(commands(fixture), ==, sent);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, PAGE), ==, 0x555000);
+}
+
+/* ---- invalidation ---- */
+
+static void test_unmap_of_any_size_sends_one_command(struct fixture *fixture, const void *data)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
+		uint64_t sent = commands(fixture);
+
+		map(fixture, shapes[i].iova, shapes[i].paddr, shapes[i].len);
+		g_assert_cmpuint(commands(fixture), ==, sent);
+		g_assert_cmpuint(iommu_unmap(fixture->domain, shapes[i].iova, shapes[i].len), ==,
+				 shapes[i].len);
+		g_assert_cmpuint(commands(fixture), ==, sent + 1);
+	}
+}
+
+static void test_unmap_of_nothing_sends_none(struct fixture *fixture, const void *data)
+{
+	g_assert_cmpuint(iommu_unmap(fixture->domain, 7 * PAGE, PAGE), ==, 0);
+	g_assert_cmpuint(iommu_unmap(fixture->domain, 7 * PAGE, 0), ==, 0);
+	g_assert_cmpuint(commands(fixture), ==, 0);
+}
+
+static void test_unmaps_gather_into_one_command(struct fixture *fixture, const void *data)
+{
+	struct pgtable_gather gather = {0};
+
+	pgtable_gather_init(&gather);
+	for (uint64_t iova = PAGE; iova <= 3 * PAGE; iova += PAGE) {
+		map(fixture, iova, 0x100000 + iova, PAGE);
+		touch(fixture, iova);
+		g_assert_cmpuint(iommu_unmap_fast(fixture->domain, iova, PAGE, &gather), ==, PAGE);
+	}
+	g_assert_cmpuint(commands(fixture), ==, 0);
+	g_assert_true(touch(fixture, 2 * PAGE).stale);
+	iommu_iotlb_sync(fixture->domain, &gather);
+	g_assert_cmpuint(commands(fixture), ==, 1);
+	for (uint64_t iova = PAGE; iova <= 3 * PAGE; iova += PAGE)
+		g_assert_false(touch(fixture, iova).hit);
+	pgtable_gather_finish(&gather);
+}
+
+static void test_walk_cache_survives_when_no_table_is_freed(struct fixture *fixture, const void *data)
+{
+	map(fixture, PAGE, 0x555000, 3 * PAGE);
+	touch(fixture, PAGE);
+	g_assert_cmpuint(iommu_unmap(fixture->domain, PAGE, PAGE), ==, PAGE);
+	g_assert_cmpuint(touch(fixture, 3 * PAGE).table_reads, ==, 1);
+}
+
+static void test_walk_cache_is_dropped_when_a_table_is_freed(struct fixture *fixture, const void *data)
+{
+	unsigned tables = fixture->domain->pt->table_pages;
+
+	map(fixture, 4 * LARGE, 0x1000, LARGE);
+	touch(fixture, 4 * LARGE);
+	g_assert_cmpuint(fixture->domain->pt->table_pages, ==, tables + 3);
+	g_assert_cmpuint(iommu_unmap(fixture->domain, 4 * LARGE, LARGE), ==, LARGE);
+	g_assert_cmpuint(fixture->domain->pt->table_pages, <, tables + 3);
+	map(fixture, 4 * LARGE, 0x555000, PAGE);
+	g_assert_cmpuint(touch(fixture, 4 * LARGE).table_reads, >, 1);
+	g_assert_cmphex(touch(fixture, 4 * LARGE).paddr, ==, 0x555000);
+}
+
+static void test_caching_mode_invalidates_on_map(struct fixture *fixture, const void *data)
+{
+	map(fixture, PAGE, 0x555000, PAGE);
+	g_assert_cmpint(iommu_sync_map(fixture->domain, PAGE, PAGE), ==, 0);
+	g_assert_cmpuint(commands(fixture), ==, 0);
+	fixture->iommu->caching_mode = true;
+	map(fixture, 2 * PAGE, 0x556000, PAGE);
+	g_assert_cmpint(iommu_sync_map(fixture->domain, 2 * PAGE, PAGE), ==, 0);
+	g_assert_cmpuint(commands(fixture), ==, 1);
+	g_assert_cmpint(iommu_sync_map(fixture->domain, 2 * PAGE, 0), ==, 0);
+	g_assert_cmpuint(commands(fixture), ==, 1);
+}
+
+/* The largest page-selective command covers 1 GiB; beyond, the domain goes as a whole. */
+static void test_largest_command_spares_the_rest(struct fixture *fixture, const void *data)
+{
+	map(fixture, HUGE, 0x80000000, HUGE);
+	map(fixture, 9 * HUGE, 0x555000, PAGE);
+	touch(fixture, HUGE);
+	touch(fixture, 9 * HUGE);
+	iommu_unmap(fixture->domain, HUGE, HUGE);
+	g_assert_true(touch(fixture, 9 * HUGE).hit);
+}
+
+static void test_range_beyond_the_largest_command_takes_the_domain(struct fixture *fixture, const void *data)
+{
+	map(fixture, 2 * HUGE, 0x80000000, 2 * HUGE);
+	map(fixture, 9 * HUGE, 0x555000, PAGE);
+	touch(fixture, 9 * HUGE);
+	iommu_unmap(fixture->domain, 2 * HUGE, 2 * HUGE);
+	g_assert_false(touch(fixture, 9 * HUGE).hit);
+}
+
+static void test_flush_all_empties_the_domain_and_no_other(struct fixture *fixture, const void *data)
+{
+	static const struct pgtable_config table = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
+	struct iommu_domain *other;
+	struct iotlb_result result;
+
+	g_assert_cmpint(iommu_domain_new(fixture->iommu, DOMAIN + 1, &table, &other), ==, 0);
+	g_assert_cmpint(iommu_map_nosync(other, PAGE, 0x666000, PAGE, RW), ==, 0);
+	map(fixture, PAGE, 0x555000, PAGE);
+	touch(fixture, PAGE);
+	iotlb_translate(fixture->iommu->tlb, DOMAIN + 1, other->pt, PAGE, &result);
+	intel_ops.flush_iotlb_all(fixture->domain);
+	g_assert_cmpuint(commands(fixture), ==, 1);
+	g_assert_false(touch(fixture, PAGE).hit);
+	iotlb_translate(fixture->iommu->tlb, DOMAIN + 1, other->pt, PAGE, &result);
+	g_assert_true(result.hit);
+	iommu_domain_free(other);
+}
+
+/* ---- at random ---- */
+
+struct overlap {
+	struct fixture *fixture;
+	uint64_t first, last;
+};
+
+/* No entry of the range, and each entry says what the table says. */
+static void check_entry(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size,
+			unsigned prot)
+{
+	const struct overlap *overlap = data;
+
+	g_assert_true(iova + size - 1 < overlap->first || iova > overlap->last);
+	g_assert_cmphex(iommu_iova_to_phys(overlap->fixture->domain, iova), ==, paddr);
+}
+
+#define SLOTS	   32
+#define SLOT_BYTES (8 * LARGE)
+
+static void test_nothing_stale_after_any_unmap(struct fixture *fixture, const void *data)
+{
+	uint64_t begin[SLOTS] = {0}, len[SLOTS] = {0};
+	struct prng prng;
+
+	prng_init(&prng, 7, "iommu");
+	for (unsigned step = 0; step < 20000; step++) {
+		unsigned slot = prng_below(&prng, SLOTS);
+
+		if (len[slot] && prng_below(&prng, 3)) {
+			touch(fixture, begin[slot] + prng_next(&prng) % len[slot]);
+		} else if (len[slot]) {
+			struct overlap overlap = {fixture, begin[slot], begin[slot] + len[slot] - 1};
+
+			g_assert_cmpuint(iommu_unmap(fixture->domain, begin[slot], len[slot]), ==, len[slot]);
+			iotlb_dump(fixture->iommu->tlb, check_entry, &overlap);
+			len[slot] = 0;
+		} else {
+			uint64_t unit = prng_below(&prng, 2) ? LARGE : PAGE;
+
+			begin[slot] = slot * SLOT_BYTES + prng_below(&prng, 4) * unit;
+			len[slot] = (1 + prng_below(&prng, 4)) * unit;
+			map(fixture, begin[slot], (1 + prng_below(&prng, 64)) * LARGE, len[slot]);
+		}
+	}
+	g_assert_cmpuint(iotlb_stats(fixture->iommu->tlb)->hits, >, 500);
+}
+
+#define TEST(path, function) g_test_add("/iommu/core/" path, struct fixture, NULL, setup, function, teardown)
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
+		g_autofree char *path =
+			g_strconcat("/iommu/core/failed-map-leaves-no-leaf/", shapes[i].name, NULL);
+
+		g_test_add(path, struct fixture, &shapes[i], setup, test_failed_map, teardown);
+	}
+	TEST("map-over-something-fails-without-touching-it",
+	     test_map_over_something_fails_without_touching_it);
+	TEST("failed-sync-map-leaves-the-mapping", test_failed_sync_map_leaves_the_mapping);
+	TEST("unmap-of-any-size-sends-one-command", test_unmap_of_any_size_sends_one_command);
+	TEST("unmap-of-nothing-sends-none", test_unmap_of_nothing_sends_none);
+	TEST("unmaps-gather-into-one-command", test_unmaps_gather_into_one_command);
+	TEST("walk-cache-survives-when-no-table-is-freed", test_walk_cache_survives_when_no_table_is_freed);
+	TEST("walk-cache-is-dropped-when-a-table-is-freed", test_walk_cache_is_dropped_when_a_table_is_freed);
+	TEST("caching-mode-invalidates-on-map", test_caching_mode_invalidates_on_map);
+	TEST("largest-command-spares-the-rest", test_largest_command_spares_the_rest);
+	TEST("range-beyond-the-largest-command-takes-the-domain",
+	     test_range_beyond_the_largest_command_takes_the_domain);
+	TEST("flush-all-empties-the-domain-and-no-other", test_flush_all_empties_the_domain_and_no_other);
+	TEST("nothing-stale-after-any-unmap", test_nothing_stale_after_any_unmap);
+	return g_test_run();
+}
