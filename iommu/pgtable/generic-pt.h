@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The algorithm of the kernel's generic_pt, for formats whose leaves are each one entry of a 4 KiB table of
- *8-byte entries. Sources: drivers/iommu/generic_pt/iommu_pt.h (map_range, unmap_range, iova_to_phys),
- *pt_iter.h.
+ * The algorithm of the kernel's generic_pt, for formats whose leaves are each one entry of a 4 KiB table of 8-byte
+ * entries. Sources: drivers/iommu/generic_pt/iommu_pt.h (map_range, unmap_range, iova_to_phys), pt_iter.h.
  *
  * Included by one format's .c file, which has defined before:
  *	entry_kind(level, raw)		empty, leaf or table
  *	entry_paddr(raw)		the address field
  *	leaf_entry(level, paddr, attrs)	a leaf
  *	table_entry(addr)		an entry that points to a table
- *	TABLE_FLUSHED			the software bit that generic_pt sets in it, the walker being
- *incoherent, once flushed Everything is static, so the compiler makes each format its own copy without calls
- *between the two.
+ *	TABLE_FLUSHED			the software bit that generic_pt sets in it, the walker being incoherent, once
+ *					flushed
+ * Everything is static, so the compiler makes each format its own copy without calls between the two.
  *
- * Function, not method: the kernel descends from the root on every call. Here the last tables used at level 0
- *are remembered, because nearly every map and unmap of a request stays inside one. The order in which pages
- *are allocated, written, flushed and freed is the kernel's.
+ * Function, not method: the kernel descends from the root on every call. Here the last tables used at level 0 are
+ * remembered, because nearly every map and unmap of a request stays inside one. The order in which pages are allocated,
+ * written, flushed and freed is the kernel's.
  */
 #include <errno.h>
 

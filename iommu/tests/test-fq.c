@@ -5,6 +5,7 @@
  */
 #include "iommu/dma/dma.h"
 #include "iommu/hw/hw.h"
+#include "iommu/tests/fault-sweep.h"
 #include "sim/behaviour/behaviour.h"
 
 #define EVENT_FLUSH 0
@@ -210,6 +211,27 @@ static void test_a_stale_entry_serves_until_the_flush(void)
 	fixture_finish(&f);
 }
 
+static void test_no_memory_for_rings_means_strict(void)
+{
+	static const struct fault_table *const tables[] = {&iova_fault_table, NULL};
+	struct fault_rules *rules;
+	struct fixture f;
+	uint64_t addr;
+
+	fixture_init(&f, 2, false);
+	fq_free(g_steal_pointer(&f.dev.fq));
+	rules = sweep_arm(f.sim, tables, "iova.fq", 1);
+	f.dev.fq = fq_new(f.domain, f.iovad, false, EVENT_FLUSH, 7);
+	g_assert_null(f.dev.fq);
+	g_assert_true(sweep_disarm(f.sim, rules));
+	/* Invalidated and given back at once, so the magazine gives it out again; nothing waits for a timer. */
+	addr = map_unmap(&f);
+	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 1);
+	g_assert_cmphex(map_unmap(&f), ==, addr);
+	g_assert_cmpuint(f.sim->events.count, ==, 0);
+	fixture_finish(&f);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -220,5 +242,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/iommu/fq/table-pages-wait-for-the-flush", test_freed_table_pages_wait_for_the_flush);
 	g_test_add_func("/iommu/fq/nothing-linked-is-freed-at-once", test_nothing_linked_is_freed_at_once);
 	g_test_add_func("/iommu/fq/stale-entry-serves-until-the-flush", test_a_stale_entry_serves_until_the_flush);
+	g_test_add_func("/iommu/fq/no-memory-for-rings-means-strict", test_no_memory_for_rings_means_strict);
 	return g_test_run();
 }

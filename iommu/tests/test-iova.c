@@ -4,46 +4,14 @@
  * model that walks as the specification says (addresses, cached nodes, hint and length of the walk), and a sweep in which
  * every allocation of a scenario fails once. The rest are single facts, one a test.
  */
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
 #include <zstd.h>
 
-#include "iommu/iova/domain.h"
 #include "iommu/iova/golden.h"
-
-#define DMA32_LIMIT 0xfffffu /* last 32-bit pfn of 4 KiB */
-
-/* A simulation and a domain of 4 KiB granules. */
-struct setup {
-	struct sim *sim;
-	struct iova_domain *iovad;
-};
-
-static struct setup setup_new(unsigned cpus, uint64_t start_pfn, bool rcaches)
-{
-	struct setup setup = {.sim = sim_new(cpus, 1)};
-
-	behaviour_set_version(setup.sim, KERNEL_FIXED);
-	setup.iovad = iova_domain_new(setup.sim, 4096, start_pfn, 0, EVENT_KINDS);
-	if (rcaches)
-		g_assert_cmpint(iova_rcaches_init(setup.iovad), ==, 0);
-	return setup;
-}
-
-/* Everything that was taken has been given back at the end. */
-static void setup_free(struct setup *setup)
-{
-	struct iova_memory memory;
-
-	tree_check(&setup->iovad->tree);
-	iova_domain_finish(setup->iovad, &memory);
-	for (unsigned kind = 0; kind < IOVA_MEMORY_KINDS; kind++)
-		g_assert_cmpuint(memory.allocs[kind], ==, memory.frees[kind]);
-	sim_free(setup->sim);
-}
+#include "iommu/tests/iova-model.h"
 
 /* ---- recordings ---- */
 
@@ -172,116 +140,7 @@ static void test_golden_reads_inputs_only(void)
 	g_assert_cmpstr(out->str, ==, "iova-golden 1\ndomain 4096 1 1 4096 = 100000\nralloc 1 fffff 1 = fffff\n");
 }
 
-/* ---- the list model: iova-facts section 3, walked node by node ---- */
-
-struct range {
-	uint64_t lo, hi;
-};
-
-struct list {
-	GArray *ranges; /* ascending, the anchor last */
-	uint64_t start_pfn, dma32, hint, steps;
-	uint64_t cached_hi, cached32_hi; /* a range is known by its hi */
-};
-
-static struct range *list_at(const struct list *list, guint i)
-{
-	return &g_array_index(list->ranges, struct range, i);
-}
-
-/* First range whose hi is @pfn or more. */
-static guint list_seek(const struct list *list, uint64_t pfn)
-{
-	guint i = 0;
-
-	while (list_at(list, i)->hi < pfn)
-		i++;
-	return i;
-}
-
-static void list_init(struct list *list, uint64_t start_pfn)
-{
-	struct range anchor = {UINT64_MAX, UINT64_MAX};
-
-	*list = (struct list){.ranges = g_array_new(FALSE, FALSE, sizeof(struct range)),
-			      .start_pfn = start_pfn,
-			      .dma32 = 0x100000,
-			      .hint = 0x100000,
-			      .cached_hi = UINT64_MAX,
-			      .cached32_hi = UINT64_MAX};
-	g_array_append_val(list->ranges, anchor);
-}
-
-static bool list_alloc(struct list *list, uint64_t size, uint64_t limit_pfn, bool aligned, uint64_t *ret_pfn)
-{
-	uint64_t limit = limit_pfn + 1, mask = UINT64_MAX, low = list->start_pfn, high = limit, new, retry;
-	bool is32 = limit <= list->dma32;
-	guint i;
-
-	while (aligned && ~mask + 1 < size)
-		mask <<= 1;
-	if (is32 && size >= list->hint)
-		return false;
-	i = list_seek(list, is32 ? list->cached32_hi : list->cached_hi);
-	retry = list_at(list, i)->hi;
-	for (bool first = true;; first = false) {
-		for (;; i--) {
-			list->steps++;
-			high = MIN(high, list_at(list, i)->lo);
-			new = (high - size) & mask;
-			if (i == 0 || new > list_at(list, i - 1)->hi || new < low)
-				break;
-		}
-		if (high >= size && new >= low)
-			break;
-		if (!first || retry >= limit) {
-			list->hint = size;
-			return false;
-		}
-		high = limit;
-		low = retry + 1;
-		i = is32 ? list_seek(list, limit) : list->ranges->len - 1;
-	}
-	g_array_insert_val(list->ranges, i, ((struct range){new, new + size - 1}));
-	*(new + size - 1 < list->dma32 ? &list->cached32_hi : &list->cached_hi) = new + size - 1;
-	*ret_pfn = new;
-	return true;
-}
-
-static void list_free_pfn(struct list *list, uint64_t pfn)
-{
-	guint i = list_seek(list, pfn);
-	struct range range = *list_at(list, i);
-	uint64_t next;
-
-	if (range.lo > pfn || range.lo == UINT64_MAX)
-		return;
-	next = list_at(list, i + 1)->hi;
-	if (range.hi == list->cached32_hi ||
-	    (range.hi < list->dma32 && range.lo >= list_at(list, list_seek(list, list->cached32_hi))->lo))
-		list->cached32_hi = next;
-	if (range.lo < list->dma32)
-		list->hint = list->dma32;
-	if (range.lo >= list_at(list, list_seek(list, list->cached_hi))->lo)
-		list->cached_hi = next;
-	g_array_remove_index(list->ranges, i);
-}
-
-static struct range list_reserve(struct list *list, uint64_t lo, uint64_t hi)
-{
-	guint i = list_seek(list, lo);
-
-	for (; list_at(list, i)->lo <= hi; i++) {
-		struct range *range = list_at(list, i);
-
-		range->lo = MIN(range->lo, lo);
-		if (hi <= range->hi)
-			return *range;
-		lo = range->hi + 1;
-	}
-	g_array_insert_val(list->ranges, i, ((struct range){lo, hi}));
-	return *list_at(list, i);
-}
+/* ---- beside the list of iova-model.h ---- */
 
 /* What a random run is made of. */
 struct mix {
@@ -305,33 +164,6 @@ static const struct mix mixes[] = {
 	 {1, 3, 64, UINT64_C(1) << 40, UINT64_C(1) << 62, UINT64_C(1) << 63, 0x1001, 5}, 60, 20000, 60, 0},
 };
 
-static void assert_same_state(const struct list *list, const struct iova_domain *iovad)
-{
-	struct iova_state state = iova_state(iovad);
-
-	g_assert_cmphex(state.cached_hi, ==, list->cached_hi);
-	g_assert_cmphex(state.cached32_hi, ==, list->cached32_hi);
-	g_assert_cmphex(state.cached_lo, ==, list_at(list, list_seek(list, list->cached_hi))->lo);
-	g_assert_cmphex(state.cached32_lo, ==, list_at(list, list_seek(list, list->cached32_hi))->lo);
-	g_assert_cmphex(state.max32_alloc_size, ==, list->hint);
-	g_assert_cmpuint(iova_stats(iovad)->tree_steps, ==, list->steps);
-	g_assert_cmpuint(iova_node_count(iovad), ==, list->ranges->len - 1);
-}
-
-struct compare {
-	const struct list *list;
-	guint i;
-};
-
-static void compare_range(void *data, uint64_t lo, uint64_t hi)
-{
-	struct compare *compare = data;
-	struct range *range = list_at(compare->list, compare->i++);
-
-	g_assert_cmphex(lo, ==, range->lo);
-	g_assert_cmphex(hi, ==, range->hi);
-}
-
 static void random_alloc(const struct mix *mix, struct prng *prng, struct list *list, struct iova_domain *iovad)
 {
 	uint64_t size = mix->sizes[prng_below(prng, 8)], limit = mix->limits[prng_below(prng, 4)], pfn = 0, expected = 0;
@@ -345,8 +177,9 @@ static void random_alloc(const struct mix *mix, struct prng *prng, struct list *
 static void random_reserve(const struct mix *mix, struct prng *prng, struct list *list, struct iova_domain *iovad)
 {
 	uint64_t lo = prng_next(prng) % (mix->limits[0] + 2), hi = lo + prng_below(prng, 12);
-	struct range range = list_reserve(list, lo, hi);
+	struct range range;
 
+	g_assert_true(list_reserve(list, lo, hi, &range));
 	g_assert_true(iova_reserve(iovad, lo, hi, &lo, &hi));
 	g_assert_cmphex(lo, ==, range.lo);
 	g_assert_cmphex(hi, ==, range.hi);
@@ -356,11 +189,10 @@ static void test_random_as_list(const void *data)
 {
 	const struct mix *mix = data;
 	struct setup setup = setup_new(1, mix->start_pfn, false);
-	struct compare compare = {0};
 	struct list list;
 	struct prng prng;
 
-	list_init(&list, mix->start_pfn);
+	list_init(&list, 4096, mix->start_pfn);
 	prng_init(&prng, 7, mix->name);
 	for (unsigned op = 0; op < mix->ops; op++) {
 		/* Grow, then hover, then shrink: in the last sixth frees win. */
@@ -380,10 +212,8 @@ static void test_random_as_list(const void *data)
 		if (op % 500 == 0)
 			tree_check(&setup.iovad->tree);
 	}
-	compare.list = &list;
-	iova_each_range(setup.iovad, compare_range, &compare);
-	g_assert_cmpuint(compare.i, ==, list.ranges->len - 1);
-	g_array_free(list.ranges, TRUE);
+	assert_same_ranges(&list, setup.iovad);
+	list_finish(&list);
 	setup_free(&setup);
 }
 
@@ -686,36 +516,80 @@ static int fail_nth(void *data, enum iova_memory_kind kind)
 	return *left && --*left == 0 ? -ENOMEM : 0;
 }
 
-/* Creation fails at each of its steps under @check. Returns how many of the failures were null dereferences. */
-static unsigned null_derefs(unsigned check, unsigned cpus)
+static int fail_from_nth(void *data, enum iova_memory_kind kind)
 {
-	unsigned found = 0, steps = 1 + IOVA_ORDERS * (1 + 2 * cpus) + 1;
+	unsigned *left = data;
 
-	for (unsigned nth = 1; nth <= steps; nth++) {
-		struct setup setup = setup_new(cpus, 1, false);
-		unsigned left = nth;
-
-		setup.sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = (uint8_t)check;
-		iova_set_allocation_hook(setup.iovad, fail_nth, &left);
-		g_assert_cmpint(iova_rcaches_init(setup.iovad), ==, -ENOMEM);
-		g_assert_cmpuint(setup.sim->findings.count[FINDING_NULL_DEREF], <=, 1);
-		found += (unsigned)setup.sim->findings.count[FINDING_NULL_DEREF];
-		g_assert_false(iova_state(setup.iovad).has_rcaches);
-		g_assert_cmpint(iova_rcaches_init(setup.iovad), ==, 0);
-		g_assert_cmphex(iova_alloc_fast(setup.iovad, 1, DMA32_LIMIT, false), ==, DMA32_LIMIT);
-		setup_free(&setup);
-	}
-	return found;
+	if (*left == 1)
+		return -ENOMEM;
+	--*left;
+	return 0;
 }
 
-/* A magazine is missing in every failure but those of the array, the six per-CPU blocks and the registration. */
-static void test_null_check_decides_over_failed_creations(void)
+/* What the @nth step of a creation asks for, counted from 1, on @cpus possible CPUs. */
+static enum iova_memory_kind creation_step(unsigned nth, unsigned cpus)
 {
-	for (unsigned cpus = 1; cpus <= 4; cpus++) {
-		g_assert_cmpuint(null_derefs(IOVA_MAGAZINE_UNCHECKED, cpus), ==, IOVA_ORDERS * 2 * cpus);
-		g_assert_cmpuint(null_derefs(IOVA_MAGAZINE_CHECKED, cpus), ==, 0);
-		g_assert_cmpuint(null_derefs(IOVA_MAGAZINE_KFREE, cpus), ==, 0);
+	unsigned of_an_order = 1 + 2 * cpus; /* its per-CPU heads, then two magazines a CPU */
+
+	if (nth == 1)
+		return IOVA_MEMORY_ARRAY;
+	if (nth == 1 + IOVA_ORDERS * of_an_order + 1)
+		return IOVA_MEMORY_CPUHP;
+	return (nth - 2) % of_an_order ? IOVA_MEMORY_MAGAZINE : IOVA_MEMORY_PERCPU;
+}
+
+/* A creation that failed has left nothing behind, and a domain that serves raw calls as before. */
+static void assert_as_before_creation(struct iova_domain *iovad)
+{
+	uint64_t pfn, found_lo, found_hi;
+
+	assert_given_back(iova_memory(iovad));
+	g_assert_false(iova_state(iovad).has_rcaches);
+	g_assert_null(iova_depot_lock(iovad, 0));
+	g_assert_true(iova_alloc_tree(iovad, 7, DMA32_LIMIT, true, &pfn));
+	g_assert_cmphex(pfn, ==, DMA32_LIMIT - 7);
+	g_assert_true(iova_find(iovad, pfn + 3, &found_lo, &found_hi));
+	iova_free_tree(iovad, pfn);
+	g_assert_cmpuint(iova_node_count(iovad), ==, 0);
+}
+
+/* The @nth step of a creation fails, alone or (@all) with every one behind it; then it fails again, then it succeeds. */
+static void creation_fails_at(unsigned check, unsigned cpus, unsigned nth, bool all)
+{
+	enum iova_memory_kind kind = creation_step(nth, cpus);
+	unsigned null_met = check == IOVA_MAGAZINE_UNCHECKED && kind == IOVA_MEMORY_MAGAZINE;
+	struct setup setup = setup_new(cpus, 1, false);
+	unsigned left;
+
+	setup.sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = (uint8_t)check;
+	iova_set_allocation_hook(setup.iovad, all ? fail_from_nth : fail_nth, &left);
+	for (unsigned attempt = 1; attempt <= 2; attempt++) {
+		left = nth;
+		g_assert_cmpint(iova_rcaches_init(setup.iovad), ==, -ENOMEM);
+		g_assert_cmpuint(setup.sim->findings.count[FINDING_NULL_DEREF], ==, null_met * attempt);
+		iova_set_allocation_hook(setup.iovad, NULL, NULL);
+		assert_as_before_creation(setup.iovad);
+		iova_set_allocation_hook(setup.iovad, all ? fail_from_nth : fail_nth, &left);
 	}
+	iova_set_allocation_hook(setup.iovad, NULL, NULL);
+	g_assert_cmpint(iova_rcaches_init(setup.iovad), ==, 0);
+	g_assert_cmpuint(iova_memory(setup.iovad)->allocs[IOVA_MEMORY_ARRAY], ==, 1 + 2 * (nth > 1));
+	g_assert_cmphex(iova_alloc_fast(setup.iovad, 1, DMA32_LIMIT, false), ==, DMA32_LIMIT);
+	setup_free(&setup);
+}
+
+/* The kernel crashes exactly where a null magazine meets the clean-up unchecked: iova-facts section 6. */
+static void test_every_step_of_creation_may_fail(const void *data)
+{
+	static const unsigned checks[] = {IOVA_MAGAZINE_KFREE, IOVA_MAGAZINE_UNCHECKED, IOVA_MAGAZINE_CHECKED};
+	unsigned cpus = GPOINTER_TO_UINT(data), steps = 1 + IOVA_ORDERS * (1 + 2 * cpus) + 1;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++)
+		for (unsigned nth = 1; nth <= steps; nth++) {
+			creation_fails_at(checks[i], cpus, nth, false);
+			if (cpus <= 8)
+				creation_fails_at(checks[i], cpus, nth, true);
+		}
 }
 
 static void test_null_deref_names_cpu_order_and_allocation(void)
@@ -819,6 +693,17 @@ static void add_list_tests(void)
 	}
 }
 
+static void add_creation_tests(void)
+{
+	static const unsigned cpus[] = {1, 2, 8, 64};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cpus); i++) {
+		g_autofree char *name = g_strdup_printf("/iommu/iova/every-step-of-creation-may-fail/%u-cpus", cpus[i]);
+
+		g_test_add_data_func(name, GUINT_TO_POINTER(cpus[i]), test_every_step_of_creation_may_fail);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_autofree char *fixtures = g_build_filename(g_getenv("FIXTURES") ?: "fixtures", "golden", "iova", NULL);
@@ -850,8 +735,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/iommu/iova/depot-timer-trims-to-online-cpus", test_depot_timer_trims_to_the_online_cpus);
 	g_test_add_func("/iommu/iova/array-depot-overflows-into-tree", test_array_depot_overflows_into_the_tree);
 	g_test_add_func("/iommu/iova/trimmed-depot-has-no-bound", test_trimmed_depot_has_no_bound);
-	g_test_add_func("/iommu/iova/null-check-decides-over-failed-creation",
-			test_null_check_decides_over_failed_creations);
+	add_creation_tests();
 	g_test_add_func("/iommu/iova/null-deref-names-cpu-order-allocation",
 			test_null_deref_names_cpu_order_and_allocation);
 	g_test_add_func("/iommu/iova/every-allocation-may-fail", test_every_allocation_may_fail);

@@ -101,15 +101,24 @@ struct conform {
 	struct facts *facts;
 	bool json;
 	unsigned passed, failed;
+	unsigned skipped;     /* files of directories that are no recordings */
+	char *first_skipped;
 };
 
-/** The line that begins at @text, without its newline, at most 200 bytes of it. */
+/** The line that begins at @text, without its newline, at most 200 bytes of it, those that cannot be shown as "?". */
 static char *conform_line_at(const char *text, const char *end)
 {
 	const char *newline = text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
 	size_t len = text < end ? (size_t)((newline ? newline : end) - text) : 0;
+	char *line;
 
-	return text < end ? g_strndup(text, MIN(len, 200)) : g_strdup("(end of the file)");
+	if (text >= end)
+		return g_strdup("(end of the file)");
+	line = g_strndup(text, MIN(len, 200));
+	for (char *at = line; *at; at++)
+		if (!g_ascii_isprint(*at))
+			*at = '?';
+	return line;
 }
 
 /** Returns the number of the first line in which the texts differ, 0 if in none; then both lines, to be freed. */
@@ -130,23 +139,33 @@ static uint64_t conform_difference(const GString *a, const GString *b, char **re
 	return line;
 }
 
-static void conform_report(struct conform *conform, const char *path, const char *kind, const char *detail)
+/** Says how @path came out. @line: the first that differs, and how it does; 0: none does. */
+static void conform_report(struct conform *conform, const char *path, const char *kind, uint64_t line,
+			   const char *recorded, const char *modelled)
 {
-	g_autofree char *text = detail ? g_strdup_printf("failed: %s: %s", path, detail) : g_strdup_printf("passed: %s", path);
-
-	if (detail)
-		conform->failed++;
-	else
-		conform->passed++;
-	if (!conform->json)
-		puts(text);
+	*(line ? &conform->failed : &conform->passed) += 1;
+	if (line && !conform->json)
+		printf("failed: %s: line %" G_GUINT64_FORMAT ": recorded \"%s\", model \"%s\"\n", path, line, recorded,
+		       modelled);
+	else if (!conform->json)
+		printf("passed: %s\n", path);
 	facts_begin(conform->facts, NULL, NULL);
 	facts_text(conform->facts, "file", NULL, path);
 	facts_text(conform->facts, "kind", NULL, kind);
-	facts_bool(conform->facts, "passed", NULL, detail == NULL);
-	if (detail)
-		facts_text(conform->facts, "difference", NULL, detail);
+	facts_bool(conform->facts, "passed", NULL, !line);
+	if (line) {
+		facts_u64(conform->facts, "line", NULL, line);
+		facts_text(conform->facts, "recorded", NULL, recorded);
+		facts_text(conform->facts, "model", NULL, modelled);
+	}
 	facts_end(conform->facts);
+}
+
+static void conform_skip(struct conform *conform, const char *path)
+{
+	if (!conform->skipped)
+		conform->first_skipped = g_strdup(path);
+	conform->skipped++;
 }
 
 /** Emits @path and compares it with itself. @named: the user named this very file. */
@@ -155,7 +174,7 @@ static bool conform_one(struct conform *conform, const char *path, bool named, G
 	g_autoptr(GString) out = g_string_new(NULL);
 	GString *text = conform_read(path, error);
 	const struct golden_runner *runner;
-	g_autofree char *recorded = NULL, *modelled = NULL, *detail = NULL;
+	g_autofree char *recorded = NULL, *modelled = NULL;
 	uint64_t line;
 	bool ok = false;
 
@@ -166,17 +185,14 @@ static bool conform_one(struct conform *conform, const char *path, bool named, G
 		if (named)
 			sim_error_plain(error, "%s: not a recording of a kind that is known", path);
 		else
-			fprintf(stderr, "iommusim: skipped: %s: not a recording of a kind that is known\n", path);
+			conform_skip(conform, path);
 		ok = !named;
 		goto out;
 	}
 	if (!runner->emit(path, text->str, text->len, out, error))
 		goto out;
 	line = conform_difference(text, out, &recorded, &modelled);
-	if (line)
-		detail = g_strdup_printf("line %" G_GUINT64_FORMAT ": recorded \"%s\", model \"%s\"", line, recorded,
-					 modelled);
-	conform_report(conform, path, runner->kind, detail);
+	conform_report(conform, path, runner->kind, line, recorded, modelled);
 	ok = true;
 out:
 	g_string_free(text, TRUE);
@@ -218,29 +234,42 @@ static int conform_emit(const char *path)
 	return code;
 }
 
+/** Prints what it comes to. Returns the exit code. */
+static int conform_sum_up(struct conform *conform)
+{
+	g_autofree char *text = NULL;
+
+	if (conform->skipped)
+		fprintf(stderr, "iommusim: skipped %u files that are no recordings of a kind that is known, first %s\n",
+			conform->skipped, conform->first_skipped);
+	facts_u64(conform->facts, "passed", NULL, conform->passed);
+	facts_u64(conform->facts, "failed", NULL, conform->failed);
+	facts_u64(conform->facts, "skipped", NULL, conform->skipped);
+	text = conform->json ? facts_to_json(conform->facts)
+			     : g_strdup_printf("%u passed, %u failed\n", conform->passed, conform->failed);
+	if (!cmd_print(text))
+		return EXIT_UNUSABLE;
+	return conform->failed ? EXIT_FOUND : EXIT_DONE;
+}
+
 static int conform_all(const struct cmd_common *common)
 {
 	struct conform conform = {.facts = facts_new(), .json = common->json};
 	GError *error = NULL;
-	int code = EXIT_DONE;
+	bool ok = true;
+	int code;
 
 	facts_list_begin(conform.facts, "files", NULL);
-	for (char **path = common->args; *path && code == EXIT_DONE; path++)
-		if (!conform_argument(&conform, *path, &error))
-			code = cmd_fail_error(error);
+	for (char **path = common->args; *path && ok; path++)
+		ok = conform_argument(&conform, *path, &error);
 	facts_list_end(conform.facts);
-	if (code == EXIT_DONE) {
-		g_autofree char *json = NULL;
-
-		facts_u64(conform.facts, "passed", NULL, conform.passed);
-		facts_u64(conform.facts, "failed", NULL, conform.failed);
-		json = facts_to_json(conform.facts);
-		if (conform.json)
-			cmd_print(json);
-		else
-			printf("%u passed, %u failed\n", conform.passed, conform.failed);
-		code = conform.failed ? EXIT_FOUND : EXIT_DONE;
-	}
+	if (!ok)
+		code = cmd_fail_error(error);
+	else if (conform.passed + conform.failed == 0)
+		code = cmd_fail("%s: no recording of a kind that is known in it", common->args[0]);
+	else
+		code = conform_sum_up(&conform);
+	g_free(conform.first_skipped);
 	facts_free(conform.facts);
 	return code;
 }

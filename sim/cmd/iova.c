@@ -13,15 +13,18 @@
 #define MAP_CELLS      (MAP_COLUMNS * MAP_ROWS)
 #define WINDOW_BYTES   (UINT64_C(1) << 32)
 #define MAP_CELL_BYTES (WINDOW_BYTES / MAP_CELLS)
+#define MAP_ROW_BYTES  (MAP_CELL_BYTES * MAP_COLUMNS)
 
 enum iova_use {
 	USE_LIVE,
+	USE_QUEUED,
 	USE_CACHED,
 	USE_RESERVED,
 	USES,
 };
 
-static const char *const iova_nouns[USES] = {"live", "cached", "reserved"};
+static const char *const iova_nouns[USES] = {"live", "queued", "cached", "reserved"};
+static const char *const iova_labels[USES] = {"live", "queued for a flush", "cached", "reserved"};
 
 struct iova_range {
 	uint64_t first, last;
@@ -31,15 +34,50 @@ struct iova_cell {
 	uint64_t bytes[USES];
 };
 
+/** Where ranges are cached, and how many of each size. */
+struct iova_place {
+	char *name; /* "cpu3.loaded" */
+	uint64_t counts[IOVA_ORDERS];
+};
+
 /** What a snapshot says of one domain's address space. */
 struct iova_space {
 	const char *path;
+	bool found; /* then @domain is the one that is shown */
+	uint64_t domain;
+	uint64_t granule_bytes;
 	uint64_t end;	 /* first address beyond the space; 0: not known */
 	uint64_t ranges[USES], bytes[USES];
-	GArray *used;	    /* of struct iova_range: every range, whatever its use */
-	GHashTable *places; /* "order place" -> count */
+	GArray *used;	   /* of struct iova_range: every range, whatever its use */
+	GPtrArray *places; /* of struct iova_place */
 	struct iova_cell cells[MAP_CELLS];
 };
+
+static struct iova_space *iova_space_new(const char *path)
+{
+	struct iova_space *space = g_new0(struct iova_space, 1);
+
+	space->path = path;
+	space->granule_bytes = FRAME_SIZE;
+	space->used = g_array_new(FALSE, FALSE, sizeof(struct iova_range));
+	space->places = g_ptr_array_new();
+	return space;
+}
+
+static void iova_space_free(struct iova_space *space)
+{
+	for (guint i = 0; i < space->places->len; i++) {
+		struct iova_place *place = g_ptr_array_index(space->places, i);
+
+		g_free(place->name);
+		g_free(place);
+	}
+	g_ptr_array_unref(space->places);
+	g_array_unref(space->used);
+	g_free(space);
+}
+
+/* ---- reading ---- */
 
 static void iova_mark_cells(struct iova_space *space, enum iova_use use, uint64_t first, uint64_t last)
 {
@@ -52,51 +90,110 @@ static void iova_mark_cells(struct iova_space *space, enum iova_use use, uint64_
 	}
 }
 
-static void iova_count_place(struct iova_space *space, const struct snapshot_line *line)
+static struct iova_place *iova_place(struct iova_space *space, const char *name)
 {
-	const char *order = snapshot_line_get(line, "order"), *place = snapshot_line_get(line, "place");
-	char *key = g_strdup_printf("%s %s", order ? order : "-", place ? place : "-");
-	gpointer count = g_hash_table_lookup(space->places, key);
+	struct iova_place *place;
 
-	g_hash_table_replace(space->places, key, GSIZE_TO_POINTER(GPOINTER_TO_SIZE(count) + 1));
+	for (guint i = 0; i < space->places->len; i++) {
+		place = g_ptr_array_index(space->places, i);
+		if (strcmp(place->name, name) == 0)
+			return place;
+	}
+	place = g_new0(struct iova_place, 1);
+	place->name = g_strdup(name);
+	g_ptr_array_add(space->places, place);
+	return place;
+}
+
+static int iova_count_place(struct iova_space *space, const struct snapshot_line *line, GError **error)
+{
+	const char *text = snapshot_line_get(line, "order"), *place = snapshot_line_get(line, "place");
+	uint64_t order;
+
+	if (!text || !place || !text_parse_u64(text, &order) || order >= IOVA_ORDERS)
+		return sim_error_line(error, space->path, line->number, "a cached range without its order and place");
+	iova_place(space, place)->counts[order]++;
+	return 0;
+}
+
+/** Whether @line is of the domain that is shown, which is the only one unless the user named it. Sets *@ret_ours. */
+static int iova_see_id(struct iova_space *space, const struct snapshot_line *line, const char *field,
+		       const uint64_t *wanted, bool *ret_ours, GError **error)
+{
+	const char *text = snapshot_line_get(line, field);
+	uint64_t id;
+
+	if (!text || !text_parse_u64(text, &id))
+		return sim_error_line(error, space->path, line->number, "without the number of its domain");
+	*ret_ours = !wanted || id == *wanted;
+	if (*ret_ours && space->found && space->domain != id)
+		return sim_error_line(error, space->path, line->number, "more than one domain: choose with --domain=N");
+	if (*ret_ours) {
+		space->found = true;
+		space->domain = id;
+	}
+	return 0;
 }
 
 static int iova_see_domain(struct iova_space *space, const struct snapshot_line *line, GError **error)
 {
-	const char *levels = snapshot_line_get(line, "levels");
+	const char *levels = snapshot_line_get(line, "levels"), *granule = snapshot_line_get(line, "granule");
 	uint64_t number;
 
 	if (!levels || !text_parse_u64(levels, &number) || number < 1 || number > 5)
 		return sim_error_line(error, space->path, line->number, "a domain without its number of levels");
 	space->end = UINT64_C(1) << (12 + 9 * number);
+	if (granule && (!text_parse_u64(granule, &number) || number == 0 || number > WINDOW_BYTES))
+		return sim_error_line(error, space->path, line->number, "a granule that cannot be");
+	if (granule)
+		space->granule_bytes = number;
 	return 0;
 }
 
+static int iova_see_range(struct iova_space *space, const struct snapshot_line *line, enum iova_use use, GError **error)
+{
+	const char *text = snapshot_line_get(line, "range");
+	struct iova_range range;
+
+	if (!text || !snapshot_parse_range(text, &range.first, &range.last))
+		return sim_error_line(error, space->path, line->number, "no range of IOVAs");
+	space->ranges[use]++;
+	space->bytes[use] += range.last - range.first + 1;
+	g_array_append_val(space->used, range);
+	iova_mark_cells(space, use, range.first, range.last);
+	return use == USE_CACHED ? iova_count_place(space, line, error) : 0;
+}
+
+/** What reading needs to know: the space to fill, and the domain the user named, if one. */
+struct iova_reading {
+	struct iova_space *space;
+	const uint64_t *wanted;
+};
+
 static int iova_see_fact(void *data, const struct snapshot_line *line, GError **error)
 {
-	struct iova_space *space = data;
-	struct iova_range range;
-	const char *text;
+	const struct iova_reading *reading = data;
+	struct iova_space *space = reading->space;
+	bool ours;
 
-	if (strcmp(line->section, "domain") == 0)
-		return iova_see_domain(space, line, error);
+	if (strcmp(line->section, "domain") == 0 && strcmp(line->noun, "domain") == 0) {
+		if (iova_see_id(space, line, "id", reading->wanted, &ours, error) != 0)
+			return -1;
+		return ours ? iova_see_domain(space, line, error) : 0;
+	}
 	if (strcmp(line->section, "iova") != 0)
 		return 0;
 	for (unsigned use = 0; use < USES; use++) {
 		if (strcmp(line->noun, iova_nouns[use]) != 0)
 			continue;
-		text = snapshot_line_get(line, "range");
-		if (!text || !snapshot_parse_range(text, &range.first, &range.last))
-			return sim_error_line(error, space->path, line->number, "no range of IOVAs");
-		space->ranges[use]++;
-		space->bytes[use] += range.last - range.first + 1;
-		g_array_append_val(space->used, range);
-		iova_mark_cells(space, (enum iova_use)use, range.first, range.last);
-		if (use == USE_CACHED)
-			iova_count_place(space, line);
+		if (iova_see_id(space, line, "domain", reading->wanted, &ours, error) != 0)
+			return -1;
+		return ours ? iova_see_range(space, line, (enum iova_use)use, error) : 0;
 	}
 	return 0;
 }
+
+/* ---- free space ---- */
 
 static int iova_compare_ranges(const void *a, const void *b)
 {
@@ -122,35 +219,43 @@ static void iova_gaps(const struct iova_space *space, uint64_t start, uint64_t e
 			*ret_largest = MAX(*ret_largest, next - at);
 			++*ret_count;
 		}
-		if (!is_end)
-			at = MAX(at, range->last + 1);
+		if (!is_end && range->last >= at)
+			at = MIN(range->last, end - 1) + 1;
 	}
+}
+
+/** @part of @whole in thousandths, rounded down. */
+static uint64_t iova_per_mille(uint64_t part, uint64_t whole)
+{
+	unsigned shift = whole > UINT64_MAX / 1000 ? 10 : 0;
+
+	return whole ? (part >> shift) * 1000 / (whole >> shift) : 0;
 }
 
 static void iova_show_gaps(struct facts *facts, const struct iova_space *space, const char *key, const char *label,
 			   uint64_t start, uint64_t end)
 {
-	uint64_t free, largest, count;
+	uint64_t free, largest, count, outside;
 	g_autofree char *share = NULL;
 
 	iova_gaps(space, start, end, &free, &largest, &count);
+	outside = iova_per_mille(free - largest, free);
 	facts_begin(facts, key, label);
 	facts_size(facts, "free_bytes", "free", free);
 	facts_u64(facts, "gaps", "gaps", count);
 	facts_size(facts, "largest_gap_bytes", "largest gap", largest);
-	/* Free bytes that do not lie in the largest gap, in thousandths. */
-	share = g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %%",
-				free ? (free - largest) / (free / 1000 + 1) / 10 : 0,
-				free ? (free - largest) / (free / 1000 + 1) % 10 : 0);
-	facts_u64(facts, "fragmentation_per_mille", NULL, free ? (free - largest) / (free / 1000 + 1) : 0);
+	facts_u64(facts, "fragmentation_per_mille", NULL, outside);
+	share = g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %% of it", outside / 10, outside % 10);
 	facts_text(facts, NULL, "outside the largest gap", share);
 	facts_end(facts);
 }
 
+/* ---- the map ---- */
+
 /** One letter for a cell: what fills most of it; lower case where it is not full. */
 static char iova_letter(const struct iova_cell *cell)
 {
-	static const char full[USES] = {'L', 'C', 'R'}, part[USES] = {'l', 'c', 'r'};
+	static const char full[USES] = {'L', 'Q', 'C', 'R'}, part[USES] = {'l', 'q', 'c', 'r'};
 	uint64_t used = 0;
 	unsigned most = 0;
 
@@ -164,63 +269,140 @@ static char iova_letter(const struct iova_cell *cell)
 	return used >= MAP_CELL_BYTES ? full[most] : part[most];
 }
 
+/** Draws @row. Returns whether anything is in it. */
+static bool iova_draw_row(const struct iova_space *space, unsigned row, char *ret_text)
+{
+	bool used = false;
+
+	for (unsigned column = 0; column < MAP_COLUMNS; column++) {
+		ret_text[column] = iova_letter(&space->cells[row * MAP_COLUMNS + column]);
+		used |= ret_text[column] != '.';
+	}
+	ret_text[MAP_COLUMNS] = '\0';
+	return used;
+}
+
+/** Tells people of the @count rows before @row in which there is nothing. */
+static void iova_show_empty(struct facts *facts, unsigned row, unsigned count)
+{
+	if (count)
+		facts_line(facts, "0x%08" G_GINT64_MODIFIER "x to 0x%08" G_GINT64_MODIFIER "x: free",
+			   (row - count) * MAP_ROW_BYTES, row * MAP_ROW_BYTES - 1);
+}
+
+/** People see rows in which there is nothing as one; programs get them all. */
 static void iova_show_map(struct facts *facts, const struct iova_space *space)
 {
-	facts_list_begin(facts, "map_rows", "below 4 GiB, 4 MiB a letter: live, cached, reserved; capital: full");
-	for (unsigned row = 0; row < MAP_ROWS; row++) {
-		char text[MAP_COLUMNS + 1] = {0};
-		uint64_t first = (uint64_t)row * MAP_COLUMNS * MAP_CELL_BYTES;
+	unsigned empty = 0;
 
-		for (unsigned column = 0; column < MAP_COLUMNS; column++)
-			text[column] = iova_letter(&space->cells[row * MAP_COLUMNS + column]);
-		facts_line(facts, "0x%08" G_GINT64_MODIFIER "x %s", first, text);
+	facts_list_begin(facts, "map_rows", "map below 4 GiB, 4 MiB a letter");
+	facts_line(facts, "l live, q queued, c cached, r reserved: what fills most of it; capital: full; . free");
+	for (unsigned row = 0; row < MAP_ROWS; row++) {
+		char text[MAP_COLUMNS + 1];
+		bool used = iova_draw_row(space, row, text);
+
+		if (used) {
+			iova_show_empty(facts, row, empty);
+			facts_line(facts, "0x%08" G_GINT64_MODIFIER "x %s", row * MAP_ROW_BYTES, text);
+		}
+		empty = used ? 0 : empty + 1;
 		facts_begin(facts, NULL, NULL);
-		facts_u64(facts, "first", NULL, first);
+		facts_u64(facts, "first", NULL, row * MAP_ROW_BYTES);
 		facts_text(facts, "cells", NULL, text);
 		facts_end(facts);
 	}
+	iova_show_empty(facts, MAP_ROWS, empty);
 	facts_list_end(facts);
+}
+
+/* ---- the caches ---- */
+
+static uint64_t iova_place_cpu(const struct iova_place *place)
+{
+	return g_str_has_prefix(place->name, "cpu") ? g_ascii_strtoull(place->name + 3, NULL, 10) : UINT64_MAX;
+}
+
+/** By CPU, its loaded magazine before the other; what is no CPU's comes last. */
+static int iova_compare_places(const void *a, const void *b)
+{
+	const struct iova_place *x = *(const struct iova_place *const *)a, *y = *(const struct iova_place *const *)b;
+	uint64_t x_cpu = iova_place_cpu(x), y_cpu = iova_place_cpu(y);
+
+	return x_cpu == y_cpu ? strcmp(x->name, y->name) : x_cpu < y_cpu ? -1 : 1;
+}
+
+static void iova_show_counts(struct facts *facts, const char *label, const uint64_t counts[IOVA_ORDERS])
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+		g_autofree char *count = counts[order] ? text_count(counts[order]) : g_strdup(".");
+
+		g_string_append_printf(text, "%10s", count);
+	}
+	facts_line(facts, "%-14s%s", label, text->str);
+}
+
+static void iova_show_places_table(struct facts *facts, const struct iova_space *space)
+{
+	g_autoptr(GString) head = g_string_new(NULL);
+	uint64_t all[IOVA_ORDERS] = {0};
+
+	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+		g_autofree char *size = text_size(space->granule_bytes << order);
+
+		g_string_append_printf(head, "%10s", size);
+	}
+	facts_line(facts, "%-14s%s", "", head->str);
+	for (guint i = 0; i < space->places->len; i++) {
+		const struct iova_place *place = g_ptr_array_index(space->places, i);
+
+		iova_show_counts(facts, place->name, place->counts);
+		for (unsigned order = 0; order < IOVA_ORDERS; order++)
+			all[order] += place->counts[order];
+	}
+	iova_show_counts(facts, "all", all);
 }
 
 static void iova_show_places(struct facts *facts, const struct iova_space *space)
 {
-	GList *keys = g_list_sort(g_hash_table_get_keys(space->places), (GCompareFunc)strcmp);
+	g_ptr_array_sort(space->places, iova_compare_places);
+	facts_list_begin(facts, "caches", space->places->len ? "cached ranges, by place and size" : NULL);
+	if (space->places->len)
+		iova_show_places_table(facts, space);
+	for (unsigned order = 0; order < IOVA_ORDERS; order++)
+		for (guint i = 0; i < space->places->len; i++) {
+			const struct iova_place *place = g_ptr_array_index(space->places, i);
 
-	facts_list_begin(facts, "caches", keys ? "cached, by size and place" : NULL);
-	for (GList *key = keys; key; key = key->next) {
-		g_auto(GStrv) words = g_strsplit(key->data, " ", 2);
-		uint64_t order = 0, count = GPOINTER_TO_SIZE(g_hash_table_lookup(space->places, key->data));
-		g_autofree char *label = NULL;
-
-		text_parse_u64(words[0], &order);
-		label = g_strdup_printf("%" G_GUINT64_FORMAT " KiB, %s", UINT64_C(4) << MIN(order, 32), words[1]);
-		facts_u64(facts, NULL, label, count);
-		facts_begin(facts, NULL, NULL);
-		facts_u64(facts, "order", NULL, order);
-		facts_text(facts, "place", NULL, words[1]);
-		facts_u64(facts, "count", NULL, count);
-		facts_end(facts);
-	}
+			if (!place->counts[order])
+				continue;
+			facts_begin(facts, NULL, NULL);
+			facts_u64(facts, "order", NULL, order);
+			facts_text(facts, "place", NULL, place->name);
+			facts_u64(facts, "count", NULL, place->counts[order]);
+			facts_end(facts);
+		}
 	facts_list_end(facts);
-	g_list_free(keys);
 }
+
+/* ---- all of it ---- */
 
 static char *iova_show(const struct iova_space *space, bool json)
 {
-	static const char *const labels[USES] = {"live", "cached", "reserved"};
 	struct facts *facts = facts_new();
 	char *text;
 
+	facts_u64(facts, "domain", "domain", space->domain);
 	for (unsigned use = 0; use < USES; use++) {
-		facts_begin(facts, iova_nouns[use], labels[use]);
+		facts_begin(facts, iova_nouns[use], iova_labels[use]);
 		facts_u64(facts, "ranges", "ranges", space->ranges[use]);
 		facts_size(facts, "range_bytes", "bytes", space->bytes[use]);
 		facts_end(facts);
 	}
 	/* Page 0 is never handed out: it is the failure value. */
-	iova_show_gaps(facts, space, "below_4g", "below 4 GiB", FRAME_SIZE, WINDOW_BYTES);
+	iova_show_gaps(facts, space, "below_4g", "below 4 GiB", space->granule_bytes, WINDOW_BYTES);
 	if (space->end > WINDOW_BYTES)
-		iova_show_gaps(facts, space, "whole", "whole space", FRAME_SIZE, space->end);
+		iova_show_gaps(facts, space, "whole", "whole space", space->granule_bytes, space->end);
 	iova_show_places(facts, space);
 	iova_show_map(facts, space);
 	text = json ? facts_to_json(facts) : facts_to_text(facts);
@@ -228,33 +410,51 @@ static char *iova_show(const struct iova_space *space, bool json)
 	return text;
 }
 
-int cmd_iova_stat(const struct command *command, int argc, char **argv)
+/** Reads the file and prints; @wanted: the domain that the user named, or NULL. */
+static int iova_stat(const struct cmd_common *common, const uint64_t *wanted)
 {
 	static const struct snapshot_visitor visitor = {.fact = iova_see_fact};
-	struct iova_space *space;
-	struct cmd_common common;
+	struct iova_reading reading = {iova_space_new(common->args[0]), wanted};
+	struct iova_space *space = reading.space;
 	GError *error = NULL;
 	int code = EXIT_DONE;
 
-	if (!cmd_parse(command, argc, argv, NULL, 1, 1, &common))
-		return EXIT_UNUSABLE;
-	space = g_new0(struct iova_space, 1);
-	space->path = common.args[0];
-	space->used = g_array_new(FALSE, FALSE, sizeof(struct iova_range));
-	space->places = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	if (snapshot_read(common.args[0], machine_sections, &visitor, space, &error) == 0) {
+	if (snapshot_read(space->path, machine_sections, &visitor, &reading, &error) != 0) {
+		code = cmd_fail_error(error);
+	} else if (!space->found && wanted) {
+		code = cmd_fail("%s: no domain %" G_GUINT64_FORMAT " in it", space->path, *wanted);
+	} else if (!space->used->len) {
+		/* Even an idle domain has reserved ranges, so this is no end.snap, or of a machine without an IOMMU. */
+		code = cmd_fail("%s: no IOVAs in it", space->path);
+	} else {
 		g_autofree char *text = NULL;
 
 		g_array_sort(space->used, iova_compare_ranges);
-		text = iova_show(space, common.json);
+		text = iova_show(space, common->json);
 		if (!cmd_print(text))
 			code = EXIT_UNUSABLE;
-	} else {
-		code = cmd_fail_error(error);
 	}
-	g_hash_table_unref(space->places);
-	g_array_unref(space->used);
-	g_free(space);
+	iova_space_free(space);
+	return code;
+}
+
+int cmd_iova_stat(const struct command *command, int argc, char **argv)
+{
+	g_autofree char *domain = NULL;
+	const GOptionEntry entries[] = {
+		{"domain", 0, 0, G_OPTION_ARG_STRING, &domain, "of several domains, which one", "N"},
+		{NULL, 0, 0, 0, NULL, NULL, NULL},
+	};
+	struct cmd_common common;
+	uint64_t wanted;
+	int code;
+
+	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common))
+		return EXIT_UNUSABLE;
+	if (domain && !text_parse_u64(domain, &wanted))
+		code = cmd_fail("--domain=%s: must be a number", domain);
+	else
+		code = iova_stat(&common, domain ? &wanted : NULL);
 	cmd_common_clear(&common);
 	return code;
 }

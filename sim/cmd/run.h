@@ -6,7 +6,7 @@
  * What commands that replay a trace share: their options, and the run from an opened trace to a removed machine.
  */
 #include "sim/cmd/cmd.h"
-#include "sim/report/run.h"
+#include "sim/cmd/report.h"
 
 struct run_options {
 	char *machine_file;

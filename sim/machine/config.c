@@ -420,9 +420,12 @@ char *machine_config_text(const struct machine_config *config)
 				       work_kinds[kind].source, name, config->cost_ns[kind]);
 	}
 	g_string_append(text, "\n[behaviour]\n");
-	for (unsigned row = 0; row < BEHAVIOURS; row++)
-		g_string_append_printf(text, "%s = %s\n", behaviour_rows[row].name,
-				       behaviour_rows[row]
-					       .values[machine_config_behaviour(config, (enum behaviour)row)]);
+	for (unsigned row = 0; row < BEHAVIOURS; row++) {
+		unsigned value = machine_config_behaviour(config, (enum behaviour)row);
+
+		if (value != BEHAVIOUR_NONE)
+			g_string_append_printf(text, "%s = %s\n", behaviour_rows[row].name,
+					       behaviour_rows[row].values[value]);
+	}
 	return g_string_free(text, FALSE);
 }

@@ -84,7 +84,7 @@ char *machine_config_text(const struct machine_config *config);
 /** Returns what differs from the defaults: pairs of "GROUP.KEY" and value, NULL-ended; free with g_strfreev(). */
 char **machine_config_changes(const struct machine_config *config);
 
-/** Returns the value that behaviour @row has. */
+/** Returns the value that behaviour @row has, BEHAVIOUR_NONE where the version lacks the code and nobody chose one. */
 unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row);
 
 extern const char *const segment_layout_names[];

@@ -665,6 +665,21 @@ static bool replay_check_cpu(const struct replay *replay, const struct io_stream
 			       input_path(io_stream_input(stream)), record->number, record->cpu, replay->sim->cpu_count) == 0;
 }
 
+/** A controller moves whole logical blocks. */
+static bool replay_check_blocks(const struct replay *replay, const struct io_stream *stream,
+				const struct io_record *record, GError **error)
+{
+	uint32_t block = replay->nvme->config.logical_block_bytes;
+
+	if ((record->op != IO_READ && record->op != IO_WRITE) ||
+	    (record->bytes % block == 0 && record->lba % (block / 512) == 0))
+		return true;
+	return sim_error_plain(error,
+			       "%s: request %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " bytes at sector %" G_GUINT64_FORMAT
+			       ", is not of whole blocks of %u bytes: give another nvme.logical-block",
+			       input_path(io_stream_input(stream)), record->number, record->bytes, record->lba, block) == 0;
+}
+
 static bool replay_step(struct replay *replay, enum io_step step, const struct io_record *record,
 			const struct io_complete *complete, GError **error)
 {
@@ -740,7 +755,8 @@ static bool replay_loop(struct replay *replay, struct io_stream *stream, GError 
 	while ((step = io_stream_next(stream, &record, &complete, error)) > 0) {
 		if (step == IO_ISSUE && options->limit && replay->stats->issued == options->limit)
 			break;
-		if (step == IO_ISSUE && !replay_check_cpu(replay, stream, record, error))
+		if (step == IO_ISSUE && (!replay_check_cpu(replay, stream, record, error) ||
+		     !replay_check_blocks(replay, stream, record, error)))
 			return false;
 		if (!replay_step(replay, step, record, &complete, error))
 			return false;

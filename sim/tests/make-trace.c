@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes a blktrace of random 4 KiB reads and writes: NAME.blktrace.0, .1, … one file a CPU. The same options give the
- * same bytes. A request is issued every 1/rate seconds; when the queue is full, a random one in flight completes just
- * before, on the CPU that issued it or, for a part of them, on another.
+ * Makes a blktrace of random 4 KiB reads and writes: NAME.blktrace.0, .1, … one file a CPU. The same options
+ * give the same bytes. A request is issued every 1/rate seconds; when the queue is full, a random one in
+ * flight completes just before, on the CPU that issued it or, for a part of them, on another.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -14,13 +14,13 @@
 
 #include <glib.h>
 
-#define MAGIC		0x65617407u /* with version 7 */
-#define DEVICE		(259u << 20)
-#define ISSUE		(7u | 1u << 6 << 16)
-#define COMPLETE	(8u | 1u << 7 << 16)
-#define CATEGORY_READ	(1u << 16)
-#define CATEGORY_WRITE	(2u << 16)
-#define DISK_BLOCKS	(1u << 24) /* of one request's size */
+#define MAGIC		    0x65617407u /* with version 7 */
+#define DEVICE		    (259u << 20)
+#define ISSUE		    (7u | 1u << 6 << 16)
+#define COMPLETE	    (8u | 1u << 7 << 16)
+#define CATEGORY_READ	    (1u << 16)
+#define CATEGORY_WRITE	    (2u << 16)
+#define DISK_BLOCKS	    (1u << 24) /* of one request's size */
 #define COMPLETE_EARLIER_NS 100
 
 /** As struct blk_io_trace of linux/blktrace_api.h. */
@@ -139,10 +139,14 @@ static bool options_set(struct options *options, const char *assignment)
 		const char *name;
 		uint64_t *slot;
 	} keys[] = {
-		{"ios=", &options->ios},	   {"cpus=", &options->cpus},
-		{"depth=", &options->depth},	   {"rate=", &options->rate},
-		{"bytes=", &options->bytes},	   {"seed=", &options->seed},
-		{"remote=", &options->remote_percent}, {"reads=", &options->read_percent},
+		{"ios=", &options->ios},
+		{"cpus=", &options->cpus},
+		{"depth=", &options->depth},
+		{"rate=", &options->rate},
+		{"bytes=", &options->bytes},
+		{"seed=", &options->seed},
+		{"remote=", &options->remote_percent},
+		{"reads=", &options->read_percent},
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++)
@@ -164,8 +168,10 @@ int main(int argc, char **argv)
 
 	for (int i = 2; i < argc && ok; i++)
 		ok = options_set(&maker.options, argv[i]);
-	if (!ok || !maker.options.cpus || !maker.options.depth || !maker.options.rate || !maker.options.bytes) {
-		fputs("usage: make-trace NAME [ios=N] [cpus=N] [depth=N] [rate=PER-SECOND] [bytes=N] [seed=N] "
+	if (!ok || !maker.options.cpus || !maker.options.depth || !maker.options.rate ||
+	    !maker.options.bytes) {
+		fputs("usage: make-trace NAME [ios=N] [cpus=N] [depth=N] [rate=PER-SECOND] [bytes=N] "
+		      "[seed=N] "
 		      "[remote=PERCENT] [reads=PERCENT]\n",
 		      stderr);
 		return 2;

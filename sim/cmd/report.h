@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SIM_REPORT_RUN_H
-#define SIM_REPORT_RUN_H
+#ifndef SIM_CMD_REPORT_H
+#define SIM_CMD_REPORT_H
 
 /*
  * A run as facts: what was replayed, what the machine did, what was found.

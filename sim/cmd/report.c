@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/report/run.h"
+#include "sim/cmd/report.h"
 
 #include <string.h>
 

@@ -1,0 +1,1041 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole machines: the machine file is read and written back; short traces, written here as ftrace text, are
+ * replayed in every mode and must leave nothing behind; what a replay does with time, tags, and large
+ * requests is counted by hand; and every fault point of a replay fails at every pass. Under version = fixed
+ * that may never harm; under 7.0 it shows the bugs that release is known for, and no other.
+ */
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/core/error.h"
+#include "sim/machine/replay.h"
+#include "sim/machine/segments.h"
+
+#define SECTOR_BYTES  512u
+#define SWEEP_NTH_MAX 150
+#define CPUS	      2
+
+/* ---- machine files ---- */
+
+static void config_of(struct machine_config *config, const char *const *sets)
+{
+	g_autoptr(GError) error = NULL;
+
+	machine_config_init(config);
+	for (; sets && *sets; sets++) {
+		machine_config_set(config, *sets, &error);
+		g_assert_no_error(error);
+	}
+	machine_config_check(config, &error);
+	g_assert_no_error(error);
+}
+
+/** Writes @text into a new file; free the name with g_free(), and remove the file. */
+static char *write_file(const char *text)
+{
+	char *path = NULL;
+	int fd = g_file_open_tmp("machine-XXXXXX", &path, NULL);
+
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_cmpint(write(fd, text, strlen(text)), ==, (gssize)strlen(text));
+	close(fd);
+	return path;
+}
+
+static void assert_read_back(const struct machine_config *config)
+{
+	g_autofree char *text = machine_config_text(config), *path = write_file(text), *again = NULL;
+	g_autoptr(GError) error = NULL;
+	struct machine_config read;
+
+	machine_config_init(&read);
+	machine_config_load(&read, path, &error);
+	g_unlink(path);
+	g_assert_no_error(error);
+	again = machine_config_text(&read);
+	g_assert_cmpstr(again, ==, text);
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		g_assert_cmpuint(machine_config_behaviour(&read, (enum behaviour)row), ==,
+				 machine_config_behaviour(config, (enum behaviour)row));
+}
+
+static void test_config_default_reads_back(void)
+{
+	struct machine_config config;
+
+	config_of(&config, NULL);
+	assert_read_back(&config);
+}
+
+static void test_config_changes_read_back(void)
+{
+	static const char *const sets[] = {"kernel.version=6.18",
+					   "machine.cpus=3",
+					   "machine.seed=0xffffffffffffffff",
+					   "machine.timeline=1s",
+					   "iommu.levels=5",
+					   "iommu.caching-mode=yes",
+					   "iommu.reserved=0x1000-0x1fff 4096000-8191999",
+					   "iotlb.entries=0",
+					   "iotlb.ways=1",
+					   "nvme.sgl=no",
+					   "nvme.sgl-threshold=64k",
+					   "nvme.read-latency=1.5us",
+					   "segments.layout=thp",
+					   "cost.doorbell-ns=4000000",
+					   NULL};
+	struct machine_config config;
+
+	config_of(&config, sets);
+	g_assert_cmpuint(config.read_ns, ==, 1500);
+	g_assert_cmpuint(config.sgl_threshold, ==, 65536);
+	g_assert_cmpuint(config.reserved_count, ==, 2);
+	g_assert_cmpuint(config.reserved[1].last, ==, 8191999);
+	assert_read_back(&config);
+}
+
+static void test_config_empty_reserved_reads_back(void)
+{
+	static const char *const sets[] = {"iommu.reserved=", NULL};
+	struct machine_config config;
+
+	config_of(&config, sets);
+	g_assert_cmpuint(config.reserved_count, ==, 0);
+	assert_read_back(&config);
+}
+
+static void test_config_every_behaviour_and_version_reads_back(void)
+{
+	for (unsigned row = 0; row < BEHAVIOURS; row++)
+		for (unsigned value = 0; behaviour_rows[row].values[value]; value++) {
+			g_autofree char *set = g_strdup_printf("behaviour.%s=%s", behaviour_rows[row].name,
+							       behaviour_rows[row].values[value]);
+			struct machine_config config;
+
+			config_of(&config, (const char *const[]){set, NULL});
+			g_assert_cmpuint(machine_config_behaviour(&config, (enum behaviour)row), ==, value);
+			assert_read_back(&config);
+		}
+	for (unsigned version = 0; version < KERNEL_VERSIONS; version++) {
+		g_autofree char *set = g_strdup_printf("kernel.version=%s", kernel_version_names[version]);
+		struct machine_config config;
+
+		/* Each version can be said; not each has a machine, whose file could be written. */
+		machine_config_init(&config);
+		g_assert_true(machine_config_set(&config, set, NULL));
+		g_assert_cmpuint(config.version, ==, version);
+		if (version >= KERNEL_6_17)
+			g_assert_true(machine_config_check(&config, NULL));
+		if (machine_config_check(&config, NULL))
+			assert_read_back(&config);
+	}
+}
+
+/* A file that says what the version has anyway changes nothing: DIR/machine.ini must repeat its run to the
+ * byte. */
+static void test_config_changes_are_those_that_matter(void)
+{
+	struct machine_config config, read;
+	g_autofree char *text = NULL, *path = NULL;
+	char **changes;
+
+	config_of(&config, (const char *const[]){"kernel.version=6.17", "nvme.depth=7", NULL});
+	text = machine_config_text(&config);
+	path = write_file(text);
+	machine_config_init(&read);
+	g_assert_true(machine_config_load(&read, path, NULL));
+	g_unlink(path);
+	for (unsigned i = 0; i < 2; i++) {
+		g_autofree char *joined = NULL;
+
+		changes = machine_config_changes(i ? &read : &config);
+		joined = g_strjoinv(" ", changes);
+		g_assert_cmpstr(joined, ==, "kernel.version 6.17 nvme.depth 7");
+		g_strfreev(changes);
+	}
+}
+
+/* Every key that a machine file is written with refuses a question mark, in the same words as a file has
+ * them. */
+static void test_config_every_key_refuses_nonsense(void)
+{
+	struct machine_config config;
+	g_autofree char *text = NULL, *group = NULL;
+	g_auto(GStrv) lines = NULL;
+	unsigned keys = 0;
+
+	config_of(&config, NULL);
+	text = machine_config_text(&config);
+	lines = g_strsplit(text, "\n", -1);
+	for (char **line = lines; *line; line++) {
+		g_autofree char *key = NULL, *set = NULL, *expected = NULL, *after = NULL;
+		g_autoptr(GError) error = NULL;
+
+		if (**line == '[') {
+			g_free(group);
+			group = g_strndup(*line + 1, strlen(*line) - 2);
+		}
+		if (**line == '#' || !strstr(*line, " = "))
+			continue;
+		key = g_strndup(*line, (gsize)(strstr(*line, " = ") - *line));
+		set = g_strdup_printf("%s.%s=?", group, key);
+		expected = g_strdup_printf("--set %s: %s = ?: must be ", set, key);
+		g_assert_false(machine_config_set(&config, set, &error));
+		g_assert_nonnull(error);
+		g_assert_cmpint(strncmp(error->message, expected, strlen(expected)), ==, 0);
+		g_assert_cmpuint(strlen(error->message), >, strlen(expected));
+		after = machine_config_text(&config);
+		g_assert_cmpstr(after, ==, text);
+		keys++;
+	}
+	g_assert_cmpuint(keys, >, 30);
+}
+
+static const struct {
+	const char *set, *message;
+} config_wrong[] = {
+	{"kernel", "must be GROUP.KEY=VALUE"},
+	{"kernel.version", "must be GROUP.KEY=VALUE"},
+	{"kernel=version.7", "must be GROUP.KEY=VALUE"},
+	{"", "must be GROUP.KEY=VALUE"},
+	{"moon.phase=1", "unknown group [moon]"},
+	{".version=7.0", "unknown group []"},
+	{"kernel.cpus=1", "unknown key \"cpus\" in [kernel]"},
+	{"kernel.=1", "unknown key \"\" in [kernel]"},
+	{"machine.cpus=4097", "cpus = 4097: must be a number from 0 to 4096"},
+	{"machine.cpus=-1", "cpus = -1: must be a number from 0 to 4096"},
+	{"machine.cpus=", "cpus = : must be a number from 0 to 4096"},
+	{"machine.cpus=1.5", "cpus = 1.5: must be a number from 0 to 4096"},
+	{"iommu.levels=6", "levels = 6: must be a number from 3 to 5"},
+	{"iommu.levels=2", "levels = 2: must be a number from 3 to 5"},
+	{"iommu.caching-mode=true", "caching-mode = true: must be one of no, yes"},
+	{"iommu.reserved=5-4", "reserved = 5-4: must be at most 64 ranges FIRST-LAST with blanks between"},
+	{"iommu.reserved=5", "reserved = 5: must be at most 64 ranges FIRST-LAST with blanks between"},
+	{"iotlb.ways=3", "ways = 3: must be a number from 1 to 64, a power of two"},
+	{"iotlb.entries=12", "entries = 12: must be a number from 0 to 1048576, a power of two"},
+	{"nvme.depth=1", "depth = 1: must be a number from 2 to 4095"},
+	{"nvme.sgl-threshold=4X",
+	 "sgl-threshold = 4X: must be a size in bytes, or with a unit such as 4k, from 0 to 4294967295"},
+	{"nvme.read-latency=1min",
+	 "read-latency = 1min: must be a time in ns, or with a unit such as 5us, from 0 to 10000000000"},
+	{"segments.layout=random", "layout = random: must be one of recorded, scattered, contiguous, thp"},
+	{"cost.coffee-ns=1", "unknown key \"coffee-ns\" in [cost]"},
+	{"cost.doorbell-ns=4000001", "doorbell-ns = 4000001: must be a number of ns from 0 to 4000000"},
+	{"behaviour.tea=hot", "unknown key \"tea\" in [behaviour]"},
+	{"behaviour.iova-depot=none", "iova-depot = none: must be one of array-32, trimmed"},
+};
+
+static void test_config_wrong(void)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_wrong); i++) {
+		g_autofree char *expected =
+			g_strdup_printf("--set %s: %s", config_wrong[i].set, config_wrong[i].message);
+		g_autoptr(GError) error = NULL;
+		struct machine_config config;
+
+		machine_config_init(&config);
+		g_assert_false(machine_config_set(&config, config_wrong[i].set, &error));
+		g_assert_nonnull(error);
+		g_assert_cmpstr(error->message, ==, expected);
+	}
+}
+
+static void test_config_impossible_together(void)
+{
+	struct machine_config config;
+	g_autoptr(GError) error = NULL;
+
+	machine_config_init(&config);
+	g_assert_true(machine_config_set(&config, "iotlb.entries=4", NULL));
+	g_assert_false(machine_config_check(&config, &error));
+	g_assert_nonnull(error);
+	g_assert_cmpstr(error->message, ==, "iotlb.ways = 8: must be at most iotlb.entries, 4");
+}
+
+/* ---- histogram and segments ---- */
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void test_histogram_percentiles_are_within_a_percent(void)
+{
+	static const unsigned per_milles[] = {1, 100, 500, 900, 990, 999, 1000};
+	const unsigned count = 5000;
+	g_autofree struct histogram *histogram = g_new0(struct histogram, 1);
+	g_autofree uint64_t *samples = g_new(uint64_t, count);
+	struct prng prng;
+
+	g_assert_cmpuint(histogram_percentile(histogram, 500), ==, 0);
+	prng_init(&prng, 1, "histogram");
+	for (unsigned i = 0; i < count; i++) {
+		samples[i] = prng_next(&prng) >> (20 + prng_below(&prng, 44));
+		histogram_add(histogram, samples[i]);
+	}
+	qsort(samples, count, sizeof(*samples), compare_u64);
+	g_assert_cmpuint(histogram->max_ns, ==, samples[count - 1]);
+	g_assert_cmpuint(histogram->count, ==, count);
+	for (unsigned i = 0; i < G_N_ELEMENTS(per_milles); i++) {
+		uint64_t rank = ((uint64_t)count * per_milles[i] + 999) / 1000;
+		uint64_t exact = samples[MAX(rank, 1) - 1],
+			 got = histogram_percentile(histogram, per_milles[i]);
+
+		g_assert_cmpuint(got, >=, exact);
+		g_assert_cmpuint(got - exact, <=, exact / 100 + 1);
+	}
+}
+
+static void test_segments_follow_their_rule(void)
+{
+	static const uint64_t sizes[] = {1, 512, 4096, 4097, 65536, 2 << 20, (5 << 20) + 512};
+
+	for (enum segment_layout layout = LAYOUT_SCATTERED; layout <= LAYOUT_THP; layout++)
+		for (unsigned i = 0; i < G_N_ELEMENTS(sizes) * 20; i++) {
+			uint64_t bytes = sizes[i % G_N_ELEMENTS(sizes)], sum = 0;
+			g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+			g_autoptr(GArray) again = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+			struct prng prng = {.state = i}, same = {.state = i};
+
+			segments_make(&prng, layout, bytes, vecs);
+			segments_make(&same, layout, bytes, again);
+			g_assert_cmpmem(vecs->data, vecs->len * sizeof(struct bio_vec), again->data,
+					again->len * sizeof(struct bio_vec));
+			for (guint k = 0; k < vecs->len; k++) {
+				const struct bio_vec *vec = &g_array_index(vecs, struct bio_vec, k);
+				uint64_t last = vec->paddr + vec->len - 1;
+
+				sum += vec->len;
+				g_assert_cmpuint(vec->len, >, 0);
+				g_assert_cmpuint(vec->paddr % FRAME_SIZE, ==, 0);
+				g_assert_cmpuint(vec->paddr, >=, SEGMENTS_BASE);
+				g_assert_cmpuint(last, <,
+						 SEGMENTS_BASE + ((uint64_t)SEGMENTS_PAGES << FRAME_LG2));
+				if (layout == LAYOUT_SCATTERED)
+					g_assert_cmpuint(vec->len, <=, FRAME_SIZE);
+				if (layout == LAYOUT_THP)
+					g_assert_cmpuint(vec->paddr >> 21, ==, last >> 21);
+			}
+			g_assert_cmpuint(sum, ==, bytes);
+			if (layout == LAYOUT_CONTIGUOUS)
+				g_assert_cmpuint(vecs->len, ==, 1);
+		}
+}
+
+/* ---- traces ---- */
+
+struct trace {
+	GString *text;
+	uint64_t time_us;
+	char *path;
+};
+
+static void trace_init(struct trace *trace)
+{
+	*trace = (struct trace){.text = g_string_new("# tracer: nop\n"), .time_us = 1};
+}
+
+static void trace_event(struct trace *trace, unsigned cpu, const char *name)
+{
+	g_string_append_printf(trace->text, "  t-1  [%03u] .....  %u.%06u: %s: ", cpu,
+			       (unsigned)(trace->time_us / 1000000), (unsigned)(trace->time_us % 1000000),
+			       name);
+}
+
+static void trace_segment(struct trace *trace, unsigned cpu, bool to_device, uint64_t paddr, unsigned bytes)
+{
+	trace_event(trace, cpu, "dma_map_phys");
+	g_string_append_printf(trace->text,
+			       "0000:01:00.0 dir=%s_DEVICE dma_addr=0 size=%u phys_addr=%" G_GINT64_MODIFIER
+			       "x attrs=\n",
+			       to_device ? "TO" : "FROM", bytes, paddr);
+}
+
+static void trace_issue(struct trace *trace, unsigned cpu, const char *letters, uint64_t sector,
+			unsigned bytes)
+{
+	trace_event(trace, cpu, "block_rq_issue");
+	g_string_append_printf(trace->text, "259,0 %s %u () %" G_GUINT64_FORMAT " + %u none,0,0 [t]\n",
+			       letters, bytes, sector, bytes / SECTOR_BYTES);
+}
+
+static void trace_complete(struct trace *trace, unsigned cpu, const char *letters, uint64_t sector,
+			   unsigned bytes)
+{
+	trace_event(trace, cpu, "block_rq_complete");
+	g_string_append_printf(trace->text, "259,0 %s () %" G_GUINT64_FORMAT " + %u none,0,0 [0]\n", letters,
+			       sector, bytes / SECTOR_BYTES);
+}
+
+static void trace_finish(struct trace *trace)
+{
+	trace->path = write_file(trace->text->str);
+}
+
+static void trace_clear(struct trace *trace)
+{
+	if (trace->path)
+		g_unlink(trace->path);
+	g_free(trace->path);
+	g_string_free(trace->text, TRUE);
+}
+
+/* Kinds of request that take different ways through mapper and driver: @count segments of @len bytes, each
+ * @step after the last, the first @skew bytes into a page. No segments: the machine makes them. */
+static const struct shape {
+	const char *letters;
+	unsigned bytes, count, len, step, skew;
+} shapes[] = {
+	{"R", 4096, 1, 4096, 0, 0},	     /* one page */
+	{"W", 512, 1, 512, 0, 1536},	     /* part of one */
+	{"R", 8192, 2, 4096, 16384, 0},	     /* two pages: two PRPs */
+	{"W", 65536, 16, 4096, 16384, 0},    /* scattered pages in one IOVA: a PRP list */
+	{"R", 131072, 2, 65536, 1 << 20, 0}, /* large segments: an SGL */
+	{"W", 12288, 3, 4096, 16384, 512},   /* gaps: no common IOVA */
+	{"R", 131072, 1, 131072, 0, 0},	     /* one run */
+	{"W", 8192, 1, 8192, 0, 2048},	     /* over two page boundaries */
+	{"R", 262144, 0, 0, 0, 0},	     /* made, and split */
+	{"F", 0, 0, 0, 0, 0},
+	{"D", 65536, 0, 0, 0, 0},
+	{"WZ", 65536, 0, 0, 0, 0},
+};
+
+#define TRACE_IN_FLIGHT 6
+
+/** A trace of @ios requests of all shapes that a disk with blocks of @block_bytes takes, the same for the
+ * same @seed. */
+static void trace_make(struct trace *trace, unsigned ios, uint64_t seed, uint64_t block_bytes)
+{
+	struct {
+		unsigned cpu;
+		const struct shape *shape;
+		uint64_t sector;
+	} open[TRACE_IN_FLIGHT];
+	unsigned count = 0;
+	struct prng prng;
+
+	prng_init(&prng, seed, "trace");
+	trace_init(trace);
+	for (unsigned i = 0; i < ios || count; trace->time_us += 1 + prng_below(&prng, 20)) {
+		const struct shape *shape =
+			&shapes[i < G_N_ELEMENTS(shapes) ? i : prng_below(&prng, G_N_ELEMENTS(shapes))];
+		unsigned cpu = prng_below(&prng, CPUS), chosen;
+		uint64_t page = SEGMENTS_BASE + ((uint64_t)prng_below(&prng, 1 << 16) << 16);
+		bool write = shape->letters[0] == 'W';
+
+		if (shape->bytes % block_bytes)
+			shape = &shapes[0];
+		if (i == ios || count == TRACE_IN_FLIGHT || (count && prng_below(&prng, 3) == 0)) {
+			chosen = prng_below(&prng, count);
+			if (prng_below(&prng, 4))
+				cpu = open[chosen].cpu;
+			trace_complete(trace, cpu, open[chosen].shape->letters, open[chosen].sector,
+				       open[chosen].shape->bytes);
+			open[chosen] = open[--count];
+			continue;
+		}
+		for (unsigned k = 0; k < shape->count; k++)
+			trace_segment(trace, cpu, write, page + k * (uint64_t)shape->step + shape->skew,
+				      shape->len);
+		/* A flush has no place on the disk. */
+		open[count].sector = shape->bytes ? 2048 * (uint64_t)(i + 1) : 0;
+		open[count].cpu = cpu;
+		open[count].shape = shape;
+		trace_issue(trace, cpu, shape->letters, open[count++].sector, shape->bytes);
+		i++;
+	}
+	trace_finish(trace);
+}
+
+/* ---- runs ---- */
+
+struct run {
+	struct machine_config config;
+	struct machine *machine;
+	struct replay_stats stats;
+	struct io_stream_stats trace;
+	int probe_error;
+};
+
+/** Replays @trace in @mode on a machine that config and @rules (may be NULL) describe, and removes the
+ * machine's driver. Free with run_free(). */
+static struct run *run_new(const struct machine_config *config, const struct trace *trace,
+			   enum replay_mode mode, struct fault_rules *rules)
+{
+	struct run *run = g_new0(struct run, 1);
+	const struct replay_options options = {.mode = mode};
+	g_autoptr(GError) error = NULL;
+	struct io_stream *stream = io_stream_open(trace->path, NULL, &error);
+	const char *step = NULL;
+
+	g_assert_no_error(error);
+	run->config = *config;
+	run->machine = machine_new(config, CPUS, rules);
+	run->probe_error = machine_probe(run->machine, mode != REPLAY_ASAP, &step);
+	if (run->probe_error)
+		g_assert_nonnull(step);
+	if (!run->probe_error && run->machine->nvme->queue_count >= 2) {
+		replay_run(run->machine, stream, &options, &run->stats, &error);
+		g_assert_no_error(error);
+		run->trace = *io_stream_stats(stream);
+		g_assert_cmpuint(run->stats.issued, ==, run->trace.issues);
+		g_assert_cmpuint(run->stats.ios, ==, run->stats.issued);
+	}
+	machine_remove(run->machine);
+	io_stream_close(stream);
+	return run;
+}
+
+static void run_free(struct run *run)
+{
+	machine_free(run->machine);
+	g_free(run);
+}
+
+/** Returns the kinds of violations that were found and are not in @allowed, a mask of 1 << kind. */
+static unsigned run_violations(const struct run *run, unsigned allowed)
+{
+	unsigned found = 0;
+
+	for (unsigned kind = 0; kind < FINDING_KINDS; kind++)
+		if (finding_kinds[kind].violation && run->machine->sim->findings.count[kind])
+			found |= 1u << kind;
+	return found & ~allowed;
+}
+
+/** Returns what is left behind, in words; NULL: nothing. Page tables stay until the domain goes. */
+static char *run_left(const struct run *run)
+{
+	const struct machine *machine = run->machine;
+	const struct physmem *mem = &machine->sim->mem;
+	const struct iommu_stats *stats = machine->iommu ? &machine->iommu->stats : NULL;
+	unsigned tables = machine->domain ? (unsigned)machine->domain->pt->table_pages : 0;
+
+	if (machine->has_dev && machine->dev.live.count)
+		return g_strdup_printf("%u IOVAs", machine->dev.live.count);
+	if (stats && stats->mapped_bytes != stats->unmapped_bytes)
+		return g_strdup_printf("%" G_GUINT64_FORMAT " bytes mapped, %" G_GUINT64_FORMAT " unmapped",
+				       stats->mapped_bytes, stats->unmapped_bytes);
+	if (mem->data.count)
+		return g_strdup_printf("%u data frames", mem->data.count);
+	if (mem->in_use[FRAME_PGTABLE] != tables)
+		return g_strdup_printf("%u frames for %u page-table pages", mem->in_use[FRAME_PGTABLE],
+				       tables);
+	for (unsigned use = FRAME_PGTABLE + 1; use < FRAME_USES; use++)
+		if (mem->in_use[use])
+			return g_strdup_printf("%u frames of use %u", mem->in_use[use], use);
+	return NULL;
+}
+
+static void run_print_findings(const struct run *run)
+{
+	for (guint i = 0; i < run->machine->sim->findings.kept->len; i++) {
+		const struct finding *finding = g_ptr_array_index(run->machine->sim->findings.kept, i);
+
+		g_test_message("%s: %s; %s", finding_kinds[finding->kind].name, finding->text,
+			       finding->acquired ? finding->acquired : "-");
+	}
+}
+
+/** Fails the test unless nothing but @allowed was found and, where leaks are not allowed, nothing is left. */
+static void run_check(const struct run *run, unsigned allowed, const char *what)
+{
+	g_autofree char *left = allowed & 1u << FINDING_LEAK ? NULL : run_left(run);
+
+	if (!run_violations(run, allowed) && !left)
+		return;
+	run_print_findings(run);
+	g_test_message("%s: left: %s", what, left ? left : "nothing");
+	g_test_fail();
+}
+
+/* ---- replays that nothing disturbs ---- */
+
+static const struct {
+	const char *name;
+	const char *sets[6];
+} machines[] = {
+	{"default", {NULL}},
+	{"prp-only", {"nvme.sgl=no", NULL}},
+	{"sgl-always", {"nvme.sgl-threshold=1", NULL}},
+	{"caching-mode", {"iommu.caching-mode=yes", NULL}},
+	{"three-levels", {"iommu.levels=3", "iommu.forcedac=yes", NULL}},
+	{"five-levels", {"iommu.levels=5", NULL}},
+	{"lazy", {"iommu.mode=lazy", NULL}},
+	{"passthrough", {"iommu.mode=passthrough", NULL}},
+	{"one-tag", {"nvme.depth=2", "nvme.queues=1", NULL}},
+	{"no-iotlb", {"iotlb.entries=0", "iotlb.walk-entries=0", NULL}},
+	{"tiny-iotlb", {"iotlb.entries=1", "iotlb.ways=1", "iotlb.walk-entries=1", NULL}},
+	{"contiguous", {"segments.layout=contiguous", NULL}},
+	{"thp", {"segments.layout=thp", NULL}},
+	{"scattered-4k-blocks", {"segments.layout=scattered", "nvme.logical-block=4096", NULL}},
+	{"slow-link", {"nvme.link-mb-s=1", NULL}},
+	{"old-kernel", {"kernel.version=6.17", NULL}},
+	{"fixed-kernel", {"kernel.version=fixed", NULL}},
+};
+
+static void test_replay_leaves_nothing(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	struct machine_config config;
+
+	config_of(&config, machines[row].sets);
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		uint64_t ios = 0, bytes = 0;
+		struct trace trace;
+
+		trace_make(&trace, 200, seed, config.logical_block_bytes);
+		for (enum replay_mode mode = REPLAY_OPEN; mode <= REPLAY_ASAP; mode++) {
+			struct run *run = run_new(&config, &trace, mode, NULL);
+
+			run_check(run, 0, replay_mode_names[mode]);
+			g_assert_cmpuint(run->stats.errors, ==, 0);
+			g_assert_cmpuint(findings_observations(&run->machine->sim->findings), ==, 0);
+			g_assert_cmpuint(run->stats.requeues, ==, 0);
+			/* What moves does not depend on when. */
+			if (mode == REPLAY_OPEN) {
+				ios = run->stats.ios;
+				bytes = run->stats.bytes;
+			}
+			g_assert_cmpuint(run->stats.ios, ==, ios);
+			g_assert_cmpuint(run->stats.bytes, ==, bytes);
+			g_assert_cmpuint(bytes, >, 0);
+			run_free(run);
+		}
+		trace_clear(&trace);
+	}
+}
+
+/* asap: as many are in flight as in the recording, if the queues have room. */
+static void test_replay_asap_has_the_recording_in_flight(void)
+{
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, NULL);
+	trace_make(&trace, 500, 3, SECTOR_BYTES);
+	run = run_new(&config, &trace, REPLAY_ASAP, NULL);
+	g_assert_cmpuint(run->stats.max_in_flight, ==, run->trace.max_in_flight);
+	g_assert_cmpuint(run->stats.max_in_flight, ==, TRACE_IN_FLIGHT);
+	run_free(run);
+	trace_clear(&trace);
+}
+
+/* ---- counted by hand ---- */
+
+/** @count reads of @bytes at the same time, the n-th at sector n * @step, and one more long after, all on CPU
+ * 0. */
+static void trace_reads(struct trace *trace, unsigned count, unsigned bytes, unsigned step)
+{
+	trace_init(trace);
+	for (unsigned i = 0; i < count; i++)
+		trace_issue(trace, 0, "R", (uint64_t)i * step, bytes);
+	trace->time_us += 1000;
+	for (unsigned i = 0; i < count; i++)
+		trace_complete(trace, 0, "R", (uint64_t)i * step, bytes);
+	trace->time_us += 1000;
+	trace_issue(trace, 0, "R", 0, bytes);
+	trace->time_us += 1000;
+	trace_complete(trace, 0, "R", 0, bytes);
+	trace_finish(trace);
+}
+
+static const struct {
+	const char *name;
+	const char *sets[4];
+	unsigned bytes, pieces;
+} splits[] = {
+	{"contiguous-1m", {"segments.layout=contiguous", NULL}, 1 << 20, 8},
+	{"scattered-1m", {"segments.layout=scattered", NULL}, 1 << 20, 8},
+	{"thp-1m", {"segments.layout=thp", NULL}, 1 << 20, 8},
+	{"just-fits", {NULL}, 128 << 10, 1},
+	{"one-block-more", {NULL}, (128 << 10) + 512, 2},
+	{"prp-only-1m", {"nvme.sgl=no", NULL}, 1 << 20, 8},
+	{"no-iommu-1m-contiguous",
+	 {"segments.layout=contiguous", "iommu.mode=passthrough", NULL},
+	 1 << 20,
+	 1},
+	{"no-iommu-1m-scattered", {"segments.layout=scattered", "iommu.mode=passthrough", NULL}, 1 << 20, 1},
+	{"no-iommu-4m-scattered", {"segments.layout=scattered", "iommu.mode=passthrough", NULL}, 4 << 20, 4},
+};
+
+static void test_replay_splits(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	struct machine_config config;
+	struct trace trace;
+
+	config_of(&config, splits[row].sets);
+	trace_reads(&trace, 2, splits[row].bytes, splits[row].bytes / SECTOR_BYTES);
+	for (enum replay_mode mode = REPLAY_OPEN; mode <= REPLAY_ASAP; mode++) {
+		struct run *run = run_new(&config, &trace, mode, NULL);
+
+		run_check(run, 0, splits[row].name);
+		g_assert_cmpuint(run->stats.ios, ==, 3);
+		g_assert_cmpuint(run->stats.splits, ==, 3 * (splits[row].pieces - 1));
+		g_assert_cmpuint(run->stats.bytes, ==, UINT64_C(3) * splits[row].bytes);
+		run_free(run);
+	}
+	trace_clear(&trace);
+}
+
+static void test_replay_full_queue_waits(void)
+{
+	struct machine_config config;
+	struct trace trace;
+
+	config_of(&config, (const char *const[]){"nvme.depth=4", "nvme.queues=1", NULL});
+	trace_reads(&trace, 10, 4096, 8);
+	for (enum replay_mode mode = REPLAY_OPEN; mode <= REPLAY_ASAP; mode++) {
+		struct run *run = run_new(&config, &trace, mode, NULL);
+
+		run_check(run, 0, replay_mode_names[mode]);
+		g_assert_cmpuint(run->stats.ios, ==, 11);
+		g_assert_cmpuint(run->stats.errors, ==, 0);
+		/* Three tags. Closed, who finds none is not issued yet; else seven wait. */
+		g_assert_cmpuint(run->stats.tag_waits, ==, mode == REPLAY_CLOSED ? 0 : 7);
+		g_assert_cmpuint(run->stats.max_in_flight, ==, mode == REPLAY_CLOSED ? 3 : 10);
+		run_free(run);
+	}
+	trace_clear(&trace);
+}
+
+/** Sets every cost to nothing, so that only the device takes time. */
+static void config_free_of_charge(struct machine_config *config)
+{
+	memset(config->cost_ns, 0, sizeof(config->cost_ns));
+}
+
+static const struct {
+	const char *name;
+	unsigned count, bytes, step; /* reads at once, sectors between them */
+	const char *sets[6];
+	uint64_t latency_ns[2]; /* of these reads; the one long after is as fast as the first */
+} times[] = {
+	/* 100 ns to fetch, 1000 in the channel, 4096 bytes at 1000 ps each. */
+	{"one", 1, 4096, 8, {NULL}, {5196}},
+	/* Two channels side by side, the link one after the other. */
+	{"two-channels", 2, 4096, 8, {NULL}, {5196, 9292}},
+	/* The same channel: the second is in it from 1100 to 2100, and waits for the link until 5196. */
+	{"one-channel", 2, 4096, 8 * 64, {NULL}, {5196, 9292}},
+	/* A fast link: 4096 bytes in 4096 ps. */
+	{"one-channel-fast-link", 2, 4096, 8 * 64, {"nvme.link-mb-s=1000000", NULL}, {1105, 2105}},
+	{"two-channels-fast-link", 2, 4096, 8, {"nvme.link-mb-s=1000000", NULL}, {1105, 1109}},
+	/* One tag: the second is fetched when the first is done. */
+	{"one-tag", 2, 4096, 8, {"nvme.depth=2", "nvme.queues=1", NULL}, {5196, 10392}},
+	/* Two pieces of 131072 bytes, in two channels; done with the later one. */
+	{"two-pieces",
+	 1,
+	 262144,
+	 8,
+	 {"nvme.link-mb-s=1000000", "iommu.mode=strict", "iotlb.memory-ns=0", "segments.layout=contiguous",
+	  NULL},
+	 {1363}},
+};
+
+static void test_replay_time_adds_up(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	static const char *const device[] = {"nvme.fetch-latency=100ns", "nvme.read-latency=1us",
+					     "nvme.link-mb-s=1000", "iommu.mode=passthrough", NULL};
+	uint64_t first_ns = times[row].latency_ns[0], second_ns = times[row].latency_ns[1];
+	struct machine_config config;
+	const struct histogram *latency;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, device);
+	for (const char *const *set = times[row].sets; *set; set++)
+		g_assert_true(machine_config_set(&config, *set, NULL));
+	config_free_of_charge(&config);
+	trace_reads(&trace, times[row].count, times[row].bytes, times[row].step);
+	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+	latency = &run->stats.latency[REQ_OP_READ];
+	g_assert_cmpuint(latency->count, ==, times[row].count + 1);
+	g_assert_cmpuint(latency->max_ns, ==, MAX(first_ns, second_ns));
+	g_assert_cmpuint(latency->sum_ns, ==, 2 * first_ns + second_ns);
+	run_free(run);
+	trace_clear(&trace);
+}
+
+/* Each entry that a walk reads costs memory-ns: four levels for each of three addresses, without any cache.
+ */
+static void test_replay_walks_take_time(void)
+{
+	static const char *const sets[] = {"nvme.fetch-latency=0",   "nvme.read-latency=0",
+					   "nvme.link-mb-s=1000000", "iotlb.entries=0",
+					   "iotlb.walk-entries=0",   NULL};
+	struct machine_config config;
+	uint64_t latency_ns[2];
+	struct trace trace;
+
+	trace_reads(&trace, 1, 4096, 8);
+	for (unsigned i = 0; i < 2; i++) {
+		struct run *run;
+
+		config_of(&config, sets);
+		config_free_of_charge(&config);
+		config.memory_ns = i ? 1000 : 0;
+		run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+		latency_ns[i] = run->stats.latency[REQ_OP_READ].max_ns;
+		run_free(run);
+	}
+	g_assert_cmpuint(latency_ns[0], ==, 5);
+	/* Command and data are translated before the command is done. */
+	g_assert_cmpuint(latency_ns[1], ==, 5 + 2 * 4 * 1000);
+	trace_clear(&trace);
+}
+
+/* A request is given up after 100 attempts of its own; those of others before it do not count. */
+static void test_replay_requeues_are_counted_for_each(void)
+{
+	g_autofree char *path =
+		write_file("[fault a]\npoint = iommu.map\nprobability = 50\ntimes = -1\nafter = 1us\n");
+	struct fault_rules *rules = fault_rules_new(machine_fault_tables);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	g_assert_true(fault_rules_load(rules, path, NULL));
+	g_unlink(path);
+	config_of(&config,
+		  (const char *const[]){"kernel.version=fixed", "nvme.queues=1", "nvme.depth=2", NULL});
+	trace_init(&trace);
+	for (unsigned i = 0; i < 1000; i++, trace.time_us += 50000) {
+		trace_issue(&trace, 0, "R", 8 * i, 4096);
+		trace_complete(&trace, 0, "R", 8 * i, 4096);
+	}
+	trace_finish(&trace);
+	run = run_new(&config, &trace, REPLAY_OPEN, rules);
+	run_check(run, 0, "half of the attempts fail");
+	g_assert_cmpuint(run->stats.ios, ==, 1000);
+	g_assert_cmpuint(run->stats.errors, ==, 0);
+	g_assert_cmpuint(run->stats.requeues, >, 500);
+	run_free(run);
+	trace_clear(&trace);
+	fault_rules_free(rules);
+}
+
+/* ---- every fault point, every pass ---- */
+
+/* What 7.0 is known for: D7 leaks, and a cache that could not be created is freed through a null pointer. */
+#define KNOWN_IN_7_0 (1u << FINDING_LEAK | 1u << FINDING_NULL_DEREF)
+
+/* Requests without an IOVA of their own, and so mapped segment by segment. */
+#define FEW_IOVAS "[fault others]\npoint = dma.iova\nprobability = 30\ntimes = -1\nseed = 5\n"
+
+static const struct {
+	const char *name;
+	unsigned allowed;
+	const char *other_rules; /* that fire meanwhile */
+	const char *sets[6];
+} sweeps[] = {
+	{"fixed", 0, "", {"kernel.version=fixed", NULL}},
+	{"fixed-prp-only", 0, "", {"kernel.version=fixed", "nvme.sgl=no", NULL}},
+	{"fixed-lazy", 0, "", {"kernel.version=fixed", "iommu.mode=lazy", NULL}},
+	{"fixed-few-iovas", 0, FEW_IOVAS, {"kernel.version=fixed", "nvme.sgl-threshold=0", NULL}},
+	{"7.0", KNOWN_IN_7_0, "", {"kernel.version=7.0", NULL}},
+	{"7.0-few-iovas", KNOWN_IN_7_0, FEW_IOVAS, {"kernel.version=7.0", "nvme.sgl-threshold=0", NULL}},
+};
+
+struct sweep {
+	unsigned row;
+	const struct fault_point *point;
+};
+
+/** Returns rules of which the first makes the @nth pass of @point fail, and @others; free with
+ * fault_rules_free(). */
+static struct fault_rules *sweep_rules(const char *point, unsigned nth, bool persist, const char *others)
+{
+	g_autofree char *text = g_strdup_printf("[fault swept]\npoint = %s\nnth = %u\npersist = %s\n%s",
+						point, nth, persist ? "yes" : "no", others);
+	g_autofree char *path = write_file(text);
+	struct fault_rules *rules = fault_rules_new(machine_fault_tables);
+	g_autoptr(GError) error = NULL;
+
+	fault_rules_load(rules, path, &error);
+	g_unlink(path);
+	g_assert_no_error(error);
+	return rules;
+}
+
+/** Returns whether the rule fired. */
+static bool sweep_one(const struct sweep *sweep, const struct machine_config *config,
+		      const struct trace *trace, unsigned nth, bool persist)
+{
+	g_autofree char *what =
+		g_strdup_printf("%s, pass %u%s", sweep->point->name, nth, persist ? " and on" : "");
+	struct fault_rules *rules =
+		sweep_rules(sweep->point->name, nth, persist, sweeps[sweep->row].other_rules);
+	struct run *run;
+	const char *name;
+	uint64_t passes, fired;
+
+	run = run_new(config, trace, (enum replay_mode)(nth % 3), rules);
+	/* What never gets memory again is given up: that is said, and does no harm. */
+	run_check(run, sweeps[sweep->row].allowed | (persist ? 1u << FINDING_STUCK : 0), what);
+	g_assert_true(fault_rule_stat(rules, 0, &name, &passes, &fired));
+	run_free(run);
+	fault_rules_free(rules);
+	return fired;
+}
+
+static void test_sweep(const void *data)
+{
+	const struct sweep *sweep = data;
+	struct machine_config config;
+	struct trace trace;
+	unsigned runs = 0;
+
+	config_of(&config, sweeps[sweep->row].sets);
+	trace_make(&trace, 40, 7, SECTOR_BYTES);
+	for (unsigned persist = 0; persist < 2; persist++) {
+		unsigned nth = 1;
+
+		if (persist && sweep->point->not_persistent)
+			break;
+		/* A mode more or less: another one may come a little further. */
+		for (unsigned idle = 0; nth <= SWEEP_NTH_MAX && idle < 3; nth++, runs++)
+			idle = sweep_one(sweep, &config, &trace, nth, persist) ? 0 : idle + 1;
+	}
+	g_test_message("%u runs", runs);
+	trace_clear(&trace);
+}
+
+/* A sweep over a point that no run passes would say nothing. */
+static void test_sweep_passes_every_point(void)
+{
+	uint64_t passes[SIM_FAULTS_MAX] = {0};
+	struct trace trace;
+
+	trace_make(&trace, 40, 7, SECTOR_BYTES);
+	for (unsigned row = 0; row < G_N_ELEMENTS(sweeps); row++) {
+		struct machine_config config;
+		struct fault_rules *rules = sweep_rules("*", UINT_MAX, false, sweeps[row].other_rules);
+		struct run *run;
+
+		config_of(&config, sweeps[row].sets);
+		run = run_new(&config, &trace, REPLAY_OPEN, rules);
+		for (unsigned point = 0; point < SIM_FAULTS_MAX; point++)
+			passes[point] += run->machine->sim->fault_passes[point];
+		run_free(run);
+		fault_rules_free(rules);
+	}
+	for (const struct fault_table *const *table = machine_fault_tables; *table; table++)
+		for (unsigned i = 0; i < (*table)->count; i++) {
+			if (!passes[(*table)->first + i])
+				g_test_message("%s is never passed", (*table)->points[i].name);
+			g_assert_cmpuint(passes[(*table)->first + i], >, 0);
+		}
+	trace_clear(&trace);
+}
+
+/* The bugs that versions are known for must be seen, or the sweep could see none. */
+static const struct {
+	const char *name, *point;
+	enum finding_kind kind;
+	const char *other_rules;
+	const char *sets[4];
+} bugs[] = {
+	{"d1-link", "dma.link", FINDING_WRONG_SIZE, "", {"kernel.version=6.19", NULL}},
+	{"d1-link-and-access", "dma.link", FINDING_HOLE, "", {"kernel.version=6.19", NULL}},
+	{"d1-sync", "dma.sync", FINDING_LEAK, "", {"kernel.version=6.19", NULL}},
+	{"d5-smaller-class", "dma.link", FINDING_IOVA_SMALLER_CLASS, "", {"kernel.version=7.0", NULL}},
+	{"d7-sgl", "nvme.sgl_pool", FINDING_LEAK, "", {"kernel.version=7.0", NULL}},
+	{"d7-vectors",
+	 "nvme.vec_pool",
+	 FINDING_LEAK,
+	 FEW_IOVAS,
+	 {"kernel.version=7.0", "nvme.sgl-threshold=0", NULL}},
+	{"d8-smaller-class",
+	 "nvme.prp_pool",
+	 FINDING_IOVA_SMALLER_CLASS,
+	 "",
+	 {"kernel.version=7.0", "nvme.sgl=no", NULL}},
+	{"d8-reachable",
+	 "nvme.prp_pool",
+	 FINDING_STALE_REACHABLE,
+	 "",
+	 {"kernel.version=7.0", "nvme.sgl=no", NULL}},
+	{"caches-null", "iova.magazine", FINDING_NULL_DEREF, "", {"kernel.version=7.0", NULL}},
+};
+
+static void test_sweep_sees_the_bug(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data), seen = 0;
+	struct machine_config config;
+	struct trace trace;
+
+	config_of(&config, bugs[row].sets);
+	trace_make(&trace, 40, 7, SECTOR_BYTES);
+	for (unsigned nth = 1; nth <= 20; nth++) {
+		struct fault_rules *rules = sweep_rules(bugs[row].point, nth, false, bugs[row].other_rules);
+		struct run *run = run_new(&config, &trace, REPLAY_OPEN, rules);
+
+		seen += run->machine->sim->findings.count[bugs[row].kind] > 0;
+		run_free(run);
+		fault_rules_free(rules);
+	}
+	g_assert_cmpuint(seen, >, 0);
+	trace_clear(&trace);
+}
+
+/* ---- all of them ---- */
+
+#define ADD_ROWS(table, prefix, function)                                                           \
+	for (unsigned row = 0; row < G_N_ELEMENTS(table); row++) {                                  \
+		g_autofree char *path = g_strdup_printf("/machine/" prefix "/%s", table[row].name); \
+                                                                                                    \
+		g_test_add_data_func(path, GUINT_TO_POINTER(row), function);                        \
+	}
+
+static void add_sweeps(void)
+{
+	for (unsigned row = 0; row < G_N_ELEMENTS(sweeps); row++)
+		for (const struct fault_table *const *table = machine_fault_tables; *table; table++)
+			for (unsigned i = 0; i < (*table)->count; i++) {
+				const struct fault_point *point = &(*table)->points[i];
+				g_autofree char *path = g_strdup_printf("/machine/sweep/%s/%s",
+									sweeps[row].name, point->name);
+				struct sweep *sweep = g_new(struct sweep, 1);
+
+				*sweep = (struct sweep){row, point};
+				g_test_add_data_func_full(path, sweep, test_sweep, g_free);
+			}
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/machine/config/default-reads-back", test_config_default_reads_back);
+	g_test_add_func("/machine/config/changes-read-back", test_config_changes_read_back);
+	g_test_add_func("/machine/config/empty-reserved-reads-back", test_config_empty_reserved_reads_back);
+	g_test_add_func("/machine/config/every-behaviour-and-version-reads-back",
+			test_config_every_behaviour_and_version_reads_back);
+	g_test_add_func("/machine/config/changes-are-those-that-matter",
+			test_config_changes_are_those_that_matter);
+	g_test_add_func("/machine/config/every-key-refuses-nonsense", test_config_every_key_refuses_nonsense);
+	g_test_add_func("/machine/config/wrong", test_config_wrong);
+	g_test_add_func("/machine/config/impossible-together", test_config_impossible_together);
+	g_test_add_func("/machine/histogram/percentiles-within-a-percent",
+			test_histogram_percentiles_are_within_a_percent);
+	g_test_add_func("/machine/segments/follow-their-rule", test_segments_follow_their_rule);
+	ADD_ROWS(machines, "replay/leaves-nothing", test_replay_leaves_nothing);
+	g_test_add_func("/machine/replay/asap-has-the-recording-in-flight",
+			test_replay_asap_has_the_recording_in_flight);
+	ADD_ROWS(splits, "replay/splits", test_replay_splits);
+	g_test_add_func("/machine/replay/full-queue-waits", test_replay_full_queue_waits);
+	ADD_ROWS(times, "replay/time-adds-up", test_replay_time_adds_up);
+	g_test_add_func("/machine/replay/walks-take-time", test_replay_walks_take_time);
+	g_test_add_func("/machine/replay/requeues-are-counted-for-each",
+			test_replay_requeues_are_counted_for_each);
+	g_test_add_func("/machine/sweep/passes-every-point", test_sweep_passes_every_point);
+	ADD_ROWS(bugs, "sweep/sees", test_sweep_sees_the_bug);
+	add_sweeps();
+	return g_test_run();
+}
