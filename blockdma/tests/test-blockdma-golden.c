@@ -471,7 +471,7 @@ static void stage_init(struct stage *stage, const struct recorded_case *rec,
 	if (injection->armed && (injection->by_rule || injection->site == SITE_FQALLOC))
 		arm_rule(stage);
 	if (g_str_has_prefix(recorded_text(rec, "mode"), "lazy")) {
-		stage->dev.fq = fq_new(stage->domain, stage->iovad, recorded_is(rec, "mode", "lazy1"), 0, 0);
+		stage->dev.fq = fq_new(stage->domain, stage->iovad, recorded_is(rec, "mode", "lazy1"), 1, 0, 0);
 		if (!stage->dev.fq)
 			say(stage, "  fq_init -> fail, falling back to strict");
 	}

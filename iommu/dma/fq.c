@@ -35,7 +35,8 @@ struct fq {
 	struct fq_stats stats;
 };
 
-struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, unsigned event_kind, unsigned id)
+struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, uint64_t tick_ns,
+		  unsigned event_kind, unsigned id)
 {
 	struct sim *sim = domain->iommu->sim;
 	struct fq *fq;
@@ -49,6 +50,7 @@ struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool s
 	fq->ring_count = single ? 1 : sim->cpu_count;
 	fq->size = single ? FQ_SINGLE_ENTRIES : FQ_PERCPU_ENTRIES;
 	fq->timeout_ns = single ? FQ_SINGLE_NS : FQ_PERCPU_NS;
+	fq->timeout_ns = (fq->timeout_ns + tick_ns - 1) / tick_ns * tick_ns;
 	fq->event_kind = event_kind;
 	fq->id = id;
 	fq->rings = g_new0(struct fq_ring, fq->ring_count);

@@ -31,9 +31,11 @@ struct fq;
 /** Called for each queued range, oldest first in each ring. */
 typedef void (*fq_visitor)(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns, uint64_t actor);
 
-/** Makes the rings, through fault point iova.fq. @single: one ring. @event_kind: under which the timer is put into
+/** Makes the rings, through fault point iova.fq. @single: one ring. @tick_ns: the scheduler's, at least 1; the time-out is
+ *  whole ticks, rounded up. @event_kind: under which the timer is put into
  *  sim->events with payload @id; its owner calls fq_timeout(). Returns NULL when there is no memory: the domain is strict. */
-struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, unsigned event_kind, unsigned id);
+struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, uint64_t tick_ns,
+		  unsigned event_kind, unsigned id);
 /** Frees the rings and the table pages they hold. What is queued is not given back, as in the kernel. NULL is allowed. */
 void fq_free(struct fq *fq);
 

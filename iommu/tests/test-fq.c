@@ -40,7 +40,7 @@ static void fixture_init(struct fixture *f, unsigned cpus, bool single)
 	f->iovad = iova_domain_new(f->sim, FRAME_SIZE, 1, 1, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(f->iovad), ==, 0);
 	dma_device_init(&f->dev, f->sim, &dma, f->domain, f->iovad);
-	f->dev.fq = fq_new(f->domain, f->iovad, single, EVENT_FLUSH, 7);
+	f->dev.fq = fq_new(f->domain, f->iovad, single, 1000000, EVENT_FLUSH, 7);
 	g_assert_nonnull(f->dev.fq);
 	sim_handle(f->sim, EVENT_FLUSH, flush_event, f);
 }
@@ -162,6 +162,19 @@ static void test_a_single_ring_is_shared_and_slow(void)
 	fixture_finish(&f);
 }
 
+static void test_the_timer_waits_whole_ticks(void)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, false);
+	fq_free(f.dev.fq);
+	/* 250 ticks a second: three ticks of 4 ms. */
+	f.dev.fq = fq_new(f.domain, f.iovad, false, 4000000, EVENT_FLUSH, 7);
+	map_unmap(&f);
+	g_assert_cmpuint(event_queue_next_ns(&f.sim->events), ==, 12000000);
+	fixture_finish(&f);
+}
+
 static void test_freed_table_pages_wait_for_the_flush(void)
 {
 	struct fixture f;
@@ -221,7 +234,7 @@ static void test_no_memory_for_rings_means_strict(void)
 	fixture_init(&f, 2, false);
 	fq_free(g_steal_pointer(&f.dev.fq));
 	rules = sweep_arm(f.sim, tables, "iova.fq", 1);
-	f.dev.fq = fq_new(f.domain, f.iovad, false, EVENT_FLUSH, 7);
+	f.dev.fq = fq_new(f.domain, f.iovad, false, 1000000, EVENT_FLUSH, 7);
 	g_assert_null(f.dev.fq);
 	g_assert_true(sweep_disarm(f.sim, rules));
 	/* Invalidated and given back at once, so the magazine gives it out again; nothing waits for a timer. */
@@ -239,6 +252,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/iommu/fq/256th-flushes-and-stays-alone", test_the_256th_on_a_cpu_flushes_and_stays_alone);
 	g_test_add_func("/iommu/fq/timer-empties-all-into-one-cpu", test_the_timer_empties_all_rings_into_one_cpu);
 	g_test_add_func("/iommu/fq/single-ring-is-shared-and-slow", test_a_single_ring_is_shared_and_slow);
+	g_test_add_func("/iommu/fq/timer-waits-whole-ticks", test_the_timer_waits_whole_ticks);
 	g_test_add_func("/iommu/fq/table-pages-wait-for-the-flush", test_freed_table_pages_wait_for_the_flush);
 	g_test_add_func("/iommu/fq/nothing-linked-is-freed-at-once", test_nothing_linked_is_freed_at_once);
 	g_test_add_func("/iommu/fq/stale-entry-serves-until-the-flush", test_a_stale_entry_serves_until_the_flush);

@@ -41,6 +41,8 @@ struct config_key {
 static const struct config_key config_keys[] = {
 	{"kernel", "version", CONFIG_CHOICE, AT(version), .choices = config_versions, .initial = KERNEL_7_0,
 	 .what = "which column of the behaviour table"},
+	{"kernel", "hz", CONFIG_NUMBER, AT(hz), 100, 1000, .initial = 1000,
+	 .what = "scheduler ticks a second: the flush queue's timer waits whole ticks"},
 	{"machine", "cpus", CONFIG_NUMBER, AT(cpus), 0, SIM_CPUS_MAX, .what = "0: as many as the trace names"},
 	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1},
 	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,

@@ -43,6 +43,7 @@ struct config_range {
 
 struct machine_config {
 	uint64_t version; /* enum kernel_version */
+	uint64_t hz;	  /* scheduler ticks a second */
 	uint64_t cpus;	  /* 0: as many as the trace names */
 	uint64_t seed;
 	uint64_t timeline_ns; /* length of a row of timeline.csv */

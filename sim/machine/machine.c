@@ -185,7 +185,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
 	if (config->iommu_mode == IOMMU_LAZY && !config->caching_mode)
 		machine->dev.fq = fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
-					 EVENT_FLUSH, MACHINE_DOMAIN);
+					 1000000000 / config->hz, EVENT_FLUSH, MACHINE_DOMAIN);
 	err = nvme_new(machine->sim, &machine->dev, &nvme, &machine->nvme);
 	if (err) {
 		*reterr_step = "NVMe admin queue";
