@@ -240,8 +240,9 @@ static int conform_sum_up(struct conform *conform)
 	g_autofree char *text = NULL;
 
 	if (conform->skipped)
-		fprintf(stderr, "iommusim: skipped %u files that are no recordings of a kind that is known, first %s\n",
-			conform->skipped, conform->first_skipped);
+		fprintf(stderr, "iommusim: skipped %u file%s of no kind of recording that is known: %s%s\n",
+			conform->skipped, conform->skipped == 1 ? "" : "s", conform->first_skipped,
+			conform->skipped == 1 ? "" : " and more");
 	facts_u64(conform->facts, "passed", NULL, conform->passed);
 	facts_u64(conform->facts, "failed", NULL, conform->failed);
 	facts_u64(conform->facts, "skipped", NULL, conform->skipped);

@@ -425,7 +425,7 @@ static int iova_stat(const struct cmd_common *common, const uint64_t *wanted)
 		code = cmd_fail("%s: no domain %" G_GUINT64_FORMAT " in it", space->path, *wanted);
 	} else if (!space->used->len) {
 		/* Even an idle domain has reserved ranges, so this is no end.snap, or of a machine without an IOMMU. */
-		code = cmd_fail("%s: no IOVAs in it", space->path);
+		code = cmd_fail("%s: no IOVAs in it; end.snap of a run has them", space->path);
 	} else {
 		g_autofree char *text = NULL;
 
