@@ -101,6 +101,15 @@ def _():
     all_pass(1, write('order.txt', ALLOC_ORDER.replace('kernel=7.0', 'kernel=6.1')))
 
 
+@case('alloc-order/of-real-kernels')
+def _():
+    orders = os.path.join(FIXTURES, 'golden', 'alloc-order')
+    all_pass(2, orders)
+    for name in ('v6.1-lazy-mixed-qd16x4.txt.zst', 'v7.0-strict-smp1-fault-iova.txt.zst'):
+        path = os.path.join(orders, name)
+        emitted_from_inputs_alone(path, emit(path))
+
+
 def shared_golden_passes():
     result = all_pass(15, SHARED_GOLDEN)
     equal(result.err, '', 'README.md and SHA256SUMS are passed over in silence', result)
