@@ -5,10 +5,10 @@
 #include <string.h>
 
 static const struct fault_point nvme_points[] = {
-	{"nvme.prp_pool", -ENOMEM, "no memory for a PRP list", "nvme_pci_setup_data_prp() in drivers/nvme/host/pci.c", false},
-	{"nvme.sgl_pool", -ENOMEM, "no memory for an SGL", "nvme_pci_setup_data_sgl() in drivers/nvme/host/pci.c", false},
-	{"nvme.vec_pool", -ENOMEM, "no element to record mappings in", "nvme_pci_prp_save_mapping() in drivers/nvme/host/pci.c", false},
-	{"nvme.queue", -ENOMEM, "no memory for a queue: the device works with fewer", "nvme_alloc_queue() in drivers/nvme/host/pci.c", false},
+	{"nvme.prp_pool", -ENOMEM, "no memory for a PRP list", "nvme_pci_setup_data_prp() in drivers/nvme/host/pci.c"},
+	{"nvme.sgl_pool", -ENOMEM, "no memory for an SGL", "nvme_pci_setup_data_sgl() in drivers/nvme/host/pci.c"},
+	{"nvme.vec_pool", -ENOMEM, "no element to record mappings in", "nvme_pci_prp_save_mapping() in drivers/nvme/host/pci.c"},
+	{"nvme.queue", -ENOMEM, "no memory for a queue: the device works with fewer", "nvme_alloc_queue() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};

@@ -111,7 +111,6 @@ struct nvme_iod {
 	bool single;	/* mapped with one dma_map_phys, undone from the command */
 	bool sgl;
 	uint8_t generation; /* of the command id */
-	uint8_t retries;
 	struct nvme_sqe sqe;
 };
 

@@ -33,7 +33,6 @@ struct iommu_hw_ops {
 
 /** The IOMMUs, NULL-ended. */
 extern const struct iommu_hw_ops *const iommu_hw[];
-const struct iommu_hw_ops *iommu_hw_find(const char *name);
 
 struct iommu_stats {
 	uint64_t maps, unmaps;	       /* calls */
@@ -56,7 +55,6 @@ struct iommu_domain {
 	struct iommu *iommu;
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
-	unsigned attached; /* endpoints */
 };
 
 /** Returns a new IOMMU; free with iommu_free() after its domains. */

@@ -7,9 +7,9 @@
 #include "sim/core/text.h"
 
 static const struct fault_point dma_points[] = {
-	{"dma.iova", -ENOMEM, "no IOVA: one allocation attempt fails", "iommu_dma_alloc_iova() in drivers/iommu/dma-iommu.c", false},
-	{"dma.link", -ENOMEM, "a segment cannot be mapped into the request's IOVA", "dma_iova_link() in drivers/iommu/dma-iommu.c", false},
-	{"dma.sync", -ENOMEM, "the hardware cannot be told of the new mappings", "dma_iova_sync() in drivers/iommu/dma-iommu.c", false},
+	{"dma.iova", -ENOMEM, "no IOVA: one allocation attempt fails", "iommu_dma_alloc_iova() in drivers/iommu/dma-iommu.c"},
+	{"dma.link", -ENOMEM, "a segment cannot be mapped into the request's IOVA", "dma_iova_link() in drivers/iommu/dma-iommu.c"},
+	{"dma.sync", -ENOMEM, "the hardware cannot be told of the new mappings", "dma_iova_sync() in drivers/iommu/dma-iommu.c"},
 };
 
 const struct fault_table dma_fault_table = {FAULT_ROOM_DMA, G_N_ELEMENTS(dma_points), dma_points};

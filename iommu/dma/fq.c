@@ -172,6 +172,12 @@ const struct fq_stats *fq_stats(const struct fq *fq)
 	return &fq->stats;
 }
 
+void fq_add_locks(const struct fq *fq, struct sim_lock *sum, void (*add)(struct sim_lock *sum, const struct sim_lock *lock))
+{
+	for (unsigned i = 0; i < fq->ring_count; i++)
+		add(sum, &fq->rings[i].lock);
+}
+
 void fq_each(const struct fq *fq, fq_visitor fn, void *data)
 {
 	for (unsigned i = 0; i < fq->ring_count; i++) {

@@ -47,6 +47,9 @@ void fq_timeout(struct fq *fq);
 unsigned fq_timer_cpu(const struct fq *fq);
 
 const struct fq_stats *fq_stats(const struct fq *fq);
+/** Calls @add with @sum and the lock of each ring. */
+void fq_add_locks(const struct fq *fq, struct sim_lock *sum,
+		  void (*add)(struct sim_lock *sum, const struct sim_lock *lock));
 void fq_each(const struct fq *fq, fq_visitor fn, void *data);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,9 +58,11 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 	       unsigned max, struct cmd_common *ret_common)
 {
 	struct cmd_common common = {0};
+	gboolean help = FALSE;
 	const GOptionEntry shared[] = {
+		{"help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this text", NULL},
 		{"json", 0, 0, G_OPTION_ARG_NONE, &common.json, "print one JSON document", NULL},
-		{"progress", 0, 0, G_OPTION_ARG_STRING, &common.progress,
+		{"progress", 0, 0, G_OPTION_ARG_FILENAME, &common.progress,
 		 "show progress on stderr: auto (where it is a terminal), always, never", "WHEN"},
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &common.args, NULL, NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -75,7 +78,14 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 	if (entries)
 		g_option_context_add_main_entries(context, entries, NULL);
 	g_option_context_add_main_entries(context, shared, NULL);
+	/* Our own --help: the library's converts to the locale's characters, of which a program without locale has few. */
+	g_option_context_set_help_enabled(context, FALSE);
 	ok = g_option_context_parse(context, &argc, &argv, &error);
+	if (ok && help) {
+		g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
+
+		exit(cmd_print(text) ? EXIT_DONE : EXIT_UNUSABLE);
+	}
 	g_option_context_free(context);
 	if (!ok)
 		cmd_fail_error(error);

@@ -13,11 +13,11 @@ static void faults_show(struct facts *facts, const struct sim *sim)
 			uint64_t passes = sim->fault_passes[(*table)->first + i];
 
 			facts_line(facts, "%-20s %10" G_GUINT64_FORMAT "  %-8s %-60s %s", point->name, passes,
-				   strerrorname_np(-point->error), point->sees, point->source);
+				   fault_errno_name(point->error), point->sees, point->source);
 			facts_begin(facts, NULL, NULL);
 			facts_text(facts, "point", NULL, point->name);
 			facts_u64(facts, "passes", NULL, passes);
-			facts_text(facts, "errno", NULL, strerrorname_np(-point->error));
+			facts_text(facts, "errno", NULL, fault_errno_name(point->error));
 			facts_text(facts, "sees", NULL, point->sees);
 			facts_text(facts, "source", NULL, point->source);
 			facts_end(facts);

@@ -442,7 +442,7 @@ int cmd_iova_stat(const struct command *command, int argc, char **argv)
 {
 	g_autofree char *domain = NULL;
 	const GOptionEntry entries[] = {
-		{"domain", 0, 0, G_OPTION_ARG_STRING, &domain, "of several domains, which one", "N"},
+		{"domain", 0, 0, G_OPTION_ARG_FILENAME, &domain, "of several domains, which one", "N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	struct cmd_common common;

@@ -24,6 +24,11 @@ static void main_help(FILE *to)
 	      to);
 }
 
+static int main_flushed(void)
+{
+	return cmd_print("") ? EXIT_DONE : EXIT_UNUSABLE;
+}
+
 /** Returns how many words of @argv (from 1 on) are the name of @command, 0 if they are not. */
 static int main_match(const struct command *command, int argc, char **argv)
 {
@@ -62,11 +67,11 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
 		main_help(stdout);
-		return EXIT_DONE;
+		return main_flushed();
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("iommusim " IOMMUSIM_VERSION);
-		return EXIT_DONE;
+		return main_flushed();
 	}
 	for (const struct command *command = commands; command->name; command++) {
 		int words = main_match(command, argc, argv);

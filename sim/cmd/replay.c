@@ -5,17 +5,6 @@
 #include "sim/cmd/run.h"
 #include "sim/io/output.h"
 
-static bool replay_write_text(const char *dir, const char *name, const char *text, GError **error)
-{
-	g_autofree char *path = g_build_filename(dir, name, NULL);
-	struct output *output = output_new(path, error);
-
-	if (!output)
-		return false;
-	output_puts(output, text);
-	return output_commit(output, error);
-}
-
 static struct facts *replay_facts(const struct run *run, const char *trace)
 {
 	const struct run_report report = {.trace = trace,
@@ -44,8 +33,8 @@ static bool replay_write_results(const struct run *run, const char *trace, GErro
 	facts_u64(facts, "elapsed_us", NULL, (uint64_t)(run->elapsed_s * 1e6));
 	facts_end(facts);
 	json = facts_to_json(facts);
-	ok = replay_write_text(run->replay.dir, "machine.ini", machine, error) &&
-	     replay_write_text(run->replay.dir, "run.json", json, error);
+	ok = output_write_text(run->replay.dir, "machine.ini", machine, error) &&
+	     output_write_text(run->replay.dir, "run.json", json, error);
 	facts_free(facts);
 	return ok;
 }
@@ -65,6 +54,13 @@ static void replay_warn_idle_rules(const struct run *run)
 				passes);
 }
 
+static void replay_warn_missed_snapshots(const struct run *run)
+{
+	if (run->stats->snapshots_missed)
+		fprintf(stderr, "iommusim: warning: the run ended before %" G_GUINT64_FORMAT " of the snapshots\n",
+			run->stats->snapshots_missed);
+}
+
 static int replay_report(const struct run *run, const struct cmd_common *common)
 {
 	struct facts *facts = replay_facts(run, common->args[0]);
@@ -73,6 +69,7 @@ static int replay_report(const struct run *run, const struct cmd_common *common)
 
 	facts_free(facts);
 	replay_warn_idle_rules(run);
+	replay_warn_missed_snapshots(run);
 	if (cmd_shows_progress(common))
 		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios, run->elapsed_s,
 			(double)run->stats->ios / run->elapsed_s / 1e3);

@@ -104,10 +104,23 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 		   segment_layout_names[run->machine->config.layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED
 										       : run->machine->config.layout]);
 	facts_u64(facts, "errors", "ended with an error", stats->errors);
+	facts_list_begin(facts, "statuses", NULL);
+	for (unsigned status = BLK_STS_OK; status < BLK_STATUSES; status++) {
+		if (!stats->status_count[status])
+			continue;
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "status", NULL, blk_status_names[status]);
+		facts_u64(facts, "count", status == BLK_STS_OK ? NULL : blk_status_names[status],
+			  stats->status_count[status]);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
 	facts_u64(facts, "requeues", "requeued: no resource", stats->requeues);
 	facts_u64(facts, "retries", "tried again after an error", stats->retries);
 	facts_u64(facts, "splits", "split: further pieces", stats->splits);
 	facts_u64(facts, "tag_waits", "waited for a tag", stats->tag_waits);
+	if (stats->held_back)
+		facts_u64(facts, "held_back", "issued late: too many waited", stats->held_back);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
 	facts_time(facts, "end_ns", "simulated time", run->machine->sim->now_ns);
 	if (run->options->mode != REPLAY_ASAP)
@@ -163,6 +176,8 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 	facts_begin(facts, "iommu", "IOMMU");
 	facts_u64(facts, "maps", "map calls", machine->iommu->stats.maps);
 	facts_size(facts, "mapped_bytes", "mapped in all", machine->iommu->stats.mapped_bytes);
+	facts_size(facts, "mapped_max_bytes", "mapped at most (time line)", run->stats->mapped_bytes_max);
+	facts_u64(facts, "iova_live_max", "IOVAs held at most (time line)", run->stats->iova_live_max);
 	facts_u64(facts, "unmaps", "unmap calls", machine->iommu->stats.unmaps);
 	facts_u64(facts, "invalidations", "invalidation commands", machine->iommu->stats.invalidate_commands);
 	facts_u64(facts, "page_table_pages", "page-table pages", machine->domain->pt->table_pages);
@@ -298,7 +313,7 @@ void report_run(struct facts *facts, const struct run_report *run)
 	report_trace(facts, run);
 	report_machine(facts, run);
 	if (run->probe_error) {
-		g_autofree char *text = g_strdup_printf("%s: %s", run->probe_step, strerrorname_np(-run->probe_error));
+		g_autofree char *text = g_strdup_printf("%s: %s", run->probe_step, fault_errno_name(run->probe_error));
 
 		facts_text(facts, "probe_error", "probe failed", text);
 	}

@@ -4,30 +4,32 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "sim/core/error.h"
 #include "sim/core/text.h"
+#include "sim/io/output.h"
 
 GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 {
 	const GOptionEntry entries[] = {
 		{"machine", 'c', 0, G_OPTION_ARG_FILENAME, &options->machine_file, "the machine file", "MACHINE.ini"},
-		{"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->sets, "override one key of the machine file",
+		{"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->sets, "override one key of the machine file",
 		 "GROUP.KEY=VALUE"},
 		{"faults", 'f', 0, G_OPTION_ARG_FILENAME, &options->faults_file, "the faults file", "FAULTS.ini"},
-		{"trace-format", 0, 0, G_OPTION_ARG_STRING, &options->trace_format,
+		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &options->trace_format,
 		 "format of the trace; auto tells by content", "auto|NAME"},
-		{"mode", 0, 0, G_OPTION_ARG_STRING, &options->mode, "when requests arrive and complete",
+		{"mode", 0, 0, G_OPTION_ARG_FILENAME, &options->mode, "when requests arrive and complete",
 		 "open|closed|asap"},
-		{"limit", 0, 0, G_OPTION_ARG_STRING, &options->limit, "stop after N requests", "N"},
-		{"seed", 0, 0, G_OPTION_ARG_STRING, &options->seed, "the run's seed (machine.seed)", "N"},
+		{"limit", 0, 0, G_OPTION_ARG_FILENAME, &options->limit, "stop after N requests", "N"},
+		{"seed", 0, 0, G_OPTION_ARG_FILENAME, &options->seed, "the run's seed (machine.seed)", "N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	const GOptionEntry more[] = {
 		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options->dir, "write all results into this directory", "DIR"},
-		{"snapshot-at", 0, 0, G_OPTION_ARG_STRING, &options->snapshot_at,
+		{"snapshot-at", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_at,
 		 "snapshots at these times or after so many requests", "T|#N,..."},
-		{"snapshot-every", 0, 0, G_OPTION_ARG_STRING, &options->snapshot_every,
+		{"snapshot-every", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_every,
 		 "a snapshot each time this passes", "T|#N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
@@ -140,6 +142,16 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 	return run_parse_snapshots(run, options, error);
 }
 
+/** What a pipe gives is gone once it was read. A name that does not exist is the prefix of a trace in several files. */
+static bool run_can_read_twice(const char *trace)
+{
+	struct stat status;
+
+	if (strcmp(trace, "-") == 0)
+		return false;
+	return stat(trace, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode);
+}
+
 /** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
  *  it. */
 static unsigned run_trace_cpus(struct run *run, const char *trace, const char *format, GError **error)
@@ -152,8 +164,8 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const char *f
 
 	if (cpus)
 		return cpus;
-	if (strcmp(trace, "-") == 0) {
-		sim_error_plain(error, "-: does not say how many CPUs it has: give --set machine.cpus=N");
+	if (!run_can_read_twice(trace)) {
+		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N", trace);
 		return 0;
 	}
 	scan = io_stream_open(trace, format, error);
@@ -199,8 +211,10 @@ static bool run_teardown(struct run *run, GError **error)
 		end = g_build_filename(run->replay.dir, "end.snap", NULL);
 		teardown = g_build_filename(run->replay.dir, "teardown.snap", NULL);
 	}
-	/* A machine that could not be probed has no replay that would have written it. */
-	if (end && run->probe_error && !machine_snapshot(run->machine, end, NULL, error))
+	/* A machine that could not be probed has no replay that would have written these. */
+	if (end && run->probe_error &&
+	    (!machine_snapshot(run->machine, end, NULL, error) ||
+	     !output_write_text(run->replay.dir, "timeline.csv", REPLAY_TIMELINE_HEADER, error)))
 		return false;
 	machine_remove(run->machine);
 	return !teardown || machine_snapshot_left(run->machine, teardown, error);
@@ -241,6 +255,10 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 		run->probe_error = -ENOMEM;
 		run->probe_step = "NVMe I/O queues";
 	}
+	/* A fault may do that; without one the machine is of no use. */
+	if (run->probe_error && !run->rules)
+		return sim_error_plain(error, "the machine cannot be probed: %s: %s", run->probe_step,
+				       fault_errno_name(run->probe_error)) == 0;
 	if (!run->probe_error)
 		ok = replay_run(run->machine, run->stream, &run->replay, run->stats, error);
 	if (ok)

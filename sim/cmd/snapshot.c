@@ -249,7 +249,7 @@ int cmd_diff(const struct command *command, int argc, char **argv)
 	char *ignore = NULL;
 	gboolean stat = FALSE;
 	const GOptionEntry entries[] = {
-		{"ignore", 0, 0, G_OPTION_ARG_STRING, &ignore, "leave these fields out of the comparison", "FIELD,..."},
+		{"ignore", 0, 0, G_OPTION_ARG_FILENAME, &ignore, "leave these fields out of the comparison", "FIELD,..."},
 		{"stat", 0, 0, G_OPTION_ARG_NONE, &stat, "only count the changes", NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};

@@ -114,7 +114,7 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 {
 	char *format = NULL;
 	const GOptionEntry entries[] = {
-		{"trace-format", 0, 0, G_OPTION_ARG_STRING, &format, "format of the trace; auto tells by content",
+		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &format, "format of the trace; auto tells by content",
 		 "auto|NAME"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};

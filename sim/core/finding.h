@@ -28,7 +28,8 @@ enum finding_kind {
 	FINDING_REF_DOUBLE_PUT,	 /* reference dropped twice */
 	FINDING_NULL_DEREF,	 /* null dereference that the modelled kernel would have hit */
 	FINDING_KERNEL_WARNING,	 /* a WARN of the modelled kernel */
-	FINDING_STUCK,		 /* request that can make no progress */
+	FINDING_STUCK,		 /* observation: request for which no resource was found so often that the run goes on
+				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */
 	FINDING_STALE_REACHABLE, /* observation: entries left behind that the device can still use (D8) */
 	FINDING_KINDS,

@@ -8,3 +8,9 @@ void prng_init(struct prng *prng, uint64_t seed, const char *name)
 	for (; *name; name++)
 		prng->state = prng_next(prng) ^ (unsigned char)*name;
 }
+
+void prng_init_own(struct prng *prng, uint64_t seed, uint64_t own_seed, const char *name)
+{
+	prng_init(prng, seed, name);
+	prng->state = prng_next(prng) ^ own_seed;
+}

@@ -35,4 +35,7 @@ static inline uint32_t prng_below(struct prng *prng, uint32_t bound)
 /** Seeds a generator for the consumer called @name from the run's @seed. */
 void prng_init(struct prng *prng, uint64_t seed, const char *name);
 
+/** The same for a consumer that has a seed of its own besides: another one of either gives other numbers. */
+void prng_init_own(struct prng *prng, uint64_t seed, uint64_t own_seed, const char *name);
+
 #endif

@@ -55,7 +55,7 @@ struct sim {
 	unsigned cpu_online;
 
 	struct physmem mem;
-	uint64_t seed;
+	uint64_t seed; /* of the run; every consumer of random numbers starts from it: prng_init() */
 
 	uint64_t work[WORK_KINDS];
 	uint32_t cost_ps[WORK_KINDS];

@@ -26,7 +26,8 @@ struct fault_rule {
 	uint64_t after_ns;
 	uint64_t before_ns;
 
-	struct prng prng;
+	uint64_t seed;
+	struct prng prng; /* from the run's seed and this one */
 	uint64_t interval_count;
 	uint64_t passes;
 	uint64_t fired;
@@ -72,8 +73,9 @@ void fault_rules_arm(struct fault_rules *rules, struct sim *sim)
 	sim->fault_rules = rules;
 	memset(sim->fault_armed, 0, sizeof(sim->fault_armed));
 	for (guint i = 0; rules && i < rules->rules->len; i++) {
-		const struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
+		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
 
+		prng_init_own(&rule->prng, sim->seed, rule->seed, "fault");
 		for (unsigned point = 0; point < SIM_FAULTS_MAX; point++)
 			sim->fault_armed[point] |= rule->covers[point];
 	}
@@ -179,6 +181,14 @@ static const struct {
 	{"EADDRINUSE", EADDRINUSE}, {"EPROBE_DEFER", 517},
 };
 
+const char *fault_errno_name(int error)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(fault_errnos); i++)
+		if (fault_errnos[i].value == -error)
+			return fault_errnos[i].name;
+	return strerrorname_np(-error) ? strerrorname_np(-error) : "unknown";
+}
+
 static bool fault_set_errno(struct fault_rule *rule, const char *value)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(fault_errnos); i++)
@@ -272,12 +282,7 @@ static bool fault_set_before(struct fault_rule *rule, const char *value)
 
 static bool fault_set_seed(struct fault_rule *rule, const char *value)
 {
-	uint64_t seed;
-
-	if (!text_parse_u64(value, &seed))
-		return false;
-	prng_init(&rule->prng, seed, "fault");
-	return true;
+	return text_parse_u64(value, &rule->seed);
 }
 
 static const struct fault_key {
@@ -299,9 +304,8 @@ static const struct fault_key {
 	{"seed", fault_set_seed, "a number"},
 };
 
-/** Sets which points @glob covers. Returns how many; *@ret_refused names one that may not be persistent. */
-static unsigned fault_rule_cover(const struct fault_rules *rules, struct fault_rule *rule, const char *glob,
-				 const char **ret_refused)
+/** Sets which points @glob covers. Returns how many. */
+static unsigned fault_rule_cover(const struct fault_rules *rules, struct fault_rule *rule, const char *glob)
 {
 	unsigned count = 0;
 
@@ -312,8 +316,6 @@ static unsigned fault_rule_cover(const struct fault_rules *rules, struct fault_r
 			if (!g_pattern_match_simple(glob, point->name))
 				continue;
 			rule->covers[(*table)->first + i] = true;
-			if (point->not_persistent)
-				*ret_refused = point->name;
 			count++;
 		}
 	return count;
@@ -339,17 +341,14 @@ static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *fi
 static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *rule, const struct keyfile *file,
 			    const char *group, GError **error)
 {
-	const char *glob = keyfile_get(file, group, "point"), *refused = NULL;
+	const char *glob = keyfile_get(file, group, "point");
 	uint64_t line = keyfile_line(file, group, NULL);
 
 	if (!glob)
 		return sim_error_line(error, keyfile_name(file), line, "rule \"%s\" names no point", rule->name);
-	if (fault_rule_cover(rules, rule, glob, &refused) == 0)
+	if (fault_rule_cover(rules, rule, glob) == 0)
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, "point"),
 				      "no fault point is called \"%s\"; see \"iommusim faults list\"", glob);
-	if (rule->persist && refused)
-		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, "persist"),
-				      "%s cannot fail for ever: the run would never end", refused);
 	if (!keyfile_get(file, group, "nth") && !keyfile_get(file, group, "probability"))
 		return sim_error_line(error, keyfile_name(file), line,
 				      "rule \"%s\" can never fire: give it nth or probability", rule->name);
@@ -379,7 +378,7 @@ static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const
 	rule->times = 1;
 	rule->cpu = -1;
 	rule->before_ns = UINT64_MAX;
-	prng_init(&rule->prng, 1, "fault");
+	rule->seed = 1;
 	for (char **key = keys; *key; key++) {
 		if (strcmp(*key, "point") == 0)
 			continue;

@@ -5,8 +5,8 @@
 /*
  * Fault points: the places where the modelled kernel can fail, and the faults file that makes it.
  *
- * A point is declared once, in its room's table, with the name users write, what the kernel sees when it fails, and
- * whether it may be armed for good. The code at the place asks:
+ * A point is declared once, in its room's table, with the name users write and what the kernel sees when it fails. The
+ * code at the place asks:
  *
  *	int err = sim_fault(sim, FAULT_DMA_LINK);
  *	if (err)
@@ -37,8 +37,10 @@ struct fault_point {
 	int error;	     /* negative errno that the kernel sees by default */
 	const char *sees;    /* what the kernel sees, in words */
 	const char *source;  /* kernel function that can fail there */
-	bool not_persistent; /* a rule with persist = yes is refused: the run could never end */
 };
+
+/** Returns the name of a negative errno, "ENOMEM". */
+const char *fault_errno_name(int error);
 
 /** A room's points: numbers @first .. @first + @count - 1. */
 struct fault_table {

@@ -286,3 +286,14 @@ void output_abandon(struct output *output)
 		unlink(output->temporary);
 	output_free(output);
 }
+
+bool output_write_text(const char *directory, const char *name, const char *text, GError **error)
+{
+	g_autofree char *path = g_build_filename(directory, name, NULL);
+	struct output *output = output_new(path, error);
+
+	if (!output)
+		return false;
+	output_puts(output, text);
+	return output_commit(output, error);
+}

@@ -27,6 +27,9 @@ void output_printf(struct output *output, const char *format, ...) G_GNUC_PRINTF
 /** Makes the file visible under its name and frees @output, also on failure, which leaves no file behind. */
 bool output_commit(struct output *output, GError **error);
 
+/** Writes @text as the whole of the file @name in @directory. Returns false with *@error, and no file. */
+bool output_write_text(const char *directory, const char *name, const char *text, GError **error);
+
 /** Gives up: no file, frees @output. NULL is allowed. */
 void output_abandon(struct output *output);
 

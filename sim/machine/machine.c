@@ -191,6 +191,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 		*reterr_step = "NVMe admin queue";
 		goto release;
 	}
+	/* Fewer than wanted, where one could not be had. */
+	machine->queues = machine->nvme->queue_count - 1;
 	machine->ctrl = (struct controller){.nvme = machine->nvme, .iotlb = timed};
 	return 0;
 

@@ -24,7 +24,7 @@ enum machine_event {
 struct machine {
 	struct sim *sim;
 	struct machine_config config;
-	unsigned queues; /* wanted */
+	unsigned queues; /* I/O queues: wanted, and once probed, there */
 	struct iommu *iommu;
 	struct iommu_domain *domain;
 	struct iova_domain *iovad;

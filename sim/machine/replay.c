@@ -14,6 +14,10 @@ const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 #define REPLAY_REQUEUE_NS UINT64_C(3000000)
 /* A request that finds no resource so often never will: the run goes on without it. */
 #define REPLAY_REQUEUES_MAX 100
+/* Requests that wait for a tag before the trace itself has to wait: memory stays constant when the device is slower. */
+#define REPLAY_WAITING_MAX 16384
+/* Simulated time at most: costs are added up in picoseconds, in 64 bits. */
+#define REPLAY_TIME_MAX_NS (UINT64_C(200) * 86400 * 1000000000)
 
 enum replay_state {
 	STATE_FREE,
@@ -42,8 +46,8 @@ struct replay_request {
 	uint16_t requeues;
 	uint8_t state;
 	uint8_t retries;
-	bool due; /* asap: the trace has completed it already */
-	bool failed; /* of the head */
+	bool due;	/* asap: the trace has completed it already */
+	uint8_t status; /* enum blk_status: of the head, the first that was not OK */
 };
 
 #define NO_SLOT UINT32_MAX
@@ -62,11 +66,12 @@ struct replay {
 	GArray *free_slots;
 	GArray *by_trace_slot; /* trace slot -> head, NO_SLOT */
 	struct replay_wait *waiting; /* by queue */
+	uint32_t waiting_count;	     /* in all queues */
 	GArray *scratch;	     /* segments of the record at hand */
 	struct prng prng;
 	uint64_t in_flight; /* heads not ended */
 	uint64_t *channel_free_ns;
-	uint64_t link_free_ps, link_ps_byte;
+	uint64_t link_free_ps;
 
 	struct output *timeline;
 	uint64_t timeline_next_ns;
@@ -113,13 +118,22 @@ static bool replay_timed(const struct replay *replay)
 
 /* ---- ending ---- */
 
+/** The trace knows no more of @head: its slot there is free for another request. */
+static void replay_detach(struct replay *replay, struct replay_request *head)
+{
+	if (head->trace_slot != NO_SLOT)
+		g_array_index(replay->by_trace_slot, uint32_t, head->trace_slot) = NO_SLOT;
+	head->trace_slot = NO_SLOT;
+}
+
 static void replay_end_head(struct replay *replay, struct replay_request *head, uint64_t end_ns)
 {
 	struct replay_stats *stats = replay->stats;
 	uint32_t slot = head->slot;
 
 	stats->ios++;
-	if (head->failed) {
+	stats->status_count[head->status]++;
+	if (head->status != BLK_STS_OK) {
 		stats->errors++;
 		replay->timeline_errors++;
 	} else if (replay_timed(replay)) {
@@ -127,8 +141,7 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 	}
 	replay->timeline_ios++;
 	replay->in_flight--;
-	if (head->trace_slot != NO_SLOT)
-		g_array_index(replay->by_trace_slot, uint32_t, head->trace_slot) = NO_SLOT;
+	replay_detach(replay, head);
 	while (slot != NO_SLOT) {
 		struct replay_request *piece = replay_at(replay, slot);
 
@@ -138,18 +151,19 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 	}
 }
 
-static void replay_end_piece(struct replay *replay, struct replay_request *rr, bool ok, uint64_t end_ns)
+static void replay_end_piece(struct replay *replay, struct replay_request *rr, enum blk_status status,
+			     uint64_t end_ns)
 {
 	struct replay_request *head = replay_at(replay, rr->head);
 
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
 		physmem_release(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len);
-	if (ok) {
+	if (status == BLK_STS_OK) {
 		replay->stats->bytes += rr->command.bytes;
 		replay->stats->op_bytes[rr->req.op] += rr->command.bytes;
 		replay->timeline_bytes += rr->command.bytes;
-	} else {
-		head->failed = true;
+	} else if (head->status == BLK_STS_OK) {
+		head->status = (uint8_t)status;
 	}
 	rr->state = STATE_FREE;
 	if (--head->pieces_left == 0)
@@ -169,15 +183,13 @@ static uint64_t replay_device_ns(struct replay *replay, const struct controller_
 	at_ns = MAX(at_ns, *channel) + (command->write ? config->write_ns : config->read_ns);
 	*channel = at_ns;
 	if (command->bytes) {
-		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) + command->bytes * replay->link_ps_byte;
+		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) + command->bytes * 1000000 / config->link_mb_s;
 		at_ns = (replay->link_free_ps + 999) / 1000;
 	}
 	return at_ns;
 }
 
 /* ---- submission ---- */
-
-static void replay_complete(struct replay *replay, struct replay_request *rr, unsigned cpu);
 
 static void replay_requeue(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
 {
@@ -192,7 +204,7 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 
 	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
 	if (status != BLK_STS_RESOURCE && status != BLK_STS_DEV_RESOURCE) {
-		replay_end_piece(replay, rr, false, sim->now_ns);
+		replay_end_piece(replay, rr, status, sim->now_ns);
 		return;
 	}
 	if (++rr->requeues <= REPLAY_REQUEUES_MAX) {
@@ -202,7 +214,7 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 	}
 	sim_find(sim, FINDING_STUCK, NULL, "request %" G_GUINT64_FORMAT " found no resource %u times: given up",
 		 rr->req.number, REPLAY_REQUEUES_MAX);
-	replay_end_piece(replay, rr, false, sim->now_ns);
+	replay_end_piece(replay, rr, status, sim->now_ns);
 }
 
 /** Submits on the request's CPU at the current time. Returns false when the queue has no tag. */
@@ -234,7 +246,7 @@ static bool replay_try_submit(struct replay *replay, struct replay_request *rr)
 		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, end_ns), EVENT_COMPLETION,
 				 rr->slot);
 	else if (rr->due)
-		replay_complete(replay, rr, rr->cpu);
+		event_queue_push(&sim->events, sim->now_ns, EVENT_COMPLETION, rr->slot);
 	return true;
 }
 
@@ -246,6 +258,7 @@ static void replay_submit(struct replay *replay, struct replay_request *rr)
 	if (wait->first == NO_SLOT && replay_try_submit(replay, rr))
 		return;
 	replay->stats->tag_waits++;
+	replay->waiting_count++;
 	rr->state = STATE_WAITING;
 	rr->wait_next = NO_SLOT;
 	if (wait->first == NO_SLOT)
@@ -264,6 +277,7 @@ static void replay_wake(struct replay *replay, unsigned qid)
 		struct replay_request *rr = replay_at(replay, wait->first);
 
 		wait->first = rr->wait_next;
+		replay->waiting_count--;
 		if (!replay_try_submit(replay, rr))
 			g_assert_not_reached();
 	}
@@ -297,7 +311,7 @@ static void replay_complete(struct replay *replay, struct replay_request *rr, un
 		rr->due = !replay_timed(replay);
 		replay_requeue(replay, rr, sim->now_ns);
 	} else {
-		replay_end_piece(replay, rr, status == NVME_SC_SUCCESS, end_ns);
+		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
 	}
 	replay_wake(replay, rr->qid);
 }
@@ -322,6 +336,7 @@ static void replay_trace_complete(struct replay *replay, struct replay_request *
 {
 	uint32_t slot = head->slot, next;
 
+	replay_detach(replay, head);
 	for (; slot != NO_SLOT; slot = next) {
 		struct replay_request *rr = replay_at(replay, slot);
 
@@ -423,7 +438,8 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->requeues = 0;
 	rr->retries = 0;
 	rr->state = STATE_WAITING;
-	rr->due = rr->failed = false;
+	rr->due = false;
+	rr->status = BLK_STS_OK;
 	return rr;
 }
 
@@ -538,7 +554,6 @@ static bool replay_snapshot(struct replay *replay, const char *name, GError **er
 	struct snapshot_source requests = {&replay_request_section, replay};
 	g_autofree char *path = g_build_filename(replay->options->dir, name, NULL);
 
-	replay->stats->snapshots++;
 	return machine_snapshot(replay->machine, path, &requests, error);
 }
 
@@ -559,35 +574,39 @@ static void replay_plan_snapshots(struct replay *replay, uint64_t past_ns, uint6
 				options->snap_every_count, past_count);
 }
 
-/** Writes the snapshots that are due before the next request, which comes at @next_ns. */
-static bool replay_due_snapshots(struct replay *replay, uint64_t next_ns, GError **error)
+static bool replay_count_snapshot(struct replay *replay, GError **error)
+{
+	if (++replay->stats->snapshots <= REPLAY_SNAPSHOTS_MAX)
+		return true;
+	return sim_error_plain(error, "more than %d snapshots", REPLAY_SNAPSHOTS_MAX) == 0;
+}
+
+/** Writes the snapshot that is due at this time. */
+static bool replay_snapshot_of_time(struct replay *replay, GError **error)
+{
+	const struct replay_options *options = replay->options;
+	uint64_t at_ns = replay->snap_next_ns;
+	g_autofree char *name = g_strdup_printf("at-%" G_GUINT64_FORMAT "ns.snap", at_ns);
+
+	while (options->snap_ns && options->snap_ns[replay->snap_ns_at] <= at_ns)
+		replay->snap_ns_at++;
+	replay_plan_snapshots(replay, at_ns, replay->stats->issued);
+	return replay_count_snapshot(replay, error) && replay_snapshot(replay, name, error);
+}
+
+/** Writes the snapshot that is due after so many requests, if one is. */
+static bool replay_snapshot_of_count(struct replay *replay, GError **error)
 {
 	const struct replay_options *options = replay->options;
 	g_autofree char *name = NULL;
 
-	while (replay->snap_next_ns <= next_ns) {
-		uint64_t at_ns = replay->snap_next_ns;
-		g_autofree char *timed = g_strdup_printf("at-%" G_GUINT64_FORMAT "ns.snap", at_ns);
-
-		if (at_ns > replay->sim->now_ns)
-			sim_run_until(replay->sim, at_ns);
-		if (!replay_snapshot(replay, timed, error))
-			return false;
-		while (options->snap_ns && options->snap_ns[replay->snap_ns_at] <= at_ns)
-			replay->snap_ns_at++;
-		replay_plan_snapshots(replay, at_ns, replay->stats->issued);
-		if (replay->stats->snapshots > REPLAY_SNAPSHOTS_MAX)
-			return sim_error_plain(error, "more than %d snapshots", REPLAY_SNAPSHOTS_MAX) == 0;
-	}
 	if (replay->stats->issued < replay->snap_next_count)
 		return true;
 	name = g_strdup_printf("at-request-%" G_GUINT64_FORMAT ".snap", replay->stats->issued);
 	while (options->snap_count && options->snap_count[replay->snap_count_at] <= replay->stats->issued)
 		replay->snap_count_at++;
 	replay_plan_snapshots(replay, replay->sim->now_ns, replay->stats->issued);
-	if (replay->stats->snapshots >= REPLAY_SNAPSHOTS_MAX)
-		return sim_error_plain(error, "more than %d snapshots", REPLAY_SNAPSHOTS_MAX) == 0;
-	return replay_snapshot(replay, name, error);
+	return replay_count_snapshot(replay, error) && replay_snapshot(replay, name, error);
 }
 
 static void replay_timeline_row(struct replay *replay)
@@ -610,19 +629,46 @@ static void replay_timeline_row(struct replay *replay)
 	replay->timeline_ios = replay->timeline_bytes = replay->timeline_errors = 0;
 }
 
-/** Closes the rows of the time line that end before @now_ns. Rows without an I/O and with nothing changed are left out. */
-static void replay_timeline(struct replay *replay, uint64_t now_ns)
+/** Closes the row of the time line that ends now, if anything happened in it; the next one ends behind what happens next,
+ *  which is not after @until_ns. */
+static void replay_close_row(struct replay *replay, uint64_t until_ns)
 {
 	uint64_t row_ns = replay->machine->config.timeline_ns;
+	uint64_t next_ns = MIN(event_queue_next_ns(&replay->sim->events), until_ns);
 
-	if (now_ns < replay->timeline_next_ns)
-		return;
 	if (replay->timeline_ios || replay->in_flight)
 		replay_timeline_row(replay);
-	replay->timeline_next_ns = (now_ns / row_ns + 1) * row_ns;
+	next_ns = MAX(next_ns, replay->timeline_next_ns + 1);
+	replay->timeline_next_ns = (next_ns + row_ns - 1) / row_ns * row_ns;
 }
 
 /* ---- the loop ---- */
+
+/** Moves simulated time to @until_ns, if that lies ahead: events, rows of the time line and snapshots, each at its time. */
+static bool replay_advance(struct replay *replay, uint64_t until_ns, GError **error)
+{
+	struct sim *sim = replay->sim;
+
+	if (until_ns > REPLAY_TIME_MAX_NS)
+		return sim_error_plain(error, "more than 200 days of simulated time") == 0;
+	while (MIN(replay->timeline_next_ns, replay->snap_next_ns) <= until_ns) {
+		uint64_t stop_ns = MIN(replay->timeline_next_ns, replay->snap_next_ns);
+
+		sim_run_until(sim, MAX(stop_ns, sim->now_ns));
+		if (replay->timeline_next_ns == stop_ns)
+			replay_close_row(replay, until_ns);
+		if (replay->snap_next_ns == stop_ns && !replay_snapshot_of_time(replay, error))
+			return false;
+	}
+	sim_run_until(sim, MAX(until_ns, sim->now_ns));
+	return true;
+}
+
+/** Moves simulated time to the next event. There is one. */
+static bool replay_advance_to_event(struct replay *replay, GError **error)
+{
+	return replay_advance(replay, event_queue_next_ns(&replay->sim->events), error);
+}
 
 static void replay_tick(struct replay *replay)
 {
@@ -632,25 +678,35 @@ static void replay_tick(struct replay *replay)
 		options->progress(options->progress_data, replay->stats->issued);
 }
 
-/** Moves simulated time to where the next request may be issued: its time stamp, or, closed, room in its queue. */
-static void replay_wait_for(struct replay *replay, const struct io_record *record)
+/** Closed: waits until the CPU is free and the queue has room. */
+static bool replay_wait_for_room(struct replay *replay, const struct io_record *record, GError **error)
 {
 	struct sim *sim = replay->sim;
-	unsigned qid, cpu;
+	unsigned qid = replay_queue_of(replay, record);
 
-	if (replay->options->mode != REPLAY_CLOSED) {
-		sim_run_until(sim, MAX(record->time_ns, sim->now_ns));
-		return;
-	}
-	qid = replay_queue_of(replay, record);
-	cpu = record->cpu % sim->cpu_count;
-	sim_run_until(sim, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns));
-	while (replay->waiting[qid].first != NO_SLOT || !replay->nvme->queues[qid].free_tag_count) {
-		uint64_t next_ns = event_queue_next_ns(&sim->events);
+	if (!replay_advance(replay, sim->cpus[record->cpu % sim->cpu_count].free_at_ns, error))
+		return false;
+	while (replay->waiting[qid].first != NO_SLOT || !replay->nvme->queues[qid].free_tag_count)
+		if (!replay_advance_to_event(replay, error))
+			return false;
+	return true;
+}
 
-		g_assert(next_ns != UINT64_MAX);
-		sim_run_until(sim, MAX(next_ns, sim->now_ns));
+/** Moves simulated time to where the next request may be issued: its time stamp, or, closed, room in its queue. Open, a
+ *  trace that is too far ahead of the device has to wait. */
+static bool replay_wait_for(struct replay *replay, const struct io_record *record, GError **error)
+{
+	if (replay->options->mode == REPLAY_CLOSED)
+		return replay_wait_for_room(replay, record, error);
+	if (!replay_advance(replay, record->time_ns, error))
+		return false;
+	if (replay->options->mode == REPLAY_OPEN && replay->waiting_count >= REPLAY_WAITING_MAX) {
+		replay->stats->held_back++;
+		while (replay->waiting_count >= REPLAY_WAITING_MAX)
+			if (!replay_advance_to_event(replay, error))
+				return false;
 	}
+	return true;
 }
 
 /** A machine whose CPUs were chosen folds those of the trace; one that was made for the trace must have them all. */
@@ -663,6 +719,16 @@ static bool replay_check_cpu(const struct replay *replay, const struct io_stream
 			       "%s: request %" G_GUINT64_FORMAT " is on CPU %u, but the recording says that it has %u "
 			       "CPUs: give --set machine.cpus=N",
 			       input_path(io_stream_input(stream)), record->number, record->cpu, replay->sim->cpu_count) == 0;
+}
+
+static bool replay_check_time(const struct io_stream *stream, const struct io_record *record, GError **error)
+{
+	if (record->time_ns <= REPLAY_TIME_MAX_NS)
+		return true;
+	return sim_error_plain(error,
+			       "%s: request %" G_GUINT64_FORMAT " comes %" G_GUINT64_FORMAT
+			       " s after the first event: at most 200 days",
+			       input_path(io_stream_input(stream)), record->number, record->time_ns / 1000000000) == 0;
 }
 
 /** A controller moves whole logical blocks. */
@@ -680,39 +746,49 @@ static bool replay_check_blocks(const struct replay *replay, const struct io_str
 			       input_path(io_stream_input(stream)), record->number, record->bytes, record->lba, block) == 0;
 }
 
+/** Whether this machine can replay @record. */
+static bool replay_check_record(const struct replay *replay, const struct io_stream *stream,
+				const struct io_record *record, GError **error)
+{
+	return replay_check_time(stream, record, error) && replay_check_cpu(replay, stream, record, error) &&
+	       replay_check_blocks(replay, stream, record, error);
+}
+
 static bool replay_step(struct replay *replay, enum io_step step, const struct io_record *record,
 			const struct io_complete *complete, GError **error)
 {
 	struct sim *sim = replay->sim;
 
+	uint32_t slot;
+
 	if (step == IO_ISSUE) {
-		if (replay->snap_next_ns <= record->time_ns || replay->stats->issued >= replay->snap_next_count)
-			if (!replay_due_snapshots(replay, record->time_ns, error))
-				return false;
-		replay_wait_for(replay, record);
+		if (!replay_snapshot_of_count(replay, error) || !replay_wait_for(replay, record, error))
+			return false;
 		replay_issue(replay, record);
 		replay_tick(replay);
-	} else {
-		uint32_t slot = g_array_index(replay->by_trace_slot, uint32_t, record->slot);
-
-		if (replay_timed(replay) || slot == NO_SLOT)
-			return true;
-		sim_run_until(sim, MAX(complete->time_ns, sim->now_ns));
-		replay_trace_complete(replay, replay_at(replay, slot), complete->cpu % sim->cpu_count);
+		return true;
 	}
-	replay_timeline(replay, sim->now_ns);
+	if (replay_timed(replay))
+		return true;
+	slot = g_array_index(replay->by_trace_slot, uint32_t, record->slot);
+	if (slot == NO_SLOT)
+		return true;
+	if (!replay_advance(replay, complete->time_ns, error))
+		return false;
+	/* Time may have passed the request by: it failed, or an event completed it. */
+	slot = g_array_index(replay->by_trace_slot, uint32_t, record->slot);
+	if (slot != NO_SLOT)
+		replay_trace_complete(replay, replay_at(replay, slot), complete->cpu % sim->cpu_count);
 	return true;
 }
 
 /** Waits until nothing is in flight, or, asap, until only what the trace never completed is. */
-static void replay_drain(struct replay *replay)
+static bool replay_drain(struct replay *replay, GError **error)
 {
-	struct sim *sim = replay->sim;
-
-	while (replay->in_flight && event_queue_next_ns(&sim->events) != UINT64_MAX) {
-		sim_run_until(sim, MAX(event_queue_next_ns(&sim->events), sim->now_ns));
-		replay_timeline(replay, sim->now_ns);
-	}
+	while (replay->in_flight && event_queue_next_ns(&replay->sim->events) != UINT64_MAX)
+		if (!replay_advance_to_event(replay, error))
+			return false;
+	return true;
 }
 
 static int replay_older(const void *a, const void *b)
@@ -723,7 +799,7 @@ static int replay_older(const void *a, const void *b)
 }
 
 /** Completes what the trace left open, oldest first, so that everything can be torn down. */
-static void replay_finish_open(struct replay *replay)
+static bool replay_finish_open(struct replay *replay, GError **error)
 {
 	g_autoptr(GPtrArray) open = g_ptr_array_new();
 
@@ -741,8 +817,21 @@ static void replay_finish_open(struct replay *replay)
 		if (head->pieces_left)
 			replay_trace_complete(replay, head, head->cpu);
 	}
-	replay_drain(replay);
+	if (!replay_drain(replay, error))
+		return false;
 	g_assert(replay->in_flight == 0);
+	return true;
+}
+
+/** Counts the snapshots that were asked for later than the run came. */
+static void replay_count_missed(struct replay *replay)
+{
+	const struct replay_options *options = replay->options;
+
+	for (unsigned i = replay->snap_ns_at; options->snap_ns && options->snap_ns[i] != UINT64_MAX; i++)
+		replay->stats->snapshots_missed++;
+	for (unsigned i = replay->snap_count_at; options->snap_count && options->snap_count[i] != UINT64_MAX; i++)
+		replay->stats->snapshots_missed++;
 }
 
 static bool replay_loop(struct replay *replay, struct io_stream *stream, GError **error)
@@ -755,22 +844,22 @@ static bool replay_loop(struct replay *replay, struct io_stream *stream, GError 
 	while ((step = io_stream_next(stream, &record, &complete, error)) > 0) {
 		if (step == IO_ISSUE && options->limit && replay->stats->issued == options->limit)
 			break;
-		if (step == IO_ISSUE && (!replay_check_cpu(replay, stream, record, error) ||
-		     !replay_check_blocks(replay, stream, record, error)))
+		if (step == IO_ISSUE && !replay_check_record(replay, stream, record, error))
 			return false;
 		if (!replay_step(replay, step, record, &complete, error))
 			return false;
 	}
-	if (step == IO_TROUBLE)
+	if (step == IO_TROUBLE || !replay_snapshot_of_count(replay, error))
 		return false;
-	if (replay_timed(replay))
-		replay_drain(replay);
+	/* asap: what the trace has completed already, and only that, is done before the last snapshot. */
+	if (replay_timed(replay) ? !replay_drain(replay, error) : !replay_advance(replay, replay->sim->now_ns, error))
+		return false;
 	if (options->dir && !replay_snapshot(replay, "end.snap", error))
 		return false;
-	replay_drain(replay);
-	if (!replay_timed(replay))
-		replay_finish_open(replay);
+	if (!replay_drain(replay, error) || (!replay_timed(replay) && !replay_finish_open(replay, error)))
+		return false;
 	replay_timeline_row(replay);
+	replay_count_missed(replay);
 	return true;
 }
 
@@ -787,9 +876,8 @@ static void replay_init(struct replay *replay)
 	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
 	replay->channel_free_ns = g_new0(uint64_t, config->channels);
-	replay->link_ps_byte = 1000000 / config->link_mb_s;
 	replay->timeline_next_ns = config->timeline_ns;
-	prng_init(&replay->prng, config->segment_seed, "segments");
+	prng_init_own(&replay->prng, sim->seed, config->segment_seed, "segments");
 	sim_handle(sim, EVENT_COMPLETION, replay_completion_event, replay);
 	sim_handle(sim, EVENT_REQUEUE, replay_requeue_event, replay);
 	replay_plan_snapshots(replay, 0, 0);
@@ -807,7 +895,7 @@ static void replay_add_lock(struct sim_lock *sum, const struct sim_lock *lock)
 static void replay_collect_locks(struct replay *replay)
 {
 	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
-							"submission queue"};
+							"submission queue", "flush queue"};
 	const struct machine *machine = replay->machine;
 	struct sim_lock *locks = replay->stats->locks;
 
@@ -815,6 +903,8 @@ static void replay_collect_locks(struct replay *replay)
 		locks[i].name = names[i];
 	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
 		replay_add_lock(&locks[LOCK_SUBMISSION], &replay->nvme->queues[qid].lock);
+	if (machine->dev.fq)
+		fq_add_locks(machine->dev.fq, &locks[LOCK_FLUSH_QUEUE], replay_add_lock);
 	if (!machine->domain)
 		return;
 	replay_add_lock(&locks[LOCK_IOVA_TREE], iova_tree_lock(machine->iovad));
@@ -856,8 +946,7 @@ bool replay_run(struct machine *machine, struct io_stream *stream, const struct 
 			replay_finish(&replay);
 			return false;
 		}
-		output_puts(replay.timeline,
-			    "end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages\n");
+		output_puts(replay.timeline, REPLAY_TIMELINE_HEADER);
 	}
 	ok = replay_loop(&replay, stream, error);
 	if (replay.timeline) {

@@ -21,6 +21,9 @@ enum replay_mode {
 
 extern const char *const replay_mode_names[]; /* NULL-ended */
 
+/** First line of timeline.csv: what holds at end_ns, and what happened since the row before. */
+#define REPLAY_TIMELINE_HEADER "end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages\n"
+
 #define REPLAY_SNAPSHOTS_MAX 1024 /* on request, in one run */
 
 struct replay_options {
@@ -42,6 +45,7 @@ enum replay_lock {
 	LOCK_IOVA_DEPOT,
 	LOCK_INVALIDATION,
 	LOCK_SUBMISSION,
+	LOCK_FLUSH_QUEUE,
 	REPLAY_LOCKS,
 };
 
@@ -54,6 +58,8 @@ struct replay_stats {
 	uint64_t requeues;  /* no resource: tried again after 3 ms */
 	uint64_t retries;   /* completed with an error that the driver tries again */
 	uint64_t tag_waits; /* found the queue full */
+	uint64_t held_back; /* open: came later than its time stamp, because so many waited already */
+	uint64_t status_count[BLK_STATUSES]; /* how requests ended */
 	uint64_t max_in_flight;
 	uint64_t op_count[REQ_OPS];
 	uint64_t op_bytes[REQ_OPS];
@@ -61,7 +67,8 @@ struct replay_stats {
 	uint64_t made_segments;	    /* … were synthesised */
 	uint64_t mapped_bytes_max;
 	uint64_t iova_live_max;
-	uint64_t snapshots;
+	uint64_t snapshots;	   /* on request */
+	uint64_t snapshots_missed; /* asked for later than the run came */
 	struct histogram latency[REQ_OPS];
 	struct sim_lock locks[REPLAY_LOCKS];
 };

@@ -45,8 +45,14 @@ static void facts_row(struct facts *facts, const char *label, const char *value)
 void facts_u64(struct facts *facts, const char *key, const char *label, uint64_t value)
 {
 	if (key) {
+		g_autofree char *digits = g_strdup_printf("%" G_GUINT64_FORMAT, value);
+
 		json_builder_set_member_name(facts->json, key);
-		json_builder_add_int_value(facts->json, (gint64)value);
+		/* The library's integers are signed: what does not fit is written as text. */
+		if (value <= G_MAXINT64)
+			json_builder_add_int_value(facts->json, (gint64)value);
+		else
+			json_builder_add_string_value(facts->json, digits);
 	}
 	if (label) {
 		g_autofree char *count = text_count(value);
@@ -58,8 +64,10 @@ void facts_u64(struct facts *facts, const char *key, const char *label, uint64_t
 void facts_text(struct facts *facts, const char *key, const char *label, const char *value)
 {
 	if (key) {
+		g_autofree char *valid = g_utf8_make_valid(value, -1); /* a file name may be anything */
+
 		json_builder_set_member_name(facts->json, key);
-		json_builder_add_string_value(facts->json, value);
+		json_builder_add_string_value(facts->json, valid);
 	}
 	if (label)
 		facts_row(facts, label, value);

@@ -284,21 +284,26 @@ static void check_fact(struct check *check)
 				check_disjoint(check, watch, line);
 			continue;
 		}
-		if (watch->other == noun)
+		if (strcmp(watch->rule->other, noun->name) == 0)
 			collect(watch, line);
 		if (watch->noun == noun)
 			ask(check, watch, line);
 	}
 }
 
-/* Finds the noun @other in any section, and whether it always stands before @watch's own. */
+/* Finds the noun @other, which several sections may have, and whether it always stands before @watch's own. */
 static void watch_resolve(struct watch *watch, const struct snapshot_section *const *sections, unsigned own)
 {
 	const char *name = watch->rule->other;
 
-	for (unsigned i = 0; sections[i] && !watch->other; i++) {
-		watch->other = snapshot_section_noun(sections[i], name);
-		watch->settled = i < own || (i == own && strcmp(name, watch->noun->name) < 0);
+	watch->settled = true;
+	for (unsigned i = 0; sections[i]; i++) {
+		const struct snapshot_noun *other = snapshot_section_noun(sections[i], name);
+
+		if (!other)
+			continue;
+		watch->other = other;
+		watch->settled &= i < own || (i == own && strcmp(name, watch->noun->name) < 0);
 	}
 	g_assert(watch->other);
 	g_assert(watch->rule->kind == SNAPSHOT_VALUE_EXISTS || (watch->noun->range && watch->other->range));

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-TEMPLATES = {'iommu/pgtable/generic-pt.h'}  # included by a format, after what it defines
+TEMPLATES = {'iommu/pgtable/generic-pt.h', 'iommu/pgtable/io-pgtable.h'}  # included by a format, after what it defines
 ROOMS = ('sim', 'iommu', 'blockdma', 'devtree')
 
 

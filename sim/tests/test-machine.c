@@ -897,8 +897,6 @@ static void test_sweep(const void *data)
 	for (unsigned persist = 0; persist < 2; persist++) {
 		unsigned nth = 1;
 
-		if (persist && sweep->point->not_persistent)
-			break;
 		/* A mode more or less: another one may come a little further. */
 		for (unsigned idle = 0; nth <= SWEEP_NTH_MAX && idle < 3; nth++, runs++)
 			idle = sweep_one(sweep, &config, &trace, nth, persist) ? 0 : idle + 1;
