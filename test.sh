@@ -1,31 +1,38 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds with address and undefined-behaviour sanitizers, runs every test, and ends with the counts.
-# Recordings beside the checkout (../shared) are tested as well, where they exist.
+# Builds with address and undefined-behaviour sanitizers and runs every test; builds for release and runs what only holds
+# there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist.
 set -eu
 cd "$(dirname "$0")"
 .ci/install
 
-build=build-test
-if [ ! -e $build/build.ninja ]; then
-	meson setup $build --buildtype=debugoptimized -Db_sanitize=address,undefined -Dwerror=true
+if [ ! -e build-test/build.ninja ]; then
+	meson setup build-test --buildtype=debugoptimized -Db_sanitize=address,undefined -Dwerror=true
 fi
-ninja -C $build
+if [ ! -e build/build.ninja ]; then
+	meson setup build
+fi
+ninja -C build-test
+ninja -C build
 status=0
-meson test -C $build --print-errorlogs --no-rebuild || status=$?
+meson test -C build-test --print-errorlogs --no-rebuild || status=$?
+# A sanitizer's own memory would be what is measured.
+meson test -C build --print-errorlogs --no-rebuild memory || status=$?
 
-python3 - $build/meson-logs <<'EOF'
+python3 - build-test/meson-logs build/meson-logs <<'EOF'
 import json
 import sys
 import xml.etree.ElementTree as tree
 
-logs = sys.argv[1]
-cases = [case for suite in tree.parse(f'{logs}/testlog.junit.xml').getroot() for case in suite.iter('testcase')]
-failed = sum(case.find('failure') is not None or case.find('error') is not None for case in cases)
-skipped = sum(case.find('skipped') is not None for case in cases)
-# A program that crashed has cases missing, not failed: it counts itself.
-with open(f'{logs}/testlog.json') as log:
-    broken = sum(json.loads(line)['result'] not in ('OK', 'SKIP') for line in log)
-print(f'{len(cases) - failed - skipped} passed, {max(failed, broken)} failed, {skipped} skipped')
+passed = failed = skipped = 0
+for logs in sys.argv[1:]:
+    cases = [case for suite in tree.parse(f'{logs}/testlog.junit.xml').getroot() for case in suite.iter('testcase')]
+    bad = sum(case.find('failure') is not None or case.find('error') is not None for case in cases)
+    left = sum(case.find('skipped') is not None for case in cases)
+    # A program that crashed has cases missing, not failed: it counts itself.
+    with open(f'{logs}/testlog.json') as log:
+        broken = sum(json.loads(line)['result'] not in ('OK', 'SKIP') for line in log)
+    passed, failed, skipped = passed + len(cases) - bad - left, failed + max(bad, broken), skipped + left
+print(f'{passed} passed, {failed} failed, {skipped} skipped')
 EOF
 exit $status
