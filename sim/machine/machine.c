@@ -7,16 +7,9 @@
 #include "blockdma/snapshot.h"
 #include "iommu/dma/snapshot.h"
 #include "iommu/hw/hw.h"
-#include "sim/machine/replay.h"
 
 const struct fault_table *const machine_fault_tables[] = {
 	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, NULL,
-};
-
-const struct snapshot_section *const machine_sections[] = {
-	&dma_domain_section,  &dma_iova_section, &dma_held_section, &dma_mapping_section,
-	&dma_iotlb_section,   &nvme_section,	 &replay_request_section, &ledger_section,
-	NULL,
 };
 
 /** Runs what a timer does as a step of @cpu, for nobody's request. */
