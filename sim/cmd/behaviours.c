@@ -45,7 +45,7 @@ int cmd_behaviours(const struct command *command, int argc, char **argv)
 	g_autofree char *text = NULL;
 
 	if (!cmd_parse(command, argc, argv, NULL, 0, 0, &common))
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	facts = facts_new();
 	for (unsigned version = 0; version < KERNEL_VERSIONS; version++)
 		g_string_append_printf(head, " %-12s", kernel_version_names[version]);

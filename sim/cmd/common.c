@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,7 +56,7 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries, unsigned min,
 	       unsigned max, struct cmd_common *ret_common)
 {
-	struct cmd_common common = {0};
+	struct cmd_common common = {.exit_code = EXIT_UNUSABLE};
 	gboolean help = FALSE;
 	const GOptionEntry shared[] = {
 		{"help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this text", NULL},
@@ -84,15 +83,16 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 	if (ok && help) {
 		g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
 
-		exit(cmd_print(text) ? EXIT_DONE : EXIT_UNUSABLE);
+		common.exit_code = cmd_print(text) ? EXIT_DONE : EXIT_UNUSABLE;
 	}
 	g_option_context_free(context);
 	if (!ok)
 		cmd_fail_error(error);
 	if (ok && !common.args)
 		common.args = g_new0(char *, 1);
-	if (!ok || !cmd_check_common(command, &common, min, max)) {
+	if (!ok || help || !cmd_check_common(command, &common, min, max)) {
 		cmd_common_clear(&common);
+		*ret_common = common;
 		return false;
 	}
 	*ret_common = common;

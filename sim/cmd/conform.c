@@ -286,7 +286,7 @@ int cmd_conform(const struct command *command, int argc, char **argv)
 	int code;
 
 	if (!cmd_parse(command, argc, argv, entries, 1, G_MAXUINT, &common))
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	if (emit && common.args[1])
 		code = cmd_fail("conform --emit takes one file");
 	else

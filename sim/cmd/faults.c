@@ -36,7 +36,7 @@ int cmd_faults_list(const struct command *command, int argc, char **argv)
 
 	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
 		run_options_clear(&options);
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	}
 	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error)) {
 		struct facts *facts = facts_new();

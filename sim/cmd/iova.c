@@ -450,7 +450,7 @@ int cmd_iova_stat(const struct command *command, int argc, char **argv)
 	int code;
 
 	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common))
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	if (domain && !text_parse_u64(domain, &wanted))
 		code = cmd_fail("--domain=%s: must be a number", domain);
 	else

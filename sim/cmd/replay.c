@@ -89,7 +89,7 @@ int cmd_replay(const struct command *command, int argc, char **argv)
 
 	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
 		run_options_clear(&options);
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	}
 	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error) &&
 	    (!options.dir || replay_write_results(&run, common.args[0], &error)))

@@ -86,7 +86,7 @@ int cmd_snapshot_show(const struct command *command, int argc, char **argv)
 	int code = EXIT_DONE;
 
 	if (!cmd_parse(command, argc, argv, NULL, 1, 1, &common))
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	shown.facts = facts_new();
 	facts_begin(shown.facts, "header", NULL);
 	shown.in_header = true;
@@ -151,7 +151,7 @@ int cmd_snapshot_check(const struct command *command, int argc, char **argv)
 	int result, code;
 
 	if (!cmd_parse(command, argc, argv, NULL, 1, 1, &common))
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	findings.facts = facts_new();
 	findings.json = common.json;
 	facts_list_begin(findings.facts, "findings", NULL);
@@ -260,7 +260,7 @@ int cmd_diff(const struct command *command, int argc, char **argv)
 
 	if (!cmd_parse(command, argc, argv, entries, 2, 2, &common)) {
 		g_free(ignore);
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	}
 	if (ignore)
 		fields = g_strsplit(ignore, ",", -1);

@@ -126,7 +126,7 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 
 	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
 		g_free(format);
-		return EXIT_UNUSABLE;
+		return common.exit_code;
 	}
 	stream = io_stream_open(common.args[0], format && strcmp(format, "auto") != 0 ? format : NULL, &error);
 	if (stream && trace_read(stream, &sizes, &error) == 0) {
