@@ -12,7 +12,7 @@ int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr,
 
 	iommu->stats.maps++;
 	if (!err)
-		err = domain->pt->ops->map_range(domain->pt, iova, paddr, len, prot, &mapped);
+		err = pgtable_map(domain->pt, iova, paddr, len, prot, &mapped);
 	iommu->stats.mapped_bytes += mapped;
 	if (err) {
 		/* The kernel unmaps also when nothing was mapped: the call with size 0 is in its traces. */
@@ -38,7 +38,7 @@ uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t l
 
 	domain->iommu->stats.unmaps++;
 	if (len)
-		unmapped = domain->pt->ops->unmap_range(domain->pt, iova, len, gather);
+		unmapped = pgtable_unmap(domain->pt, iova, len, gather);
 	domain->iommu->stats.unmapped_bytes += unmapped;
 	SIM_ANNOUNCE(domain->iommu->sim, unmap, domain->id, iova, len, unmapped);
 	return unmapped;

@@ -2,6 +2,15 @@
 #include "iommu/pgtable/formats.h"
 
 const struct pgtable_ops *const pgtable_formats[] = {
+	&amdv1_ops,
+	&arm_32_lpae_s1_ops,
+	&arm_32_lpae_s2_ops,
+	&arm_64_lpae_s1_ops,
+	&arm_64_lpae_s2_ops,
+	&arm_mali_lpae_ops,
+	&arm_v7s_ops,
+	&riscv64_ops,
 	&vtdss_ops,
+	&x86_64_ops,
 	NULL,
 };

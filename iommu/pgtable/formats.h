@@ -7,6 +7,15 @@
  */
 #include "iommu/pgtable/pgtable.h"
 
+extern const struct pgtable_ops amdv1_ops;
+extern const struct pgtable_ops riscv64_ops;
 extern const struct pgtable_ops vtdss_ops;
+extern const struct pgtable_ops arm_64_lpae_s1_ops;
+extern const struct pgtable_ops arm_64_lpae_s2_ops;
+extern const struct pgtable_ops arm_32_lpae_s1_ops;
+extern const struct pgtable_ops arm_32_lpae_s2_ops;
+extern const struct pgtable_ops arm_mali_lpae_ops;
+extern const struct pgtable_ops arm_v7s_ops;
+extern const struct pgtable_ops x86_64_ops;
 
 #endif

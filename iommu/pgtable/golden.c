@@ -1,44 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include "iommu/pgtable/golden.h"
+#include "iommu/pgtable/golden-format.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "iommu/pgtable/pgtable.h"
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 
-struct golden {
-	const char *name;
-	uint64_t line;
-	GString *out;
-	const struct golden_format *format; /* of the case's cfg line */
-	struct sim *sim;
-	struct pgtable *pt;
-	struct pgtable_gather gather;
-	struct pgtable_watch watch;
-	uint64_t base;	   /* "physical" address of the first table page */
-	uint64_t deny;	   /* pages until one is denied, counting it; 0: none is */
-	uint64_t warnings; /* already written */
+/** The families of formats. */
+static const struct golden_format *const families[] = {
+	golden_generic_formats,
+	golden_io_formats,
 };
 
-/** An input line, split at spaces; words[0] is the op. */
-struct golden_words {
-	char **words;
-	unsigned count;
-};
-
-/** How a recording speaks of a format: one row each. */
-struct golden_format {
-	const char *fmt; /* value of cfg fmt=, and our name of the format */
-	/** Reads the format's own keys. */
-	void (*configure)(uint64_t feats, struct pgtable_config *config);
-	/** Appends the lines on geometry that come before the root's registers. */
-	void (*geometry)(const struct golden *golden, uint64_t feats);
-	bool error_as_address; /* iova_to_phys answers out of range with the errno, taken for an address */
-};
-
-static void out_hex(GString *out, const char *before, uint64_t value)
+void golden_hex(GString *out, const char *before, uint64_t value)
 {
 	g_string_append_printf(out, "%s0x%" G_GINT64_MODIFIER "x", before, value);
 }
@@ -50,10 +24,29 @@ static uint64_t golden_pa(const struct golden *golden, uint64_t paddr)
 	return paddr - PHYSMEM_BASE + golden->base;
 }
 
+static void event_pages_end(struct golden *golden)
+{
+	if (!golden->pages.count)
+		return;
+	golden_hex(golden->out, " page iova=", golden->pages.iova);
+	golden_hex(golden->out, " granule=", golden->pages.granule);
+	g_string_append_printf(golden->out, " n=%u\n", golden->pages.count);
+	golden->pages.count = 0;
+}
+
+/** Writes what came before the event that is next: pages that were added, then warnings. */
+static void event_begin(struct golden *golden)
+{
+	event_pages_end(golden);
+	for (; golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]; golden->warnings++)
+		g_string_append(golden->out, " warn\n");
+}
+
 static void event(struct golden *golden, const char *what, uint64_t paddr, const char *key, uint64_t size)
 {
-	out_hex(golden->out, what, golden_pa(golden, paddr));
-	out_hex(golden->out, key, size);
+	event_begin(golden);
+	golden_hex(golden->out, what, golden_pa(golden, paddr));
+	golden_hex(golden->out, key, size);
 	g_string_append_c(golden->out, '\n');
 }
 
@@ -63,19 +56,26 @@ static bool event_deny(void *data, uint64_t size)
 
 	if (golden->deny == 0 || --golden->deny != 0)
 		return false;
-	out_hex(golden->out, " alloc-fail size=", size);
+	event_begin(golden);
+	golden_hex(golden->out, " alloc-fail size=", size);
 	g_string_append_c(golden->out, '\n');
 	return true;
 }
 
 static void event_alloc(void *data, uint64_t paddr, uint64_t size)
 {
-	event(data, " alloc pa=", paddr, " size=", size);
+	struct golden *golden = data;
+
+	golden->live_allocs++;
+	event(golden, " alloc pa=", paddr, " size=", size);
 }
 
 static void event_free(void *data, uint64_t paddr, uint64_t size)
 {
-	event(data, " free pa=", paddr, " size=", size);
+	struct golden *golden = data;
+
+	golden->live_allocs--;
+	event(golden, " free pa=", paddr, " size=", size);
 }
 
 static void event_flush(void *data, uint64_t paddr, uint64_t len_bytes)
@@ -91,8 +91,9 @@ static void event_gathered_frees(struct golden *golden, const struct pgtable_gat
 
 static void event_gather(struct golden *golden, const char *what, const struct pgtable_gather *gather)
 {
-	out_hex(golden->out, what, gather->start);
-	out_hex(golden->out, " end=", gather->end);
+	event_begin(golden);
+	golden_hex(golden->out, what, gather->start);
+	golden_hex(golden->out, " end=", gather->end);
 	g_string_append_c(golden->out, '\n');
 }
 
@@ -103,50 +104,99 @@ static void event_sync(struct pgtable *pt, const struct pgtable_gather *gather, 
 	event_gathered_frees(data, gather);
 }
 
-static void event_warnings(struct golden *golden)
+static void event_map_pages(void *data, uint64_t iova, uint64_t paddr, uint64_t pgsize, uint64_t count)
 {
-	for (; golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]; golden->warnings++)
-		g_string_append(golden->out, " warn\n");
+	struct golden *golden = data;
+
+	event_begin(golden);
+	golden_hex(golden->out, " map_pages iova=", iova);
+	golden_hex(golden->out, " pa=", paddr);
+	golden_hex(golden->out, " pgsize=", pgsize);
+	g_string_append_printf(golden->out, " count=%" G_GUINT64_FORMAT "\n", count);
 }
 
-/* Formats. */
-
-#define FEAT_INCOHERENT	     (UINT64_C(1) << 0)
-#define FEAT_FORCE_COHERENCE (UINT64_C(1) << 6)
-#define FEAT_FORCE_WRITEABLE (UINT64_C(1) << 7)
-
-static void vtdss_configure(uint64_t feats, struct pgtable_config *config)
+static void event_map_pages_done(void *data, int err, uint64_t mapped)
 {
-	config->incoherent = feats & FEAT_INCOHERENT;
-	config->force_coherence = feats & FEAT_FORCE_COHERENCE;
-	config->force_writeable = feats & FEAT_FORCE_WRITEABLE;
-}
+	struct golden *golden = data;
 
-static void generic_pt_geometry(const struct golden *golden, uint64_t feats)
-{
-	const struct pgtable_config *config = &golden->pt->config;
-
-	g_string_append_printf(golden->out, "reg top_level=%u max_vasz=%u max_oasz=%u", config->top_level,
-			       config->ias_bits, config->oas_bits);
-	out_hex(golden->out, " features=", feats);
-	out_hex(golden->out, " aperture=0x0-", UINT64_MAX >> (64 - config->ias_bits));
+	event_begin(golden);
+	g_string_append_printf(golden->out, " -> %d", err);
+	golden_hex(golden->out, " mapped=", mapped);
 	g_string_append_c(golden->out, '\n');
 }
 
-static const struct golden_format golden_formats[] = {
-	{"vtdss", vtdss_configure, generic_pt_geometry, true},
+static void event_unmap_pages(void *data, uint64_t iova, uint64_t pgsize, uint64_t count)
+{
+	struct golden *golden = data;
+
+	golden->unmap_iova = iova;
+	event_begin(golden);
+	golden_hex(golden->out, " unmap_pages iova=", iova);
+	golden_hex(golden->out, " pgsize=", pgsize);
+	g_string_append_printf(golden->out, " count=%" G_GUINT64_FORMAT "\n", count);
+}
+
+/** The recorder's driver gathers what a call unmapped, whatever the library told it meanwhile. */
+static void event_unmap_pages_done(void *data, uint64_t unmapped)
+{
+	struct golden *golden = data;
+
+	if (unmapped)
+		pgtable_gather_add_range(&golden->gather, golden->unmap_iova, unmapped);
+	event_begin(golden);
+	golden_hex(golden->out, " -> ", unmapped);
+	g_string_append_c(golden->out, '\n');
+}
+
+static void event_flush_all(void *cookie)
+{
+	struct golden *golden = cookie;
+
+	event_begin(golden);
+	g_string_append(golden->out, " flush_all\n");
+}
+
+static void event_flush_walk(uint64_t iova, uint64_t size, uint64_t granule, void *cookie)
+{
+	struct golden *golden = cookie;
+
+	event_begin(golden);
+	golden_hex(golden->out, " walk iova=", iova);
+	golden_hex(golden->out, " size=", size);
+	golden_hex(golden->out, " granule=", granule);
+	g_string_append_c(golden->out, '\n');
+}
+
+/** Consecutive pages make one line. */
+static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_t granule, void *cookie)
+{
+	struct golden *golden = cookie;
+
+	if (!golden->pages.count || granule != golden->pages.granule ||
+	    iova != golden->pages.iova + golden->pages.count * granule ||
+	    golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]) {
+		event_begin(golden);
+		golden->pages.iova = iova;
+		golden->pages.granule = granule;
+	}
+	golden->pages.count++;
+}
+
+static const struct pgtable_tlb_ops event_tlb = {
+	.flush_all = event_flush_all,
+	.flush_walk = event_flush_walk,
+	.add_page = event_add_page,
 };
 
 /* Input. */
 
-static bool bad_line(const struct golden *golden, GError **error, const char *why)
+bool golden_bad_line(const struct golden *golden, GError **error, const char *why)
 {
 	sim_error_line(error, golden->name, golden->line, "%s", why);
 	return false;
 }
 
-/** Returns the text after "@key=" among the words, or NULL. */
-static const char *word_value(const struct golden_words *words, const char *key)
+const char *golden_word(const struct golden_words *words, const char *key)
 {
 	size_t len = strlen(key);
 
@@ -156,10 +206,10 @@ static const char *word_value(const struct golden_words *words, const char *key)
 	return NULL;
 }
 
-static bool key_u64(const struct golden *golden, const struct golden_words *words, const char *key,
+bool golden_key(const struct golden *golden, const struct golden_words *words, const char *key,
 		    uint64_t missing, uint64_t *ret_value, GError **error)
 {
-	const char *text = word_value(words, key);
+	const char *text = golden_word(words, key);
 
 	if (!text) {
 		*ret_value = missing;
@@ -177,7 +227,7 @@ static bool positional(const struct golden *golden, const struct golden_words *w
 {
 	for (unsigned i = 0; i < count; i++)
 		if (first + i >= words->count || !text_parse_u64(words->words[first + i], &ret_values[i]))
-			return bad_line(golden, error, "missing or unreadable number");
+			return golden_bad_line(golden, error, "missing or unreadable number");
 	return true;
 }
 
@@ -188,14 +238,14 @@ static bool prot_word(const struct golden *golden, const struct golden_words *wo
 	unsigned prot = 0;
 
 	if (at >= words->count)
-		return bad_line(golden, error, "missing protection");
+		return golden_bad_line(golden, error, "missing protection");
 	for (const char *letter = words->words[at]; *letter; letter++) {
 		const char *found = strchr(letters, *letter);
 
 		if (*letter == '-')
 			continue;
 		if (!found)
-			return bad_line(golden, error, "protection is not of the letters rwcxmp");
+			return golden_bad_line(golden, error, "protection is not of the letters rwcxmp");
 		prot |= 1u << (found - letters);
 	}
 	*ret_prot = prot;
@@ -208,62 +258,79 @@ static void case_end(struct golden *golden)
 {
 	if (golden->pt) {
 		golden->pt->watch = NULL;
+		golden->pt->tlb = NULL;
 		pgtable_free(golden->pt);
 	}
 	golden->pt = NULL;
 	g_clear_pointer(&golden->sim, sim_free);
 }
 
+static const struct golden_format *format_find(const char *fmt)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(families); i++)
+		for (const struct golden_format *format = families[i]; format->fmt; format++)
+			if (strcmp(format->fmt, fmt) == 0)
+				return format;
+	return NULL;
+}
+
 static bool op_cfg(struct golden *golden, const struct golden_words *words, GError **error)
 {
-	const char *fmt = word_value(words, "fmt");
-	uint64_t ias, oas, level, feats;
+	const char *fmt = golden_word(words, "fmt");
+	uint64_t ias, oas, level;
 	struct pgtable_config config = {0};
 	int err;
 
 	case_end(golden);
-	golden->format = NULL;
-	for (unsigned i = 0; fmt && i < G_N_ELEMENTS(golden_formats); i++)
-		if (strcmp(golden_formats[i].fmt, fmt) == 0)
-			golden->format = &golden_formats[i];
+	golden->format = fmt ? format_find(fmt) : NULL;
 	if (!golden->format)
-		return bad_line(golden, error, "cfg of a format that is not modelled");
-	if (!key_u64(golden, words, "ias", 0, &ias, error) ||
-	    !key_u64(golden, words, "oas", 0, &oas, error) ||
-	    !key_u64(golden, words, "level", 0, &level, error) ||
-	    !key_u64(golden, words, "feats", 0, &feats, error) ||
-	    !key_u64(golden, words, "base", 0, &golden->base, error) ||
-	    !key_u64(golden, words, "oom", 0, &golden->deny, error))
+		return golden_bad_line(golden, error, "cfg of a format that is not modelled");
+	if (!golden_key(golden, words, "ias", 0, &ias, error) ||
+	    !golden_key(golden, words, "oas", 0, &oas, error) ||
+	    !golden_key(golden, words, "level", 0, &level, error) ||
+	    !golden_key(golden, words, "base", 0, &golden->base, error) ||
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
 	if (ias < 1 || ias > 64 || oas > 64 || level >= PGTABLE_LEVELS_MAX)
-		return bad_line(golden, error, "impossible geometry");
+		return golden_bad_line(golden, error, "impossible geometry");
 	config.ias_bits = (unsigned)ias;
 	config.oas_bits = (unsigned)oas;
 	config.top_level = (unsigned)level;
 	config.table_offset = golden->base - PHYSMEM_BASE;
-	golden->format->configure(feats, &config);
+	if (!golden->format->configure(golden, words, &config, error))
+		return false;
 	golden->sim = sim_new(1, 0);
 	golden->warnings = 0;
+	golden->live_allocs = 0;
 	err = pgtable_new_watched(golden->sim, pgtable_format(fmt), &config, &golden->watch, &golden->pt);
 	if (!err) {
 		golden->pt->sync = event_sync;
+		golden->pt->change_top = golden->format->change_top;
 		golden->pt->sync_data = golden;
-		golden->format->geometry(golden, feats);
+		golden->pt->tlb = &event_tlb;
+		golden->pt->tlb_cookie = golden;
+		if (golden->format->geometry)
+			golden->format->geometry(golden, words);
 		g_string_append(golden->out, "reg ");
 		golden->pt->ops->root_registers(golden->pt, golden->out);
 		g_string_append_c(golden->out, '\n');
 	}
-	g_string_append_printf(golden->out, "ret cfg %d", err);
-	out_hex(golden->out, " pgsizes=", pgtable_format(fmt)->page_sizes);
+	event_begin(golden);
+	g_string_append_printf(golden->out, "ret cfg %d", err && golden->format->init_returns_null ? -1 : err);
+	golden_hex(golden->out, " pgsizes=", pgtable_page_sizes(pgtable_format(fmt), &config));
 	g_string_append_c(golden->out, '\n');
 	return true;
 }
 
-static void unmap(struct golden *golden, uint64_t iova, uint64_t len, bool queued, uint64_t *ret_unmapped)
+static void gather_begin(struct golden *golden)
 {
 	pgtable_gather_init(&golden->gather);
-	golden->gather.queued = queued;
-	*ret_unmapped = golden->pt->ops->unmap_range(golden->pt, iova, len, &golden->gather);
+}
+
+static void gather_end(struct golden *golden)
+{
+	event_sync(golden->pt, &golden->gather, golden);
+	pgtable_gather_free(golden->sim, &golden->gather);
 }
 
 /** The core's iommu_unmap(): unmap, synchronise, free. */
@@ -271,28 +338,33 @@ static uint64_t core_unmap(struct golden *golden, uint64_t iova, uint64_t len)
 {
 	uint64_t unmapped;
 
-	unmap(golden, iova, len, false, &unmapped);
-	event_sync(golden->pt, &golden->gather, golden);
-	pgtable_gather_free(golden->sim, &golden->gather);
+	gather_begin(golden);
+	unmapped = pgtable_unmap(golden->pt, iova, len, &golden->gather);
+	gather_end(golden);
 	return unmapped;
 }
 
 static bool op_map(struct golden *golden, const struct golden_words *words, GError **error)
 {
 	enum { IOVA, PADDR, SIZE, COUNT, NUMBERS };
+	const struct pgtable_ops *ops = golden->pt->ops;
 	uint64_t number[NUMBERS], mapped;
-	unsigned prot;
+	unsigned prot = 0;
 	int err;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
-	    !key_u64(golden, words, "oom", 0, &golden->deny, error))
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
-	err = golden->pt->ops->map_range(golden->pt, number[IOVA], number[PADDR],
-					 number[SIZE] * number[COUNT], prot, &mapped);
-	event_warnings(golden);
+	if (ops->map_pages)
+		err = ops->map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT], prot,
+				     &mapped);
+	else
+		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT], prot,
+				     &mapped);
+	event_begin(golden);
 	g_string_append_printf(golden->out, "ret map %d", err);
-	out_hex(golden->out, " mapped=", mapped);
+	golden_hex(golden->out, " mapped=", mapped);
 	g_string_append_c(golden->out, '\n');
 	return true;
 }
@@ -301,18 +373,20 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 {
 	enum { IOVA, PADDR, LEN, NUMBERS };
 	uint64_t number[NUMBERS], mapped;
-	unsigned prot;
+	unsigned prot = 0;
 	int err;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
-	    !key_u64(golden, words, "oom", 0, &golden->deny, error))
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
-	err = golden->pt->ops->map_range(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
-	event_warnings(golden);
-	g_string_append_printf(golden->out, " map_range -> %d", err);
-	out_hex(golden->out, " mapped=", mapped);
-	g_string_append_c(golden->out, '\n');
+	err = pgtable_map(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
+	event_begin(golden);
+	if (golden->pt->ops->map_range) {
+		g_string_append_printf(golden->out, " map_range -> %d", err);
+		golden_hex(golden->out, " mapped=", mapped);
+		g_string_append_c(golden->out, '\n');
+	}
 	if (err && mapped)
 		core_unmap(golden, number[IOVA], mapped);
 	g_string_append_printf(golden->out, "ret cmap %d\n", err);
@@ -322,16 +396,25 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 static bool op_unmap(struct golden *golden, const struct golden_words *words, GError **error)
 {
 	enum { IOVA, SIZE, COUNT, NUMBERS };
+	const struct pgtable_ops *ops = golden->pt->ops;
+	struct pgtable_gather *gather = &golden->gather;
 	uint64_t number[NUMBERS], queued, unmapped;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
-	    !key_u64(golden, words, "queued", 0, &queued, error))
+	    !golden_key(golden, words, "queued", 0, &queued, error))
 		return false;
-	unmap(golden, number[IOVA], number[SIZE] * number[COUNT], queued, &unmapped);
-	event_gather(golden, " gather start=", &golden->gather);
-	event_gathered_frees(golden, &golden->gather);
-	pgtable_gather_free(golden->sim, &golden->gather);
-	out_hex(golden->out, "ret unmap ", unmapped);
+	gather_begin(golden);
+	gather->queued = queued;
+	if (ops->unmap_pages) {
+		unmapped = ops->unmap_pages(golden->pt, number[IOVA], number[SIZE], number[COUNT], gather);
+		event_begin(golden);
+	} else {
+		unmapped = ops->unmap_range(golden->pt, number[IOVA], number[SIZE] * number[COUNT], gather);
+		event_gather(golden, " gather start=", gather);
+		event_gathered_frees(golden, gather);
+	}
+	pgtable_gather_free(golden->sim, gather);
+	golden_hex(golden->out, "ret unmap ", unmapped);
 	g_string_append_c(golden->out, '\n');
 	return true;
 }
@@ -344,7 +427,8 @@ static bool op_cunmap(struct golden *golden, const struct golden_words *words, G
 	if (!positional(golden, words, 1, NUMBERS, number, error))
 		return false;
 	unmapped = core_unmap(golden, number[IOVA], number[LEN]);
-	out_hex(golden->out, "ret cunmap ", unmapped);
+	event_begin(golden);
+	golden_hex(golden->out, "ret cunmap ", unmapped);
 	g_string_append_c(golden->out, '\n');
 	return true;
 }
@@ -363,9 +447,9 @@ static bool op_walk(struct golden *golden, const struct golden_words *words, GEr
 	if (pt->ops->lookup(pt, iova, &looked_up, &prot))
 		g_assert_cmpuint(prot, ==, walk.prot);
 	g_assert_cmphex(looked_up, ==, paddr);
-	if (golden->format->error_as_address && pt->config.ias_bits < 64 && iova >> pt->config.ias_bits)
-		paddr = (uint64_t)-ERANGE;
-	out_hex(golden->out, "ret walk ", paddr);
+	if (golden->format->iova_to_phys)
+		paddr = golden->format->iova_to_phys(golden, iova, paddr);
+	golden_hex(golden->out, "ret walk ", paddr);
 	g_string_append_c(golden->out, '\n');
 	return true;
 }
@@ -374,8 +458,7 @@ static bool op_fini(struct golden *golden, const struct golden_words *words, GEr
 {
 	pgtable_free(golden->pt);
 	golden->pt = NULL;
-	g_string_append_printf(golden->out, "ret fini live_allocs=%u\n",
-			       golden->sim->mem.in_use[FRAME_PGTABLE]);
+	g_string_append_printf(golden->out, "ret fini live_allocs=%u\n", golden->live_allocs);
 	return true;
 }
 
@@ -402,7 +485,7 @@ static void dump_run_end(struct dump *dump)
 	g_string_append_printf(dump->text, " l %u raw=", dump->first);
 	text_append_hex(dump->text, dump->raw, raw_digits(dump->golden));
 	g_string_append_printf(dump->text, " n=%u", dump->count);
-	out_hex(dump->text, " step=", dump->step);
+	golden_hex(dump->text, " step=", dump->step);
 	g_string_append_c(dump->text, '\n');
 	dump->count = 0;
 }
@@ -411,10 +494,14 @@ static void dump_table(void *data, const char *path, unsigned level, uint64_t pa
 {
 	struct dump *dump = data;
 
+	const struct golden *golden = dump->golden;
+
 	dump_run_end(dump);
 	dump->tables++;
+	if (golden->format->level_number)
+		level = golden->format->level_number(golden->pt, level);
 	g_string_append_printf(dump->text, "tab %s level=%u", path, level);
-	out_hex(dump->text, " pa=", golden_pa(dump->golden, paddr));
+	golden_hex(dump->text, " pa=", golden_pa(dump->golden, paddr));
 	g_string_append_printf(dump->text, " n=%u\n", entries);
 }
 
@@ -448,7 +535,7 @@ static void dump_entry(void *data, const char *path, unsigned level, uint32_t in
 	dump_run_end(dump);
 	g_string_append_printf(dump->text, " t %u raw=", index);
 	text_append_hex(dump->text, entry->raw, raw_digits(dump->golden));
-	out_hex(dump->text, " attr=", entry->attr);
+	golden_hex(dump->text, " attr=", entry->attr);
 	g_string_append_printf(dump->text, " to=%s.%u\n", path, index);
 }
 
@@ -461,7 +548,7 @@ static bool op_dump(struct golden *golden, const struct golden_words *words, GEr
 	pgtable_visit(golden->pt, &visitor);
 	dump_run_end(&dump);
 	g_string_append_printf(golden->out, "dump tables=%u entries=%u live_allocs=%u\n%senddump\n",
-			       dump.tables, dump.entries, golden->sim->mem.in_use[FRAME_PGTABLE], text->str);
+			       dump.tables, dump.entries, golden->live_allocs, text->str);
 	return true;
 }
 
@@ -501,12 +588,12 @@ static bool emit_line(struct golden *golden, const char *line, GError **error)
 	for (unsigned i = 0; i < G_N_ELEMENTS(ops); i++)
 		if (strcmp(ops[i].name, split[0]) == 0) {
 			if (!ops[i].any_state && !golden->pt)
-				return bad_line(golden, error, "no table has been set up");
+				return golden_bad_line(golden, error, "no table has been set up");
 			if (ops[i].echoed)
 				g_string_append_printf(golden->out, "%s\n", line);
 			return ops[i].run(golden, &words, error);
 		}
-	return bad_line(golden, error, "unknown op");
+	return golden_bad_line(golden, error, "unknown op");
 }
 
 bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
@@ -514,7 +601,14 @@ bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString
 	struct golden golden = {
 		.name = name,
 		.out = out,
-		.watch = {event_deny, event_alloc, event_free, event_flush, NULL},
+		.watch = {.deny_page = event_deny,
+			  .page_alloc = event_alloc,
+			  .page_free = event_free,
+			  .cache_flush = event_flush,
+			  .map_pages = event_map_pages,
+			  .map_pages_done = event_map_pages_done,
+			  .unmap_pages = event_unmap_pages,
+			  .unmap_pages_done = event_unmap_pages_done},
 	};
 	const char *end = text + len;
 	bool ok = true;

@@ -14,6 +14,11 @@ const struct pgtable_ops *pgtable_format(const char *name)
 	return NULL;
 }
 
+uint64_t pgtable_page_sizes(const struct pgtable_ops *format, const struct pgtable_config *config)
+{
+	return format->config_page_sizes ? format->config_page_sizes(config) : format->page_sizes;
+}
+
 int pgtable_new(struct sim *sim, const struct pgtable_ops *format, const struct pgtable_config *config,
 		struct pgtable **ret_pt)
 {
@@ -30,6 +35,7 @@ int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format,
 	pt->ops = format;
 	pt->sim = sim;
 	pt->config = *config;
+	pt->page_sizes = pgtable_page_sizes(format, config);
 	pt->watch = watch;
 	err = format->init(pt);
 	if (err) {
@@ -43,20 +49,101 @@ int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format,
 	return 0;
 }
 
-int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr)
+static uint32_t level_entries(const struct pgtable *pt, unsigned level)
+{
+	return 1u << pt->levels[level].index_lg2;
+}
+
+/** Returns the order of the pages that hold @len_bytes. */
+static unsigned pages_order(uint64_t len_bytes)
+{
+	return len_bytes <= FRAME_SIZE ? 0 : 64 - FRAME_LG2 - (unsigned)__builtin_clzll(len_bytes - 1);
+}
+
+/** Returns zeroed memory for a table of @size, smaller than a page. */
+static uint64_t slab_alloc(struct pgtable *pt, uint32_t size)
+{
+	struct pgtable_slab *slab = &pt->slab;
+	uint64_t paddr;
+
+	if (!slab->frames) {
+		slab->frames = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+		slab->free = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+		slab->used_bytes = FRAME_SIZE;
+	}
+	if (slab->free->len) {
+		paddr = g_array_index(slab->free, uint64_t, slab->free->len - 1);
+		g_array_set_size(slab->free, slab->free->len - 1);
+	} else {
+		if (slab->used_bytes == FRAME_SIZE) {
+			paddr = physmem_alloc(&pt->sim->mem, 0, FRAME_PGTABLE);
+			g_array_append_val(slab->frames, paddr);
+			slab->used_bytes = 0;
+		}
+		paddr = g_array_index(slab->frames, uint64_t, slab->frames->len - 1) + slab->used_bytes;
+		slab->used_bytes += size;
+	}
+	memset(pgtable_bytes(pt, paddr), 0, size);
+	return paddr;
+}
+
+static void slab_finish(struct pgtable *pt)
+{
+	if (!pt->slab.frames)
+		return;
+	for (guint i = 0; i < pt->slab.frames->len; i++)
+		physmem_free(&pt->sim->mem, g_array_index(pt->slab.frames, uint64_t, i), 0);
+	g_array_unref(pt->slab.frames);
+	g_array_unref(pt->slab.free);
+}
+
+/** Whether a table of @level is only a part of a page. */
+static bool level_in_slab(const struct pgtable *pt, unsigned level)
+{
+	return level != pt->config.top_level && pgtable_table_bytes(pt, level) < FRAME_SIZE;
+}
+
+/** Allocates a table of @len_bytes: whole pages, or with @slab a part of one. */
+static int memory_alloc(struct pgtable *pt, uint64_t len_bytes, bool slab, uint64_t *ret_paddr)
 {
 	const struct pgtable_watch *watch = pt->watch;
+	unsigned order = pages_order(len_bytes);
+	uint64_t size = slab ? len_bytes : (uint64_t)FRAME_SIZE << order;
 
-	if (sim_fault_size(pt->sim, FAULT_PGTABLE_PAGE, FRAME_SIZE) ||
-	    (watch && watch->deny_page && watch->deny_page(watch->data, FRAME_SIZE)))
+	if (sim_fault_size(pt->sim, FAULT_PGTABLE_PAGE, size) ||
+	    (watch && watch->deny_page && watch->deny_page(watch->data, size)))
 		return -ENOMEM;
-	*ret_paddr = physmem_alloc(&pt->sim->mem, 0, FRAME_PGTABLE);
+	*ret_paddr = slab ? slab_alloc(pt, (uint32_t)size) : physmem_alloc(&pt->sim->mem, order, FRAME_PGTABLE);
 	pt->table_pages++;
 	sim_charge(pt->sim, WORK_PT_PAGE, 1);
 	if (watch && watch->page_alloc)
-		watch->page_alloc(watch->data, *ret_paddr, FRAME_SIZE);
-	pgtable_cache_flush(pt, *ret_paddr, FRAME_SIZE);
+		watch->page_alloc(watch->data, *ret_paddr, size);
+	pgtable_cache_flush(pt, *ret_paddr, len_bytes);
 	return 0;
+}
+
+int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr)
+{
+	return memory_alloc(pt, FRAME_SIZE, false, ret_paddr);
+}
+
+uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level)
+{
+	return (uint64_t)level_entries(pt, level) * pt->entry_bytes;
+}
+
+int pgtable_table_alloc(struct pgtable *pt, unsigned level, uint64_t *ret_paddr)
+{
+	return memory_alloc(pt, pgtable_table_bytes(pt, level), level_in_slab(pt, level), ret_paddr);
+}
+
+void pgtable_page_free(struct pgtable *pt, uint64_t paddr)
+{
+	if (pt->watch && pt->watch->page_free)
+		pt->watch->page_free(pt->watch->data, paddr, FRAME_SIZE);
+	physmem_free(&pt->sim->mem, paddr, 0);
+	pt->table_pages--;
+	sim_charge(pt->sim, WORK_PT_PAGE, 1);
 }
 
 void pgtable_cache_flush(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
@@ -116,9 +203,28 @@ void pgtable_sync_replaced(struct pgtable *pt, struct pgtable_gather *gather)
 	pgtable_gather_finish(gather);
 }
 
-static uint32_t level_entries(const struct pgtable *pt, unsigned level)
+void pgtable_free_tables(struct pgtable *pt, unsigned level, uint64_t paddr)
 {
-	return 1u << pt->levels[level].index_lg2;
+	const struct pgtable_watch *watch = pt->watch;
+	uint64_t len_bytes = pgtable_table_bytes(pt, level);
+	bool slab = level_in_slab(pt, level);
+	unsigned order = pages_order(len_bytes);
+	struct pgtable_entry entry;
+
+	for (uint32_t i = 0; level > 0 && i < level_entries(pt, level); i++) {
+		pt->ops->decode(pt, level, pgtable_bytes(pt, paddr), i, &entry);
+		if (entry.kind == ENTRY_TABLE)
+			pgtable_free_tables(pt, level - 1, entry.paddr);
+	}
+	if (watch && watch->page_free)
+		watch->page_free(watch->data, paddr, slab ? len_bytes : (uint64_t)FRAME_SIZE << order);
+	if (slab)
+		g_array_append_val(pt->slab.free, paddr);
+	else
+		physmem_free(&pt->sim->mem, paddr, order);
+	sim_charge(pt->sim, WORK_PT_PAGE, 1);
+	pt->table_pages--;
+	pt->table_generation++;
 }
 
 void pgtable_gather_tables_below(struct pgtable *pt, struct pgtable_gather *gather, unsigned level,
@@ -182,24 +288,120 @@ void pgtable_visit(const struct pgtable *pt, const struct pgtable_visitor *visit
 typedef void (*dump_fn)(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot,
 			uint64_t raw);
 
+/** Returns @iova with the bits above its width as a device gives them. */
+static uint64_t iova_extend(const struct pgtable_config *config, uint64_t iova)
+{
+	if (config->sign_extend && iova >> (config->ias_bits - 1))
+		iova |= UINT64_MAX << (config->ias_bits - 1);
+	return iova;
+}
+
 static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigned level, uint64_t paddr,
 		       uint64_t iova)
 {
-	uint64_t span = UINT64_C(1) << pt->levels[level].span_lg2;
+	unsigned span_lg2 = pt->levels[level].span_lg2;
 	struct pgtable_entry entry;
 
-	for (uint32_t i = 0; i < level_entries(pt, level); i++, iova += span) {
+	for (uint32_t i = 0; i < level_entries(pt, level); i += 1u << entry.contig_lg2) {
+		uint64_t at = iova + ((uint64_t)i << span_lg2);
+
 		pt->ops->decode(pt, level, pgtable_bytes(pt, paddr), i, &entry);
 		if (entry.kind == ENTRY_LEAF)
-			fn(data, iova, entry.paddr, span, entry.prot, entry.raw);
+			fn(data, iova_extend(&pt->config, at), entry.paddr,
+			   UINT64_C(1) << (span_lg2 + entry.contig_lg2), entry.prot, entry.raw);
 		else if (entry.kind == ENTRY_TABLE)
-			dump_table(pt, fn, data, level - 1, entry.paddr, iova);
+			dump_table(pt, fn, data, level - 1, entry.paddr, at);
 	}
 }
 
 void pgtable_dump(const struct pgtable *pt, dump_fn fn, void *data)
 {
-	dump_table(pt, fn, data, pt->config.top_level, pt->root_paddr, 0);
+	dump_table(pt, fn, data, pt->config.top_level, pt->root_paddr, pt->first_iova);
+}
+
+/** Returns the largest page size that fits at @iova and @paddr in @len bytes, and in *@ret_count how many pages
+ * of it come before a larger one can begin: iommu_pgsize(). */
+static uint64_t best_size(const struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, uint64_t *ret_count)
+{
+	uint64_t both = iova | paddr, fitting = pt->page_sizes & (UINT64_MAX >> __builtin_clzll(len)), larger, size;
+
+	if (both)
+		fitting &= both ^ (both - 1); /* not above the alignment */
+	size = UINT64_C(1) << (63 - __builtin_clzll(fitting));
+	larger = pt->page_sizes & ~(size | (size - 1));
+	if (larger) {
+		larger &= -larger;
+		/* Both reach the larger alignment together, and then a page of that size is left. */
+		if (((iova ^ paddr) & (larger - 1)) == 0) {
+			uint64_t gap = larger - (iova & (larger - 1));
+
+			if (gap + larger <= len)
+				len = gap;
+		}
+	}
+	*ret_count = len / size;
+	return size;
+}
+
+static uint64_t smallest_size_mask(const struct pgtable *pt)
+{
+	return (pt->page_sizes & -pt->page_sizes) - 1;
+}
+
+int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+			 uint64_t *mapped)
+{
+	const struct pgtable_watch *watch = pt->watch;
+	uint64_t done = 0;
+	int err = 0;
+
+	*mapped = 0;
+	if ((iova | paddr | len) & smallest_size_mask(pt))
+		return -EINVAL;
+	while (done < len && !err) {
+		uint64_t at = iova + done, to = paddr + done, count, now = 0;
+		uint64_t size = best_size(pt, at, to, len - done, &count);
+
+		if (watch && watch->map_pages)
+			watch->map_pages(watch->data, at, to, size, count);
+		err = pt->ops->map_pages(pt, at, to, size, count, prot, &now);
+		if (watch && watch->map_pages_done)
+			watch->map_pages_done(watch->data, err, now);
+		done += now;
+	}
+	*mapped = done;
+	return err;
+}
+
+uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len, struct pgtable_gather *gather)
+{
+	const struct pgtable_watch *watch = pt->watch;
+	uint64_t done = 0, now = 1;
+
+	if ((iova | len) & smallest_size_mask(pt))
+		return 0;
+	while (done < len && now) {
+		uint64_t at = iova + done, count, size = best_size(pt, at, at, len - done, &count);
+
+		if (watch && watch->unmap_pages)
+			watch->unmap_pages(watch->data, at, size, count);
+		now = pt->ops->unmap_pages(pt, at, size, count, gather);
+		if (watch && watch->unmap_pages_done)
+			watch->unmap_pages_done(watch->data, now);
+		done += now;
+	}
+	return done;
+}
+
+/** free_io_pgtable_ops(). */
+static void free_io_pgtable(struct pgtable *pt)
+{
+	if (pt->tlb && pt->tlb->flush_all)
+		pt->tlb->flush_all(pt->tlb_cookie);
+	pgtable_free_tables(pt, pt->config.top_level, pt->root_paddr);
+	g_assert(pt->table_pages == 0);
+	slab_finish(pt);
+	g_free(pt);
 }
 
 void pgtable_free(struct pgtable *pt)
@@ -208,6 +410,10 @@ void pgtable_free(struct pgtable *pt)
 
 	if (!pt)
 		return;
+	if (pt->ops->map_pages) {
+		free_io_pgtable(pt);
+		return;
+	}
 	pgtable_gather_init(&gather);
 	pgtable_gather_add_page(pt, &gather, pt->root_paddr);
 	pgtable_gather_tables_below(pt, &gather, pt->config.top_level, pt->root_paddr);

@@ -31,13 +31,31 @@ enum pgtable_prot {
 
 #define PGTABLE_LEVELS_MAX 6
 
+/** What a driver asks of an io-pgtable format. Source: include/linux/io-pgtable.h, enum io_pgtable_quirks. */
+enum pgtable_quirk {
+	QUIRK_ARM_NS = 1 << 0,	       /* accesses are non-secure */
+	QUIRK_NO_PERMS = 1 << 1,       /* v7s: the hardware ignores permissions */
+	QUIRK_ARM_MTK_EXT = 1 << 2,    /* v7s: physical addresses above 32 bits */
+	QUIRK_ARM_MTK_TTBR_EXT = 1 << 3, /* v7s: tables above 32 bits as well */
+	QUIRK_ARM_TTBR1 = 1 << 4,      /* the upper half of the address space */
+	QUIRK_ARM_OUTER_WBWA = 1 << 5, /* a non-coherent walker uses the system cache */
+	QUIRK_ARM_HD = 1 << 6,	       /* hardware marks dirty pages */
+	QUIRK_ARM_S2FWB = 1 << 7,      /* stage 2 attributes override those of stage 1 */
+	QUIRK_NO_WARN = 1 << 8,	       /* refusals and holes come without a WARN */
+};
+
 struct pgtable_config {
 	unsigned ias_bits;    /* width of an IOVA */
 	unsigned oas_bits;    /* width of a physical address */
 	unsigned top_level;   /* of the root table; 0 is the last level: 3 for four levels */
-	bool force_coherence; /* VT-d: snoop bit in every leaf */
+	uint64_t page_sizes;  /* io-pgtable: those asked for; 0: all that the format has */
+	unsigned quirks;      /* io-pgtable: of enum pgtable_quirk */
+	bool force_coherence; /* VT-d: snoop bit in every leaf; AMD: force-coherence bit */
 	bool force_writeable; /* VT-d: read-only maps are refused */
 	bool incoherent; /* the walker does not snoop CPU caches: each written run of entries is flushed */
+	bool dynamic_top; /* AMD v1: a root is put above the root when an IOVA needs it; @top_level is the first */
+	bool sign_extend; /* bits above @ias_bits repeat the highest of it, so both ends of the space are valid */
+	bool contiguous_64k; /* RISC-V: 64 KiB leaves of 16 entries (Svnapot) */
 	/** What entries hold of a table page is its address plus this (modulo 2^64): 0, but for tables that
 	 * must appear in low memory, as in 32-bit entries and in recordings. Every interface here speaks of
 	 * the page's address. */
@@ -108,13 +126,16 @@ struct pgtable_entry {
 	uint64_t raw;
 	uint64_t attr;	/* of an entry that points to a table: @raw without the address */
 	uint64_t paddr; /* of the leaf's page, or of the table */
+	uint8_t contig_lg2; /* log2 of the entries that make up the leaf, aligned to their number */
 	unsigned prot;	/* of a leaf */
 };
 
 struct pgtable_ops {
 	const char *name; /* "vtdss" */
 	const char *description;
-	uint64_t page_sizes; /* bitmap of supported leaf sizes */
+	uint64_t page_sizes; /* bitmap of supported leaf sizes, of whatever configuration */
+	/** Returns those that a table of @config supports; NULL: all. */
+	uint64_t (*config_page_sizes)(const struct pgtable_config *config);
 	size_t state_size;   /* of the format's own struct, which begins with struct pgtable */
 	/** Sets up an empty table. Returns 0 or a negative errno (-EINVAL for a geometry the format lacks,
 	 * -ENOMEM). */
@@ -125,6 +146,15 @@ struct pgtable_ops {
 	 * and are freed before it returns. */
 	int (*map_range)(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
+	/** The same for formats of the kernel's io-pgtable library, which have this instead of map_range: maps at
+	 * most @count pages of @pgsize, and fewer where the table ends that holds their entries, without an error.
+	 * *@mapped says how many bytes. -EEXIST, -ENOMEM, -ERANGE, -EINVAL. Call it through pgtable_map(). */
+	int (*map_pages)(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t pgsize, uint64_t count,
+			 unsigned prot, uint64_t *mapped);
+	/** The counterpart, instead of unmap_range; tables that the pages cover are freed before it returns. Returns
+	 * the bytes that are unmapped now. */
+	uint64_t (*unmap_pages)(struct pgtable *pt, uint64_t iova, uint64_t pgsize, uint64_t count,
+				struct pgtable_gather *gather);
 	/** Unmaps, adding to @gather. Returns how many bytes were mapped there from @iova on without a hole:
 	 * more than
 	 *  @len where @len ended inside a larger page, 0 where @iova lies inside one. */
@@ -151,9 +181,26 @@ struct pgtable_ops {
 struct pgtable_watch {
 	bool (*deny_page)(void *data, uint64_t size); /* whether this allocation is to fail */
 	void (*page_alloc)(void *data, uint64_t paddr, uint64_t size);
-	void (*page_free)(void *data, uint64_t paddr, uint64_t size); /* by pgtable_free(), not by a gather */
+	void (*page_free)(void *data, uint64_t paddr, uint64_t size); /* not by a gather */
 	void (*cache_flush)(void *data, uint64_t paddr, uint64_t len_bytes);
+	/* What pgtable_map() and pgtable_unmap() ask of an io-pgtable format, and the answers. */
+	void (*map_pages)(void *data, uint64_t iova, uint64_t paddr, uint64_t pgsize, uint64_t count);
+	void (*map_pages_done)(void *data, int err, uint64_t mapped);
+	void (*unmap_pages)(void *data, uint64_t iova, uint64_t pgsize, uint64_t count);
+	void (*unmap_pages_done)(void *data, uint64_t unmapped);
 	void *data;
+};
+
+/** What an io-pgtable format tells the driver while it changes entries; any member may be NULL. Source:
+ * include/linux/io-pgtable.h, struct iommu_flush_ops. */
+struct pgtable_tlb_ops {
+	/** Invalidates the whole table's translations; it is about to be freed. */
+	void (*flush_all)(void *cookie);
+	/** Invalidates [@iova, @iova + @size) with the walk caches, now: a table that was found there is about to be
+	 * freed. @granule is the smallest page's size. */
+	void (*flush_walk)(uint64_t iova, uint64_t size, uint64_t granule, void *cookie);
+	/** The page of @granule at @iova went; to be invalidated when @gather is synchronised. */
+	void (*add_page)(struct pgtable_gather *gather, uint64_t iova, uint64_t granule, void *cookie);
 };
 
 /** Geometry of one level: a table of 2^@index_lg2 entries, each spanning 2^@span_lg2 bytes of IOVA. */
@@ -162,18 +209,29 @@ struct pgtable_level {
 	uint8_t index_lg2;
 };
 
+/** Where tables smaller than a page come from: the last one freed, else the next piece of a page. The pages stay
+ * until the table is freed. */
+struct pgtable_slab {
+	GArray *frames; /* uint64_t: addresses; NULL until the first table */
+	GArray *free;	/* the same, of tables; the last one is next */
+	uint32_t used_bytes; /* of the last frame */
+};
+
 struct pgtable {
 	const struct pgtable_ops *ops;
 	struct sim *sim;
-	struct pgtable_config config;
+	struct pgtable_config config; /* its @top_level is that of the root as it is now */
 	uint64_t root_paddr;
+	uint64_t page_sizes;  /* bitmap of the leaf sizes that this table supports */
 	uint32_t table_pages; /* linked now, the root included; pages on a gather's list no longer count */
 	uint64_t pte_writes;
 	uint64_t cache_flushes; /* runs of entries flushed for an incoherent walker */
 
 	/* Filled by the format's init. */
 	struct pgtable_level levels[PGTABLE_LEVELS_MAX]; /* [0] is the last level */
+	struct pgtable_slab slab;
 	uint8_t entry_bytes;
+	uint64_t first_iova; /* where the table's index 0 lies: 0, but for one of the upper half */
 
 	/** Grows when a table page is unlinked. As long as it stays, what was found in a table page is what
 	 * the device would find there now. No two tables of a simulation ever have the same value. */
@@ -182,7 +240,12 @@ struct pgtable {
 	/** Invalidates what @gather says, before map_range() frees the empty tables that it replaced:
 	 * iommu_iotlb_sync(). NULL where nothing remembers tables. */
 	void (*sync)(struct pgtable *pt, const struct pgtable_gather *gather, void *data);
+	/** Points the device at the new root, which has just been put above the old one. NULL: nobody is told. */
+	void (*change_top)(struct pgtable *pt, void *data);
 	void *sync_data;
+	/** Hears of what io-pgtable formats unmap. NULL: pages are gathered as a range, and nobody is told else. */
+	const struct pgtable_tlb_ops *tlb;
+	void *tlb_cookie;
 	const struct pgtable_watch *watch;
 };
 
@@ -191,6 +254,9 @@ extern const struct pgtable_ops *const pgtable_formats[];
 
 /** Returns the format called @name, or NULL. */
 const struct pgtable_ops *pgtable_format(const char *name);
+
+/** Returns the bitmap of leaf sizes that a table of @format and @config supports. */
+uint64_t pgtable_page_sizes(const struct pgtable_ops *format, const struct pgtable_config *config);
 
 /** Makes a page table of @format on @sim's memory. Returns 0 with *@ret_pt, or a negative errno. */
 int pgtable_new(struct sim *sim, const struct pgtable_ops *format, const struct pgtable_config *config,
@@ -201,6 +267,33 @@ int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format,
 			const struct pgtable_config *config, const struct pgtable_watch *watch,
 			struct pgtable **ret_pt);
 void pgtable_free(struct pgtable *pt);
+
+/** Maps through map_pages(), size by size: see pgtable_map(). */
+int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+			 uint64_t *mapped);
+
+/** The counterpart. */
+uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len, struct pgtable_gather *gather);
+
+/** Maps [@iova, @iova + @len) to @paddr on, whatever the format. *@mapped says how far it came; on failure the
+ * caller unmaps exactly that. Source: iommu_map_nosync() in drivers/iommu/iommu.c. */
+static inline int pgtable_map(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+			      uint64_t *mapped)
+{
+	if (G_LIKELY(pt->ops->map_range != NULL))
+		return pt->ops->map_range(pt, iova, paddr, len, prot, mapped);
+	return pgtable_map_by_pages(pt, iova, paddr, len, prot, mapped);
+}
+
+/** Unmaps, whatever the format, adding to @gather. Returns how many bytes from @iova on are unmapped now. Source:
+ * __iommu_unmap() in drivers/iommu/iommu.c. */
+static inline uint64_t pgtable_unmap(struct pgtable *pt, uint64_t iova, uint64_t len,
+				     struct pgtable_gather *gather)
+{
+	if (G_LIKELY(pt->ops->unmap_range != NULL))
+		return pt->ops->unmap_range(pt, iova, len, gather);
+	return pgtable_unmap_by_pages(pt, iova, len, gather);
+}
 
 /** Frees the table pages of @gather and empties it; the caller has invalidated. */
 void pgtable_gather_free(struct sim *sim, struct pgtable_gather *gather);
@@ -233,6 +326,20 @@ void pgtable_visit(const struct pgtable *pt, const struct pgtable_visitor *visit
 /** Allocates one zeroed table page through fault point pgtable.page. Returns 0 with *@ret_paddr, or -ENOMEM.
  */
 int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr);
+
+/** The same for a table of @level. One of several pages is aligned to its size; one smaller than a page has a part of
+ * one, but for the root. */
+int pgtable_table_alloc(struct pgtable *pt, unsigned level, uint64_t *ret_paddr);
+
+/** Returns the size of a table of @level; what is allocated for it is whole pages, a power of two of them. */
+uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level);
+
+/** Frees the table at @paddr, of @level, and all below it, each after those that it points to. They must not be
+ * reachable any more; the caller has invalidated. */
+void pgtable_free_tables(struct pgtable *pt, unsigned level, uint64_t paddr);
+
+/** Frees a table page that was never linked. */
+void pgtable_page_free(struct pgtable *pt, uint64_t paddr);
 
 /** Puts a table page that is no longer linked at the end of @gather's list. */
 void pgtable_gather_add_page(struct pgtable *pt, struct pgtable_gather *gather, uint64_t paddr);

@@ -5,14 +5,16 @@
  * Directed I/O, revision 4.1, sections 3.7 and 9.8.
  */
 #include "iommu/pgtable/formats.h"
+#include "iommu/pgtable/generic-pt-levels.h"
 
-#define VTD_READ    (UINT64_C(1) << 0)
-#define VTD_WRITE   (UINT64_C(1) << 1)
-#define VTD_SIZE    (UINT64_C(1) << 7)	/* a leaf above level 0 */
-#define VTD_SNOOP   (UINT64_C(1) << 11) /* of a leaf */
-#define VTD_ADDRESS UINT64_C(0x000ffffffffff000)
+#define VTD_READ  (UINT64_C(1) << 0)
+#define VTD_WRITE (UINT64_C(1) << 1)
+#define VTD_SIZE  (UINT64_C(1) << 7)  /* a leaf above level 0 */
+#define VTD_SNOOP (UINT64_C(1) << 11) /* of a leaf */
 
-#define TABLE_FLUSHED (UINT64_C(1) << 10)
+#define ENTRY_ADDRESS	  UINT64_C(0x000ffffffffff000)
+#define TABLE_FLUSHED	  (UINT64_C(1) << 10)
+#define LEAVES_CONTIGUOUS 0
 
 static inline enum pgtable_entry_kind entry_kind(unsigned level, uint64_t raw)
 {
@@ -21,9 +23,14 @@ static inline enum pgtable_entry_kind entry_kind(unsigned level, uint64_t raw)
 	return level == 0 || raw & VTD_SIZE ? ENTRY_LEAF : ENTRY_TABLE;
 }
 
+static inline uint64_t address_field(uint64_t addr)
+{
+	return addr;
+}
+
 static inline uint64_t entry_paddr(uint64_t raw)
 {
-	return raw & VTD_ADDRESS;
+	return raw & ENTRY_ADDRESS;
 }
 
 static inline unsigned entry_prot(uint64_t raw)
@@ -33,12 +40,17 @@ static inline unsigned entry_prot(uint64_t raw)
 	return (unsigned)(raw & (VTD_READ | VTD_WRITE));
 }
 
-static inline uint64_t leaf_entry(unsigned level, uint64_t paddr, uint64_t attrs)
+static inline unsigned leaf_contig_lg2(unsigned level, uint64_t raw)
+{
+	return 0;
+}
+
+static inline uint64_t leaf_entry(unsigned level, unsigned size_lg2, uint64_t paddr, uint64_t attrs)
 {
 	return paddr | attrs | (level ? VTD_SIZE : 0);
 }
 
-static inline uint64_t table_entry(uint64_t addr)
+static inline uint64_t table_entry(unsigned level, uint64_t addr)
 {
 	return addr | VTD_READ | VTD_WRITE;
 }
@@ -51,7 +63,8 @@ static int vtdss_init(struct pgtable *pt)
 
 	if (config->top_level < 2 || config->top_level > 4 ||
 	    config->ias_bits > level_lg2(config->top_level + 1) || config->ias_bits <= PAGE_LG2 ||
-	    config->oas_bits > 52 || config->oas_bits <= PAGE_LG2)
+	    config->oas_bits > 52 || config->oas_bits <= PAGE_LG2 || config->dynamic_top ||
+	    config->sign_extend)
 		return -EINVAL;
 	return generic_pt_init(pt);
 }

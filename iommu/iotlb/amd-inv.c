@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "iommu/iotlb/amd-inv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/core/error.h"
+
+#define AMD_PAGE_MASK  (~UINT64_C(0xfff))
+#define INV_PAGES      (UINT32_C(3) << 28) /* opcode, word 1 */
+#define INV_SIZE       UINT64_C(1)	   /* the address tells the size too: its lowest clear bit */
+#define INV_PDE	       UINT64_C(2)	   /* walk caches too */
+#define INV_EVERYTHING UINT64_C(0x7fffffffffffffff)
+#define ADDRESS_BITS   52 /* above them, an address repeats bit 51 */
+
+void amd_inv_pages(unsigned domain_id, uint64_t iova, uint64_t size, uint32_t ret_words[AMD_INV_WORDS])
+{
+	uint64_t differing = (iova + size - 1) ^ iova, address = iova & AMD_PAGE_MASK;
+
+	if (differing >> ADDRESS_BITS)
+		address = (INV_EVERYTHING & AMD_PAGE_MASK) | INV_SIZE;
+	else if (differing & AMD_PAGE_MASK)
+		/* In the first address, the highest bit that differs is the clear one above those set here.
+		 */
+		address =
+			((iova | ((UINT64_C(1) << (63 - __builtin_clzll(differing))) - 1)) & AMD_PAGE_MASK) |
+			INV_SIZE;
+	address |= INV_PDE;
+	ret_words[0] = 0;
+	ret_words[1] = INV_PAGES | domain_id;
+	ret_words[2] = (uint32_t)address;
+	ret_words[3] = (uint32_t)(address >> 32);
+}
+
+uint64_t amd_inv_piece(uint64_t iova, uint64_t size)
+{
+	uint64_t fitting = UINT64_C(1) << (63 - __builtin_clzll(size)), alignment = iova & -iova;
+
+	return alignment && alignment < fitting ? alignment : fitting;
+}
+
+#define GOLDEN_DOMAIN 7
+
+static void golden_command(uint64_t iova, uint64_t size, GString *out)
+{
+	uint32_t words[AMD_INV_WORDS];
+
+	amd_inv_pages(GOLDEN_DOMAIN, iova, size, words);
+	g_string_append_printf(out,
+			       " cmd addr=0x%" G_GINT64_MODIFIER "x size=0x%" G_GINT64_MODIFIER
+			       "x data=%08x,%08x,%08x,%08x\n",
+			       iova, size, words[0], words[1], words[2], words[3]);
+}
+
+static void golden_flush(uint64_t iova, uint64_t size, bool np_cache, GString *out)
+{
+	uint64_t piece;
+
+	if (!np_cache) {
+		golden_command(iova, size, out);
+		return;
+	}
+	for (; size; iova += piece, size -= piece) {
+		piece = amd_inv_piece(iova, size);
+		golden_command(iova, piece, out);
+	}
+}
+
+bool amd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
+{
+	const char *end = text + len;
+	uint64_t number = 0;
+
+	for (const char *line = text; line < end;) {
+		const char *stop = memchr(line, '\n', (size_t)(end - line));
+		g_autofree char *copy = g_strndup(line, (size_t)((stop ? stop : end) - line));
+		uint64_t first, last;
+		unsigned np_cache;
+		int used = 0;
+
+		number++;
+		line = stop ? stop + 1 : end;
+		if (copy[0] == ' ')
+			continue;
+		g_string_append_printf(out, "%s\n", copy);
+		if (copy[0] == '#' || copy[0] == '\0')
+			continue;
+		if (sscanf(copy,
+			   "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x np_cache=%u%n",
+			   &first, &last, &np_cache, &used) != 3 ||
+		    copy[used] != '\0' || first > last || np_cache > 1) {
+			sim_error_line(error, name, number,
+				       "not 'flush start=ADDRESS end=ADDRESS np_cache=0|1': %s", copy);
+			return false;
+		}
+		golden_flush(first, last - first + 1, np_cache, out);
+	}
+	return true;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IOMMU_IOTLB_AMD_INV_H
+#define IOMMU_IOTLB_AMD_INV_H
+
+/*
+ * The invalidation command of the AMD IOMMU: which range INVALIDATE_IOMMU_PAGES covers, and its four words in
+ * the command buffer. Sources: drivers/iommu/amd/iommu.c build_inv_address(), build_inv_iommu_pages(),
+ * amd_iommu_domain_flush_pages(); AMD I/O Virtualization Technology (IOMMU) Specification, revision 3.10,
+ * section 2.4.3.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#define AMD_INV_WORDS 4
+
+/** Makes the command that invalidates, in @domain_id's tables without a PASID, [@iova, @iova + @size) and the
+ * walk caches: one page if that lies in one, else the smallest power of two that is naturally aligned and
+ * covers it, or everything where the range crosses a multiple of 2^52. @size 0 stands for 2^64, as a length
+ * that has wrapped does in the kernel. */
+void amd_inv_pages(unsigned domain_id, uint64_t iova, uint64_t size, uint32_t ret_words[AMD_INV_WORDS]);
+
+/** Returns how much of the @size bytes at @iova, more than 0, is the largest naturally aligned power of two
+ * that starts there. An IOMMU that caches what is not present (NpCache) is one that a hypervisor models: the
+ * driver gives it such pieces, one command each, so that nothing else is invalidated. */
+uint64_t amd_inv_piece(uint64_t iova, uint64_t size);
+
+/** Reads the inputs (flush lines) in a recording of invalidation commands, of @len bytes, and appends the
+ * whole file as the model has it. On error *@error names @name and the line. */
+bool amd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error);
+
+#endif
