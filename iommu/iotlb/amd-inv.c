@@ -97,3 +97,11 @@ bool amd_inv_golden_emit(const char *name, const char *text, size_t len, GString
 	}
 	return true;
 }
+
+static bool amd_inv_golden_probe(const char *text, size_t len)
+{
+	return len > 21 && memcmp(text, "# invalidation-golden", 21) == 0 &&
+	       g_strstr_len(text, (gssize)len, "\n# id=inv-amd\n") != NULL;
+}
+
+const struct golden_runner amd_inv_golden_runner = {"invalidation", amd_inv_golden_probe, amd_inv_golden_emit};

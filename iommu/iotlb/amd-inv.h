@@ -14,6 +14,8 @@
 
 #include <glib.h>
 
+#include "sim/core/golden.h"
+
 #define AMD_INV_WORDS 4
 
 /** Makes the command that invalidates, in @domain_id's tables without a PASID, [@iova, @iova + @size) and the
@@ -30,5 +32,8 @@ uint64_t amd_inv_piece(uint64_t iova, uint64_t size);
 /** Reads the inputs (flush lines) in a recording of invalidation commands, of @len bytes, and appends the
  * whole file as the model has it. On error *@error names @name and the line. */
 bool amd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error);
+
+/** "invalidation": the above. */
+extern const struct golden_runner amd_inv_golden_runner;
 
 #endif

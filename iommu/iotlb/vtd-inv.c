@@ -90,3 +90,11 @@ bool vtd_inv_golden_emit(const char *name, const char *text, size_t len, GString
 	}
 	return true;
 }
+
+static bool vtd_inv_golden_probe(const char *text, size_t len)
+{
+	return len > 21 && memcmp(text, "# invalidation-golden", 21) == 0 &&
+	       g_strstr_len(text, (gssize)len, "\n# id=inv-vtd\n") != NULL;
+}
+
+const struct golden_runner vtd_inv_golden_runner = {"invalidation", vtd_inv_golden_probe, vtd_inv_golden_emit};

@@ -13,6 +13,8 @@
 
 #include <glib.h>
 
+#include "sim/core/golden.h"
+
 /** The whole address space as a mask: what vtd_psi() answers where no smaller range covers. */
 #define VTD_MASK_ALL 52
 
@@ -31,5 +33,8 @@ void vtd_iotlb_desc(unsigned domain_id, uint64_t addr, unsigned mask, bool ih, b
 /** Reads the inputs (flush lines) in a recording of invalidation commands, of @len bytes, and appends the
  * whole file as the model has it. On error *@error names @name and the line. */
 bool vtd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error);
+
+/** "invalidation": the above. */
+extern const struct golden_runner vtd_inv_golden_runner;
 
 #endif

@@ -626,3 +626,18 @@ bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString
 	pgtable_gather_finish(&golden.gather);
 	return ok;
 }
+
+/* A recording says with each case which format it is of; all its cases are of one. */
+static bool pgtable_golden_probe(const char *text, size_t len)
+{
+	const char *key = g_strstr_len(text, (gssize)len, "\ncfg fmt=");
+	g_autofree char *fmt = NULL;
+
+	if (len < 18 || memcmp(text, "# pagetable-golden", 18) != 0 || !key)
+		return false;
+	key += strlen("\ncfg fmt=");
+	fmt = g_strndup(key, strcspn(key, " \n"));
+	return format_find(fmt) != NULL;
+}
+
+const struct golden_runner pgtable_golden_runner = {"pagetable", pgtable_golden_probe, pgtable_golden_emit};

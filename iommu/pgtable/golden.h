@@ -7,13 +7,13 @@
  * whatever stands between is not; the answer is the whole file as the model has it, to be compared byte by
  * byte.
  */
-#include <stdbool.h>
-#include <stddef.h>
-
-#include <glib.h>
+#include "sim/core/golden.h"
 
 /** Appends to @out what the model answers to the inputs in @text, @len bytes of the file called @name. On
  * error *@error names @name and the line. */
 bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error);
+
+/** "pagetable": the above, for recordings of the formats that there are. */
+extern const struct golden_runner pgtable_golden_runner;
 
 #endif

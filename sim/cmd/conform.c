@@ -2,7 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "iommu/iotlb/amd-inv.h"
+#include "iommu/iotlb/vtd-inv.h"
 #include "iommu/iova/golden.h"
+#include "iommu/pgtable/golden.h"
 #include "sim/cmd/cmd.h"
 #include "sim/core/error.h"
 #include "sim/io/input.h"
@@ -13,6 +16,9 @@
 static const struct golden_runner *const conform_runners[] = {
 	&iova_golden_runner,
 	&alloc_order_golden_runner,
+	&pgtable_golden_runner,
+	&vtd_inv_golden_runner,
+	&amd_inv_golden_runner,
 	NULL,
 };
 
@@ -56,7 +62,7 @@ static GString *conform_read(const char *path, GError **error)
 /** Whether a file of a directory only accompanies the recordings. */
 static bool conform_accompanies(const char *base)
 {
-	static const char *const patterns[] = {"README*", "*SUMS", "*.tsv", "*.json", "*.md", ".*"};
+	static const char *const patterns[] = {"README*", "MANIFEST*", "*SUMS", "*.tsv", "*.json", "*.md", ".*"};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(patterns); i++)
 		if (g_pattern_match_simple(patterns[i], base))
