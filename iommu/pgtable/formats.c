@@ -3,6 +3,8 @@
 
 const struct pgtable_ops *const pgtable_formats[] = {
 	&amdv1_ops,
+	&apple_dart_ops,
+	&apple_dart2_ops,
 	&arm_32_lpae_s1_ops,
 	&arm_32_lpae_s2_ops,
 	&arm_64_lpae_s1_ops,

@@ -16,6 +16,8 @@ extern const struct pgtable_ops arm_32_lpae_s1_ops;
 extern const struct pgtable_ops arm_32_lpae_s2_ops;
 extern const struct pgtable_ops arm_mali_lpae_ops;
 extern const struct pgtable_ops arm_v7s_ops;
+extern const struct pgtable_ops apple_dart_ops;
+extern const struct pgtable_ops apple_dart2_ops;
 extern const struct pgtable_ops x86_64_ops;
 
 #endif

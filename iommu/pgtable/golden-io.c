@@ -82,6 +82,20 @@ static unsigned v7s_level_number(const struct pgtable *pt, unsigned level)
 	return 2 - level;
 }
 
+/** With the choice of a root as level 0 of the kernel's, and the last table as level 1 of the recording's. */
+static unsigned dart_level_number(const struct pgtable *pt, unsigned level)
+{
+	return level + 1;
+}
+
+#define DART_ROW(name)                                                                                       \
+	{                                                                                                    \
+		.fmt = name,                                                                                 \
+		.configure = io_pgtable_configure,                                                           \
+		.level_number = dart_level_number,                                                           \
+		.init_returns_null = true,                                                                   \
+	}
+
 #define LPAE_ROW(name)                                                                                       \
 	{                                                                                                    \
 		.fmt = name,                                                                                 \
@@ -94,7 +108,8 @@ static unsigned v7s_level_number(const struct pgtable *pt, unsigned level)
 
 const struct golden_format golden_io_formats[] = {
 	LPAE_ROW("arm_64_lpae_s1"), LPAE_ROW("arm_64_lpae_s2"), LPAE_ROW("arm_32_lpae_s1"),
-	LPAE_ROW("arm_32_lpae_s2"), LPAE_ROW("arm_mali_lpae"),
+	LPAE_ROW("arm_32_lpae_s2"), LPAE_ROW("arm_mali_lpae"),  DART_ROW("apple_dart"),
+	DART_ROW("apple_dart2"),
 	{
 		.fmt = "arm_v7s",
 		.configure = io_pgtable_configure,

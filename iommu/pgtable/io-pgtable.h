@@ -63,6 +63,16 @@ static inline uint32_t level_index(const struct pgtable *pt, unsigned level, uin
 	return (uint32_t)(iova >> pt->levels[level].span_lg2) & ((1u << pt->levels[level].index_lg2) - 1);
 }
 
+/** Returns the root for @iova. */
+static inline uint64_t io_pgtable_root(const struct pgtable *pt, uint64_t iova)
+{
+	const struct pgtable_level *top = &pt->levels[pt->config.top_level];
+
+	if (pt->root_count <= 1)
+		return pt->root_paddr;
+	return pt->roots[iova >> (top->span_lg2 + top->index_lg2) & (pt->root_count - 1)];
+}
+
 static inline entry_t *table_entries(const struct pgtable *pt, uint64_t table)
 {
 	return pgtable_bytes(pt, table);
@@ -103,12 +113,12 @@ static bool io_pgtable_walk(const struct pgtable *pt, uint64_t iova, struct pgta
 		*ret_walk = (struct pgtable_walk){.stop_level = pt->config.top_level};
 		return false;
 	}
-	return io_pgtable_walk_from(pt, iova, pt->config.top_level, pt->root_paddr, ret_walk);
+	return io_pgtable_walk_from(pt, iova, pt->config.top_level, io_pgtable_root(pt, iova), ret_walk);
 }
 
 static bool io_pgtable_lookup(const struct pgtable *pt, uint64_t iova, uint64_t *ret_paddr, unsigned *ret_prot)
 {
-	uint64_t table = pt->root_paddr;
+	uint64_t table = io_pgtable_root(pt, iova);
 
 	if (G_UNLIKELY(io_pgtable_iova_beyond(pt, iova)))
 		return false;

@@ -282,7 +282,12 @@ void pgtable_visit(const struct pgtable *pt, const struct pgtable_visitor *visit
 {
 	g_autoptr(GString) path = g_string_new("T");
 
-	visit_table(pt, visitor, path, pt->config.top_level, pt->root_paddr);
+	if (pt->root_count <= 1)
+		visit_table(pt, visitor, path, pt->config.top_level, pt->root_paddr);
+	for (unsigned i = 0; pt->root_count > 1 && i < pt->root_count; i++) {
+		g_string_printf(path, "T%u", i);
+		visit_table(pt, visitor, path, pt->config.top_level, pt->roots[i]);
+	}
 }
 
 typedef void (*dump_fn)(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot,
@@ -316,7 +321,11 @@ static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigne
 
 void pgtable_dump(const struct pgtable *pt, dump_fn fn, void *data)
 {
+	const struct pgtable_level *top = &pt->levels[pt->config.top_level];
+
 	dump_table(pt, fn, data, pt->config.top_level, pt->root_paddr, pt->first_iova);
+	for (uint64_t i = 1; i < pt->root_count; i++)
+		dump_table(pt, fn, data, pt->config.top_level, pt->roots[i], i << (top->span_lg2 + top->index_lg2));
 }
 
 /** Returns the largest page size that fits at @iova and @paddr in @len bytes, and in *@ret_count how many pages
@@ -399,6 +408,8 @@ static void free_io_pgtable(struct pgtable *pt)
 	if (pt->tlb && pt->tlb->flush_all)
 		pt->tlb->flush_all(pt->tlb_cookie);
 	pgtable_free_tables(pt, pt->config.top_level, pt->root_paddr);
+	for (unsigned i = 1; i < pt->root_count; i++)
+		pgtable_free_tables(pt, pt->config.top_level, pt->roots[i]);
 	g_assert(pt->table_pages == 0);
 	slab_finish(pt);
 	g_free(pt);

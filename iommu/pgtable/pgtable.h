@@ -30,6 +30,7 @@ enum pgtable_prot {
 /* Names clash with <sys/mman.h>, which nothing here includes. */
 
 #define PGTABLE_LEVELS_MAX 6
+#define PGTABLE_ROOTS_MAX  4
 
 /** What a driver asks of an io-pgtable format. Source: include/linux/io-pgtable.h, enum io_pgtable_quirks. */
 enum pgtable_quirk {
@@ -231,6 +232,8 @@ struct pgtable {
 	struct pgtable_level levels[PGTABLE_LEVELS_MAX]; /* [0] is the last level */
 	struct pgtable_slab slab;
 	uint8_t entry_bytes;
+	uint64_t roots[PGTABLE_ROOTS_MAX]; /* of a format with several, side by side; [0] is @root_paddr too */
+	uint8_t root_count;		   /* a power of two; 0: @root_paddr is the only one */
 	uint64_t first_iova; /* where the table's index 0 lies: 0, but for one of the upper half */
 
 	/** Grows when a table page is unlinked. As long as it stays, what was found in a table page is what

@@ -21,6 +21,8 @@
 /* Makes table pages appear at 2 GiB. */
 #define LOW_TABLES ((UINT64_C(1) << 31) - PHYSMEM_BASE)
 
+#define DART_TABLES (UINT64_C(0x880000000) - PHYSMEM_BASE)
+
 static const struct variant {
 	const char *name;
 	const char *format;
@@ -28,6 +30,7 @@ static const struct variant {
 	unsigned top_level;    /* what the widths come to */
 	unsigned root_index_lg2;
 	bool write_reads;  /* what may be written can be read */
+	bool any_iova;	   /* the bits above its width are ignored, and every refusal warns */
 	bool page_by_page; /* the format does the pages of a call one after another, each from the root */
 } variants[] = {
 	{"lpae64s1-4k-48", "arm_64_lpae_s1", {.ias_bits = 48, .oas_bits = 48}, 3, 9, true},
@@ -65,6 +68,15 @@ static const struct variant {
 	{"lpae32s1", "arm_32_lpae_s1", {.ias_bits = 32, .oas_bits = 40, .incoherent = true}, 2, 2, true},
 	{"lpae32s2", "arm_32_lpae_s2", {.ias_bits = 40, .oas_bits = 40}, 2, 10},
 	{"mali-40", "arm_mali_lpae", {.ias_bits = 40, .oas_bits = 40}, 3, 9},
+	{"dart1-4k-4-roots",
+	 "apple_dart",
+	 {.ias_bits = 32, .oas_bits = 36, .page_sizes = 1 << 12, .table_offset = DART_TABLES},
+	 1,
+	 9,
+	 .any_iova = true},
+	{"dart1-16k", "apple_dart", {.ias_bits = 32, .oas_bits = 36, .table_offset = DART_TABLES}, 1, 11, .any_iova = true},
+	{"dart2-16k-36", "apple_dart2", {.ias_bits = 36, .oas_bits = 42, .table_offset = DART_TABLES}, 1, 11, .any_iova = true},
+	{"dart2-16k-42", "apple_dart2", {.ias_bits = 42, .oas_bits = 42, .table_offset = DART_TABLES}, 2, 11, .any_iova = true},
 	{"v7s",
 	 "arm_v7s",
 	 {.ias_bits = 32, .oas_bits = 32, .incoherent = true, .quirks = QUIRK_ARM_NS, .table_offset = LOW_TABLES},
@@ -94,6 +106,7 @@ struct fixture {
 	uint64_t page;	/* size of the smallest page */
 	uint64_t block; /* of the next larger one */
 	uint64_t first; /* IOVA */
+	uint32_t roots;
 	uint64_t walks_flushed, walk_flushed_bytes, pages_added, all_flushed;
 };
 
@@ -131,6 +144,7 @@ static void setup(struct fixture *fixture, const void *data)
 	fixture->page = fixture->pt->page_sizes & -fixture->pt->page_sizes;
 	fixture->block = fixture->page << fixture->pt->levels[0].index_lg2;
 	fixture->first = fixture->pt->first_iova;
+	fixture->roots = fixture->pt->table_pages;
 }
 
 static void teardown(struct fixture *fixture, const void *data)
@@ -236,7 +250,10 @@ static void test_geometry_is_what_the_widths_come_to(struct fixture *fixture, co
 			pt->config.quirks & QUIRK_ARM_TTBR1 ? -(UINT64_C(1) << pt->config.ias_bits) : 0);
 	g_assert_cmpuint(pt->root_paddr % pgtable_table_bytes(pt, top_level), ==, 0);
 	g_assert_cmpuint(fixture->sim->mem.in_use[FRAME_PGTABLE], ==,
-			 MAX(pgtable_table_bytes(pt, top_level) / FRAME_SIZE, 1));
+			 fixture->roots * MAX(pgtable_table_bytes(pt, top_level) / FRAME_SIZE, 1));
+	g_assert_cmpuint(fixture->roots, ==, MAX(pt->root_count, 1));
+	g_assert_cmpuint(pt->config.ias_bits, <=, pt->levels[top_level].span_lg2 + pt->levels[top_level].index_lg2 +
+							  g_bit_storage(fixture->roots - 1));
 }
 
 static void test_every_page_size_maps_walks_and_unmaps(struct fixture *fixture, const void *data)
@@ -313,7 +330,7 @@ static void test_map_over_mapped_is_refused_and_warns(struct fixture *fixture, c
 	g_assert_cmphex(phys(fixture, 8 * page), ==, 100 * page);
 	fixture->pt->config.quirks |= QUIRK_NO_WARN;
 	g_assert_cmpint(map_pages(fixture, 8 * page, 300 * page, page, 1, &mapped), ==, -EEXIST);
-	g_assert_cmpuint(warnings(fixture), ==, 1);
+	g_assert_cmpuint(warnings(fixture), ==, fixture->variant->any_iova ? 2 : 1);
 }
 
 static void test_page_inside_a_larger_one_is_refused(struct fixture *fixture, const void *data)
@@ -420,13 +437,15 @@ static void test_out_of_range_is_refused_with_a_warning(struct fixture *fixture,
 	const struct pgtable_config *config = &fixture->pt->config;
 	uint64_t page = fixture->page, end = UINT64_C(1) << config->ias_bits, mapped = 1;
 
-	g_assert_cmpint(map_pages(fixture, end, page, page, 1, &mapped), ==, -ERANGE);
-	g_assert_cmphex(mapped, ==, 0);
+	g_assert_cmphex(phys(fixture, end), ==, 0);
+	if (!fixture->variant->any_iova) {
+		g_assert_cmpint(map_pages(fixture, end, page, page, 1, &mapped), ==, -ERANGE);
+		g_assert_cmphex(mapped, ==, 0);
+	}
 	g_assert_cmpint(map_pages(fixture, page, UINT64_C(1) << config->oas_bits, page, 1, &mapped), ==, -ERANGE);
 	g_assert_cmphex(unmap_pages(fixture, end, page, 1), ==, 0);
-	g_assert_cmpuint(warnings(fixture), ==, 3);
-	g_assert_cmphex(phys(fixture, end), ==, 0);
-	g_assert_cmpuint(fixture->pt->table_pages, ==, 1);
+	g_assert_cmpuint(warnings(fixture), ==, fixture->variant->any_iova ? 2 : 3);
+	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
 	map_ok(fixture, end - page, page, page);
 	g_assert_cmphex(phys(fixture, end - 1), ==, 2 * page - 1);
 }
@@ -442,7 +461,7 @@ static void test_size_that_the_table_lacks_is_refused(struct fixture *fixture, c
 	g_assert_cmphex(mapped, ==, 0);
 	g_assert_cmphex(unmap_pages(fixture, 0, 2 * page, 1), ==, 0);
 	g_assert_cmpuint(warnings(fixture), ==, 2);
-	g_assert_cmpuint(fixture->pt->table_pages, ==, 1);
+	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
 }
 
 static void test_misaligned_and_forbidding_maps_are_refused_silently(struct fixture *fixture, const void *data)
@@ -456,7 +475,7 @@ static void test_misaligned_and_forbidding_maps_are_refused_silently(struct fixt
 	g_assert_cmphex(mapped, ==, 0);
 	g_assert_cmphex(unmap(fixture, page + 1, page), ==, 0);
 	g_assert_cmpuint(warnings(fixture), ==, 0);
-	g_assert_cmpuint(fixture->pt->table_pages, ==, 1);
+	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
 }
 
 static void test_queued_gather_hears_of_no_page(struct fixture *fixture, const void *data)
@@ -487,7 +506,7 @@ static void test_work_is_charged_per_entry_and_table(struct fixture *fixture, co
 
 	map_ok(fixture, 0, page, page);
 	g_assert_cmpuint(work[WORK_PT_PAGE], ==, fixture->pt->table_pages);
-	g_assert_cmpuint(work[WORK_PTE_WRITE], ==, fixture->pt->table_pages - 1 + 1);
+	g_assert_cmpuint(work[WORK_PTE_WRITE], ==, fixture->pt->table_pages - fixture->roots + 1);
 	writes = work[WORK_PTE_WRITE];
 	map_ok(fixture, page, 2 * page, 8 * page);
 	unmap(fixture, page, 8 * page);
@@ -648,6 +667,12 @@ static void test_impossible_geometry_is_refused(void)
 		{"arm_32_lpae_s2", {.ias_bits = 41, .oas_bits = 40}},
 		{"arm_mali_lpae", {.ias_bits = 48, .oas_bits = 41}},
 		{"arm_mali_lpae", {.ias_bits = 48, .oas_bits = 40, .page_sizes = SIZES_64}},
+		{"apple_dart", {.ias_bits = 32, .oas_bits = 40, .table_offset = DART_TABLES}},
+		{"apple_dart", {.ias_bits = 42, .oas_bits = 36, .table_offset = DART_TABLES}},
+		{"apple_dart", {.ias_bits = 33, .oas_bits = 36, .page_sizes = 1 << 12, .table_offset = DART_TABLES}},
+		{"apple_dart", {.ias_bits = 32, .oas_bits = 36, .page_sizes = 5 << 12, .table_offset = DART_TABLES}},
+		{"apple_dart", {.ias_bits = 32, .oas_bits = 36, .incoherent = true, .table_offset = DART_TABLES}},
+		{"apple_dart", {.ias_bits = 32, .oas_bits = 36}}, /* tables that entries cannot point to */
 		{"arm_v7s", {.ias_bits = 33, .oas_bits = 32, .table_offset = LOW_TABLES}},
 		{"arm_v7s", {.ias_bits = 32, .oas_bits = 33, .table_offset = LOW_TABLES}},
 		{"arm_v7s", {.ias_bits = 32, .oas_bits = 32, .quirks = QUIRK_ARM_HD, .table_offset = LOW_TABLES}},
@@ -678,6 +703,34 @@ static void test_lpae_recordings(void)
 static void test_v7s_recordings(void)
 {
 	golden_check_all("v7s", pgtable_golden_emit);
+}
+
+static void test_dart_recordings(void)
+{
+	golden_check_all("dart1-", pgtable_golden_emit);
+	golden_check_all("dart2-", pgtable_golden_emit);
+}
+
+/* A root that is refused takes those before it along. */
+static void test_every_failing_root_is_reported(void)
+{
+	static const struct fault_table *const tables[] = {&iommu_fault_table, NULL};
+	struct sim *sim = sim_new(1, 1);
+	uint64_t fired = 1;
+
+	for (uint64_t nth = 1; fired; nth++) {
+		struct fault_rules *rules = sweep_arm(sim, tables, "pgtable.page", nth);
+		static const struct pgtable_config config = {
+			.ias_bits = 32, .oas_bits = 36, .page_sizes = 1 << 12, .table_offset = DART_TABLES};
+		struct pgtable *pt = NULL;
+
+		g_assert_cmpint(pgtable_new(sim, pgtable_format("apple_dart"), &config, &pt), ==,
+				nth <= 4 ? -ENOMEM : 0);
+		fired = sweep_disarm(sim, rules);
+		pgtable_free(pt);
+		g_assert_cmpuint(sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+	}
+	sim_free(sim);
 }
 
 static void test_unknown_quirk_is_refused_by_line(void)
@@ -731,6 +784,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/iommu/io-pgtable/every-format-has-a-variant", test_every_format_has_a_variant);
 	g_test_add_func("/iommu/io-pgtable/impossible-geometry-is-refused", test_impossible_geometry_is_refused);
 	g_test_add_func("/iommu/io-pgtable/golden/lpae-byte-for-byte", test_lpae_recordings);
+	g_test_add_func("/iommu/io-pgtable/every-failing-root-is-reported", test_every_failing_root_is_reported);
+	g_test_add_func("/iommu/io-pgtable/golden/dart-byte-for-byte", test_dart_recordings);
 	g_test_add_func("/iommu/io-pgtable/golden/v7s-byte-for-byte", test_v7s_recordings);
 	g_test_add_func("/iommu/io-pgtable/golden/unknown-quirk-is-refused-by-line",
 			test_unknown_quirk_is_refused_by_line);
