@@ -22,11 +22,12 @@ static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint
 	uint64_t owner;
 
 	if (physmem_owner(&ctrl->nvme->sim->mem, paddr, &owner))
-		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER "x, which belongs to request %" G_GUINT64_FORMAT
-					 " now",
+		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER
+					 "x, which belongs to request %" G_GUINT64_FORMAT " now",
 					 paddr, owner);
 	else
-		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER "x, which belongs to nobody now", paddr);
+		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER "x, which belongs to nobody now",
+					 paddr);
 	controller_report(ctrl, FINDING_STALE, addr, write, detail);
 }
 
@@ -44,7 +45,8 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		return true;
 	}
 	if (ctrl->iotlb) {
-		ok = iotlb_translate(dev->domain->iommu->tlb, dev->domain->id, dev->domain->pt, addr, &result);
+		ok = iotlb_translate(dev->domain->iommu->tlb, dev->domain->id, dev->domain->pt, addr,
+				     &result);
 		cmd->iotlb_misses += !result.hit;
 		cmd->table_reads += result.table_reads;
 	} else {
@@ -70,7 +72,8 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 }
 
 /** Returns the bytes at @addr, which driver and device share, or NULL after a fault. */
-static void *controller_memory(struct controller *ctrl, uint64_t addr, bool write, struct controller_command *cmd)
+static void *controller_memory(struct controller *ctrl, uint64_t addr, bool write,
+			       struct controller_command *cmd)
 {
 	uint64_t paddr;
 
@@ -84,7 +87,8 @@ static void *controller_memory(struct controller *ctrl, uint64_t addr, bool writ
 }
 
 /** Moves @len bytes of data at @addr, page by page. */
-static bool controller_data(struct controller *ctrl, uint64_t addr, uint64_t len, struct controller_command *cmd)
+static bool controller_data(struct controller *ctrl, uint64_t addr, uint64_t len,
+			    struct controller_command *cmd)
 {
 	while (len) {
 		uint64_t part = MIN(len, NVME_PAGE - addr % NVME_PAGE), paddr;
@@ -130,7 +134,8 @@ static bool controller_prps(struct controller *ctrl, const struct nvme_sqe *sqe,
 	return true;
 }
 
-static bool controller_sgl(struct controller *ctrl, const struct nvme_sqe *sqe, struct controller_command *cmd)
+static bool controller_sgl(struct controller *ctrl, const struct nvme_sqe *sqe,
+			   struct controller_command *cmd)
 {
 	const struct nvme_sgl_desc *desc = (const void *)sqe->dptr, *list;
 
@@ -172,7 +177,8 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 
 	if (queue->sq_head == queue->sq_tail)
 		return false;
-	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false, &cmd);
+	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false,
+				&cmd);
 	/* The queues are mapped as long as they exist: nothing unmaps them under the controller. */
 	g_assert(sqe != NULL);
 	queue->sq_head = nvme_ring_next(queue, queue->sq_head);
@@ -199,8 +205,8 @@ void controller_complete(struct controller *ctrl, unsigned qid, const struct con
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
 	struct controller_command access = {0};
-	struct nvme_cqe *cqe =
-		controller_memory(ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
+	struct nvme_cqe *cqe = controller_memory(
+		ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
 
 	g_assert(cqe != NULL);
 	*cqe = (struct nvme_cqe){.sq_head = queue->sq_head,

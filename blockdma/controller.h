@@ -16,7 +16,7 @@ struct controller_command {
 	bool write;	 /* moves data to the device */
 	uint64_t bytes;	 /* data moved before a fault, if there was one */
 	uint64_t slba;
-	unsigned accesses;    /* memory accesses: command, lists, pages of data */
+	unsigned accesses; /* memory accesses: command, lists, pages of data */
 	unsigned iotlb_misses;
 	unsigned table_reads; /* page-table entries read for them */
 };

@@ -5,10 +5,14 @@
 #include <string.h>
 
 static const struct fault_point nvme_points[] = {
-	{"nvme.prp_pool", -ENOMEM, "no memory for a PRP list", "nvme_pci_setup_data_prp() in drivers/nvme/host/pci.c"},
-	{"nvme.sgl_pool", -ENOMEM, "no memory for an SGL", "nvme_pci_setup_data_sgl() in drivers/nvme/host/pci.c"},
-	{"nvme.vec_pool", -ENOMEM, "no element to record mappings in", "nvme_pci_prp_save_mapping() in drivers/nvme/host/pci.c"},
-	{"nvme.queue", -ENOMEM, "no memory for a queue: the device works with fewer", "nvme_alloc_queue() in drivers/nvme/host/pci.c"},
+	{"nvme.prp_pool", -ENOMEM, "no memory for a PRP list",
+	 "nvme_pci_setup_data_prp() in drivers/nvme/host/pci.c"},
+	{"nvme.sgl_pool", -ENOMEM, "no memory for an SGL",
+	 "nvme_pci_setup_data_sgl() in drivers/nvme/host/pci.c"},
+	{"nvme.vec_pool", -ENOMEM, "no element to record mappings in",
+	 "nvme_pci_prp_save_mapping() in drivers/nvme/host/pci.c"},
+	{"nvme.queue", -ENOMEM, "no memory for a queue: the device works with fewer",
+	 "nvme_alloc_queue() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};
@@ -43,10 +47,12 @@ static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned
 				     .lock.name = "submission queue"};
 	if (err)
 		return err;
-	err = dma_alloc_coherent(nvme->dev, queue->cq_order, FRAME_NVME_QUEUE, &queue->cq_paddr, &queue->cq_addr);
+	err = dma_alloc_coherent(nvme->dev, queue->cq_order, FRAME_NVME_QUEUE, &queue->cq_paddr,
+				 &queue->cq_addr);
 	if (err)
 		return err;
-	err = dma_alloc_coherent(nvme->dev, queue->sq_order, FRAME_NVME_QUEUE, &queue->sq_paddr, &queue->sq_addr);
+	err = dma_alloc_coherent(nvme->dev, queue->sq_order, FRAME_NVME_QUEUE, &queue->sq_paddr,
+				 &queue->sq_addr);
 	if (err) {
 		dma_free_coherent(nvme->dev, queue->cq_order, queue->cq_paddr, queue->cq_addr);
 		return err;
@@ -81,7 +87,8 @@ static void nvme_set_limits(struct nvme *nvme)
 	limits->virt_boundary_mask = nvme->config.sgl ? 0 : NVME_PAGE - 1;
 }
 
-int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *config, struct nvme **ret_nvme)
+int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *config,
+	     struct nvme **ret_nvme)
 {
 	struct nvme *nvme = g_new0(struct nvme, 1);
 	int err;
@@ -100,7 +107,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 		return err;
 	}
 	for (nvme->queue_count = 1; nvme->queue_count <= config->io_queues; nvme->queue_count++)
-		if (nvme_queue_init(nvme, &nvme->queues[nvme->queue_count], nvme->queue_count, config->depth) != 0)
+		if (nvme_queue_init(nvme, &nvme->queues[nvme->queue_count], nvme->queue_count,
+				    config->depth) != 0)
 			break;
 	*ret_nvme = nvme;
 	return 0;

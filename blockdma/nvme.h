@@ -22,18 +22,18 @@ enum {
 
 extern const struct fault_table nvme_fault_table;
 
-#define NVME_PAGE		4096u /* the controller's page, MPS = 0 */
-#define NVME_SQE_BYTES		64u
-#define NVME_CQE_BYTES		16u
-#define NVME_ADMIN_DEPTH	32u /* entries; 30 tags, one id is kept for the event request */
-#define NVME_QUEUES_MAX		SIM_CPUS_MAX
-#define NVME_DEPTH_MAX		4096u
-#define NVME_SMALL_POOL_BYTES	256u
-#define NVME_DESCRIPTORS_MAX	5 /* PRP lists a request: 8 MiB */
-#define NVME_MAX_BYTES		(8u << 20)
-#define NVME_MAX_SEGMENTS	256u
-#define NVME_MAX_RETRIES	5
-#define NVME_DSM_BYTES		4096u /* the range list of a discard */
+#define NVME_PAGE	      4096u /* the controller's page, MPS = 0 */
+#define NVME_SQE_BYTES	      64u
+#define NVME_CQE_BYTES	      16u
+#define NVME_ADMIN_DEPTH      32u /* entries; 30 tags, one id is kept for the event request */
+#define NVME_QUEUES_MAX	      SIM_CPUS_MAX
+#define NVME_DEPTH_MAX	      4096u
+#define NVME_SMALL_POOL_BYTES 256u
+#define NVME_DESCRIPTORS_MAX  5 /* PRP lists a request: 8 MiB */
+#define NVME_MAX_BYTES	      (8u << 20)
+#define NVME_MAX_SEGMENTS     256u
+#define NVME_MAX_RETRIES      5
+#define NVME_DSM_BYTES	      4096u /* the range list of a discard */
 
 enum nvme_opcode {
 	NVME_CMD_FLUSH = 0x00,
@@ -41,8 +41,8 @@ enum nvme_opcode {
 	NVME_CMD_READ = 0x02,
 	NVME_CMD_WRITE_ZEROES = 0x08,
 	NVME_CMD_DSM = 0x09,
-	NVME_CMD_VENDOR_OUT = 0x81, /* stands for any passthrough command with data to the device … */
-	NVME_CMD_VENDOR_IN = 0x82,  /* … from it … */
+	NVME_CMD_VENDOR_OUT = 0x81,  /* stands for any passthrough command with data to the device … */
+	NVME_CMD_VENDOR_IN = 0x82,   /* … from it … */
 	NVME_CMD_VENDOR_NONE = 0x80, /* … and without */
 };
 
@@ -102,13 +102,13 @@ struct nvme_iod {
 	struct request *req;
 	struct dma_iova_state state;
 	uint64_t total_len;
-	struct nvme_dma_vec *vecs; /* an element of the mempool: NVME_MAX_SEGMENTS of them; NULL while not needed */
+	struct nvme_dma_vec *vecs; /* element of the mempool, of NVME_MAX_SEGMENTS; NULL: not needed yet */
 	struct dma_pool_block descriptors[NVME_DESCRIPTORS_MAX];
 	uint16_t vec_count;
 	uint16_t tag;
 	uint8_t descriptor_count;
 	bool small_descriptor;
-	bool single;	/* mapped with one dma_map_phys, undone from the command */
+	bool single; /* mapped with one dma_map_phys, undone from the command */
 	bool sgl;
 	uint8_t generation; /* of the command id */
 	struct nvme_sqe sqe;
@@ -164,7 +164,8 @@ struct nvme {
 
 /** Probes the controller: pools, admin queue, I/O queues. An I/O queue that cannot be had leaves the device with fewer, as
  *  the driver does. Returns 0 with *@ret_nvme, or -ENOMEM with nothing left when there is no admin queue. */
-int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *config, struct nvme **ret_nvme);
+int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *config,
+	     struct nvme **ret_nvme);
 /** Frees queues and pools, which must hold nothing but leaks. */
 void nvme_free(struct nvme *nvme);
 

@@ -17,7 +17,8 @@ static struct dma_pool *nvme_pool(struct nvme *nvme, const struct nvme_iod *iod)
 }
 
 /** Takes one more descriptor block for @iod. Returns its bytes, or NULL. */
-static void *nvme_descriptor(struct nvme *nvme, struct nvme_iod *iod, unsigned fault, struct dma_pool_block *ret_block)
+static void *nvme_descriptor(struct nvme *nvme, struct nvme_iod *iod, unsigned fault,
+			     struct dma_pool_block *ret_block)
 {
 	if (sim_fault(nvme->sim, fault) || dma_pool_alloc(nvme_pool(nvme, iod), ret_block) != 0)
 		return NULL;
@@ -151,7 +152,8 @@ static bool prp_advance(struct nvme *nvme, struct nvme_iod *iod, struct prp_curs
 }
 
 /** Fills PRP lists from the cursor to the end of the data. Section 6.6. */
-static enum blk_status nvme_build_prp_lists(struct nvme *nvme, struct nvme_iod *iod, struct prp_cursor *cursor)
+static enum blk_status nvme_build_prp_lists(struct nvme *nvme, struct nvme_iod *iod,
+					    struct prp_cursor *cursor)
 {
 	uint64_t rest = iod->req->bytes - iod->total_len;
 	unsigned pages = (unsigned)((rest + NVME_PAGE - 1) / NVME_PAGE), at = 0, slots;
@@ -187,7 +189,8 @@ static enum blk_status nvme_build_prp_lists(struct nvme *nvme, struct nvme_iod *
 	return BLK_STS_OK;
 }
 
-static enum blk_status nvme_setup_prps(struct nvme *nvme, struct nvme_iod *iod, const struct blk_dma_iter *first)
+static enum blk_status nvme_setup_prps(struct nvme *nvme, struct nvme_iod *iod,
+				       const struct blk_dma_iter *first)
 {
 	struct prp_cursor cursor = {.addr = first->addr, .len = first->len, .iter = *first};
 	enum blk_status status;
@@ -223,7 +226,8 @@ abort:
 
 static struct nvme_sgl_desc sgl_data(const struct blk_dma_iter *iter)
 {
-	return (struct nvme_sgl_desc){.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
+	return (struct nvme_sgl_desc){
+		.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
 }
 
 static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, struct blk_dma_iter *iter)
@@ -261,7 +265,8 @@ static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, 
 /* ---- choosing (section 6.5) ---- */
 
 /** The short way of a request with one physical segment. Returns false when it must go the long way. */
-static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_sgl, enum blk_status *ret_status)
+static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_sgl,
+			      enum blk_status *ret_status)
 {
 	const struct request *req = iod->req;
 	struct req_iterator iter = {.req = req};

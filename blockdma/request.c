@@ -3,7 +3,8 @@
 
 #include <glib.h>
 
-const char *const req_op_names[REQ_OPS] = {"read", "write", "flush", "discard", "write-zeroes", "passthrough"};
+const char *const req_op_names[REQ_OPS] = {"read",    "write",	      "flush",
+					   "discard", "write-zeroes", "passthrough"};
 
 bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment)
 {
@@ -15,7 +16,8 @@ bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment
 	while (iter->vec < req->vec_count) {
 		const struct bio_vec *next = &req->vecs[iter->vec];
 
-		if (ret_segment->paddr + ret_segment->len != next->paddr || ret_segment->len + next->len > UINT32_MAX)
+		if (ret_segment->paddr + ret_segment->len != next->paddr ||
+		    ret_segment->len + next->len > UINT32_MAX)
 			break;
 		ret_segment->len += next->len;
 		iter->vec++;
@@ -29,7 +31,8 @@ void request_prepare(struct request *req)
 
 	/* Also where two vectors touch and will merge (D10): the check runs before merging. */
 	for (uint32_t i = 1; i < req->vec_count; i++)
-		gaps |= (req->vecs[i].paddr & 4095) | ((req->vecs[i - 1].paddr & 4095) + req->vecs[i - 1].len);
+		gaps |= (req->vecs[i].paddr & 4095) |
+			((req->vecs[i - 1].paddr & 4095) + req->vecs[i - 1].len);
 	req->gap_bit = gaps ? (unsigned)__builtin_ctzll(gaps) + 1 : 0;
 	/* Counted before merging as well: touching vectors are two segments for the driver's choices. */
 	req->nr_phys_segments = req->vec_count;

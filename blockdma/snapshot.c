@@ -12,7 +12,8 @@ static void nvme_write_pool(struct snapshot_writer *writer, const struct nvme *n
 	snapshot_u64(writer, "in_use", pool->in_use);
 }
 
-static void nvme_write_queue(struct snapshot_writer *writer, const struct nvme *nvme, const struct nvme_queue *queue)
+static void nvme_write_queue(struct snapshot_writer *writer, const struct nvme *nvme,
+			     const struct nvme_queue *queue)
 {
 	snapshot_fact(writer, "queue");
 	snapshot_text(writer, "device", nvme->dev->config.name);

@@ -35,9 +35,9 @@ struct iommu_hw_ops {
 extern const struct iommu_hw_ops *const iommu_hw[];
 
 struct iommu_stats {
-	uint64_t maps, unmaps;	       /* calls */
+	uint64_t maps, unmaps; /* calls */
 	uint64_t mapped_bytes, unmapped_bytes;
-	uint64_t invalidate_commands;  /* descriptors queued, waits not counted */
+	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
 	uint64_t invalidate_waits;
 };
 
@@ -47,7 +47,7 @@ struct iommu {
 	const struct iommu_hw_ops *ops;
 	struct iotlb *tlb;
 	struct sim_lock queue_lock; /* of the invalidation queue */
-	bool caching_mode;	    /* VT-d: also not-present entries may be cached, so maps are invalidated as well */
+	bool caching_mode; /* VT-d: also not-present entries may be cached, so maps are invalidated as well */
 	struct iommu_stats stats;
 };
 
@@ -74,7 +74,8 @@ int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr,
 int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len);
 
 /** Unmaps, adding to @gather (initialised by the caller). Returns the bytes that were mapped. */
-uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len, struct pgtable_gather *gather);
+uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len,
+			  struct pgtable_gather *gather);
 
 /** Invalidates what was gathered (nothing, if nothing was) and frees its table pages. */
 void iommu_iotlb_sync(struct iommu_domain *domain, struct pgtable_gather *gather);

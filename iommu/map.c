@@ -32,7 +32,8 @@ int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len)
 	return domain->iommu->ops->iotlb_sync_map(domain, iova, len);
 }
 
-uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len, struct pgtable_gather *gather)
+uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len,
+			  struct pgtable_gather *gather)
 {
 	uint64_t unmapped = 0;
 

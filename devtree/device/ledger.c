@@ -32,7 +32,8 @@ void ledger_free(struct sim *sim)
 }
 
 /** Returns where (@object, @holder) is, or would be put; *@ret_found tells which. */
-static guint ledger_place(const struct ledger *ledger, const char *object, const char *holder, bool *ret_found)
+static guint ledger_place(const struct ledger *ledger, const char *object, const char *holder,
+			  bool *ret_found)
 {
 	guint low = 0, high = ledger->entries->len;
 
@@ -82,8 +83,8 @@ void ledger_put(struct sim *sim, const char *object, const char *holder, const c
 
 	SIM_ANNOUNCE(sim, ref_put, object, holder);
 	if (!found) {
-		sim_find(sim, FINDING_REF_DOUBLE_PUT, NULL, "%s drops a reference on %s in %s that it does not hold",
-			 holder, object, site);
+		sim_find(sim, FINDING_REF_DOUBLE_PUT, NULL,
+			 "%s drops a reference on %s in %s that it does not hold", holder, object, site);
 		return;
 	}
 	if (--((struct ledger_entry *)g_ptr_array_index(sim->ledger->entries, place))->count == 0)
@@ -98,8 +99,8 @@ void ledger_each(const struct sim *sim, void (*fn)(void *data, const struct ledg
 
 static void ledger_report_one(void *data, const struct ledger_entry *entry)
 {
-	sim_find(data, FINDING_REF_LEAK, entry->site, "%s still holds %u reference%s on %s", entry->holder, entry->count,
-		 entry->count == 1 ? "" : "s", entry->object);
+	sim_find(data, FINDING_REF_LEAK, entry->site, "%s still holds %u reference%s on %s", entry->holder,
+		 entry->count, entry->count == 1 ? "" : "s", entry->object);
 }
 
 void ledger_report_leaks(struct sim *sim)

@@ -7,9 +7,12 @@
 #include "sim/core/text.h"
 
 static const struct fault_point dma_points[] = {
-	{"dma.iova", -ENOMEM, "no IOVA: one allocation attempt fails", "iommu_dma_alloc_iova() in drivers/iommu/dma-iommu.c"},
-	{"dma.link", -ENOMEM, "a segment cannot be mapped into the request's IOVA", "dma_iova_link() in drivers/iommu/dma-iommu.c"},
-	{"dma.sync", -ENOMEM, "the hardware cannot be told of the new mappings", "dma_iova_sync() in drivers/iommu/dma-iommu.c"},
+	{"dma.iova", -ENOMEM, "no IOVA: one allocation attempt fails",
+	 "iommu_dma_alloc_iova() in drivers/iommu/dma-iommu.c"},
+	{"dma.link", -ENOMEM, "a segment cannot be mapped into the request's IOVA",
+	 "dma_iova_link() in drivers/iommu/dma-iommu.c"},
+	{"dma.sync", -ENOMEM, "the hardware cannot be told of the new mappings",
+	 "dma_iova_sync() in drivers/iommu/dma-iommu.c"},
 };
 
 const struct fault_table dma_fault_table = {FAULT_ROOM_DMA, G_N_ELEMENTS(dma_points), dma_points};
@@ -75,7 +78,8 @@ bool dma_live_find(const struct dma_device *dev, uint64_t iova, struct dma_live 
 	return false;
 }
 
-void dma_live_each(const struct dma_device *dev, void (*fn)(void *data, const struct dma_live *live), void *data)
+void dma_live_each(const struct dma_device *dev, void (*fn)(void *data, const struct dma_live *live),
+		   void *data)
 {
 	struct umap_entry *sorted = umap_sorted(&dev->live);
 
@@ -93,8 +97,8 @@ char *dma_live_text(const struct dma_live *live)
 
 	if (live->actor == 0)
 		return g_strdup_printf("set-up (%s)", dma_taker_names[live->taker]);
-	return g_strdup_printf("request %" G_GUINT64_FORMAT " on cpu %u at %s (%s)", live->actor, live->cpu, time,
-			       dma_taker_names[live->taker]);
+	return g_strdup_printf("request %" G_GUINT64_FORMAT " on cpu %u at %s (%s)", live->actor, live->cpu,
+			       time, dma_taker_names[live->taker]);
 }
 
 /* ---- IOVAs ---- */
@@ -164,7 +168,8 @@ static void dma_drop_live(struct dma_device *dev, uint64_t iova, uint64_t len, s
 		g_autofree char *taken = dma_live_text(ret_live);
 
 		sim_find(dev->sim, FINDING_IOVA_SMALLER_CLASS, taken,
-			 "IOVA 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT " bytes freed as one of %" G_GUINT64_FORMAT,
+			 "IOVA 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT
+			 " bytes freed as one of %" G_GUINT64_FORMAT,
 			 iova, ret_live->len_bytes, len);
 	}
 	umap_remove(&dev->live, entry);
@@ -180,14 +185,14 @@ static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
 }
 
 /** Reports an unmap that found something else than @len bytes mapped at @iova, which @live held (of no bytes: nobody). */
-static void dma_report_wrong_size(struct dma_device *dev, const struct dma_live *live, uint64_t iova, uint64_t len,
-				  uint64_t unmapped)
+static void dma_report_wrong_size(struct dma_device *dev, const struct dma_live *live, uint64_t iova,
+				  uint64_t len, uint64_t unmapped)
 {
 	g_autofree char *taken = live->len_bytes ? dma_live_text(live) : NULL;
 
 	sim_find(dev->sim, FINDING_WRONG_SIZE, taken,
-		 "unmap of %" G_GUINT64_FORMAT " bytes at IOVA 0x%" G_GINT64_MODIFIER "x found %" G_GUINT64_FORMAT
-		 " mapped",
+		 "unmap of %" G_GUINT64_FORMAT " bytes at IOVA 0x%" G_GINT64_MODIFIER
+		 "x found %" G_GUINT64_FORMAT " mapped",
 		 len, iova, unmapped);
 }
 
@@ -223,7 +228,8 @@ static unsigned dma_prot(bool to_device)
 }
 
 /** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
-static uint64_t dma_map(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned prot, enum dma_taker taker)
+static uint64_t dma_map(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned prot,
+			enum dma_taker taker)
 {
 	uint64_t offset = dma_offset(dev, paddr), size = dma_align(dev, len + offset);
 	uint64_t iova = dma_alloc_iova(dev, size, taker);
@@ -295,8 +301,8 @@ bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, ui
 	return true;
 }
 
-int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset, uint64_t size,
-		  bool to_device)
+int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
+		  uint64_t size, bool to_device)
 {
 	uint64_t pad = dma_offset(dev, paddr);
 	int err;
@@ -309,8 +315,8 @@ int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 	}
 	err = sim_fault_size(dev->sim, FAULT_DMA_LINK, size);
 	if (!err)
-		err = iommu_map_nosync(dev->domain, state->addr + offset - pad, paddr - pad, dma_align(dev, size + pad),
-				       dma_prot(to_device));
+		err = iommu_map_nosync(dev->domain, state->addr + offset - pad, paddr - pad,
+				       dma_align(dev, size + pad), dma_prot(to_device));
 	if (err)
 		dev->stats.errors++;
 	return err;
@@ -341,8 +347,9 @@ static void dma_report_left_behind(struct dma_device *dev, const struct dma_live
 		g_autofree char *taken = dma_live_text(live);
 
 		sim_find(dev->sim, FINDING_STALE_REACHABLE, taken,
-			 "%" G_GUINT64_FORMAT " bytes stay mapped in the freed IOVA 0x%" G_GINT64_MODIFIER "x", left,
-			 live->iova);
+			 "%" G_GUINT64_FORMAT " bytes stay mapped in the freed IOVA 0x%" G_GINT64_MODIFIER
+			 "x",
+			 left, live->iova);
 	}
 }
 

@@ -59,10 +59,10 @@ struct dma_live {
 };
 
 struct dma_config {
-	const char *name;	/* "nvme0" */
-	uint64_t mask;		/* highest address the device can use */
-	uint64_t aperture_end;	/* last address of the domain, inclusive */
-	bool forcedac;		/* iommu.forcedac=1: no 32-bit attempt first */
+	const char *name;      /* "nvme0" */
+	uint64_t mask;	       /* highest address the device can use */
+	uint64_t aperture_end; /* last address of the domain, inclusive */
+	bool forcedac;	       /* iommu.forcedac=1: no 32-bit attempt first */
 };
 
 struct dma_stats {
@@ -81,7 +81,7 @@ struct dma_device {
 	struct iova_domain *iovad;
 	struct fq *fq; /* NULL: strict; set by the owner after dma_device_init(), who frees it */
 	unsigned granule_lg2;
-	bool try_32bit; /* PCI devices ask below 4 GiB first, until that fails once */
+	bool try_32bit;	  /* PCI devices ask below 4 GiB first, until that fails once */
 	struct umap live; /* IOVA page -> struct dma_live, packed */
 	struct dma_stats stats;
 };
@@ -112,8 +112,8 @@ void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len);
 bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size);
 /** Maps @size bytes at @paddr at @offset in the state; the first and last granule become visible whole. Returns 0, or a
  *  negative errno with nothing of this call mapped. */
-int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset, uint64_t size,
-		  bool to_device);
+int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
+		  uint64_t size, bool to_device);
 /** Makes the links of [@offset, @offset + @size) known to the hardware. Returns 0 or a negative errno; links stay. */
 int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size);
 /** Unmaps the first @mapped bytes and frees the IOVA; @mapped = 0 only frees. Less than was allocated returns the IOVA in
@@ -128,7 +128,8 @@ void dma_free_coherent(struct dma_device *dev, unsigned order, uint64_t paddr, u
 /** Returns whether @iova lies in an IOVA that somebody holds, and whose it is. Looks back at most the largest mapping. */
 bool dma_live_find(const struct dma_device *dev, uint64_t iova, struct dma_live *ret_live);
 /** Calls @fn for everything held, ascending. */
-void dma_live_each(const struct dma_device *dev, void (*fn)(void *data, const struct dma_live *live), void *data);
+void dma_live_each(const struct dma_device *dev, void (*fn)(void *data, const struct dma_live *live),
+		   void *data);
 /** Returns "request 12 on cpu 3 at 1.23 ms (dma_map_phys)"; free with g_free(). */
 char *dma_live_text(const struct dma_live *live);
 
@@ -142,11 +143,11 @@ struct dma_pool {
 	uint32_t page_count, page_capacity;
 	struct dma_pool_page {
 		uint64_t paddr, addr;
-	} *pages;
+	} * pages;
 	uint32_t free_count, free_capacity;
 	struct dma_pool_block {
 		uint64_t paddr, addr;
-	} *free;
+	} * free;
 };
 
 void dma_pool_init(struct dma_pool *pool, struct dma_device *dev, const char *name, uint32_t block_bytes);

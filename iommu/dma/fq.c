@@ -172,7 +172,8 @@ const struct fq_stats *fq_stats(const struct fq *fq)
 	return &fq->stats;
 }
 
-void fq_add_locks(const struct fq *fq, struct sim_lock *sum, void (*add)(struct sim_lock *sum, const struct sim_lock *lock))
+void fq_add_locks(const struct fq *fq, struct sim_lock *sum,
+		  void (*add)(struct sim_lock *sum, const struct sim_lock *lock))
 {
 	for (unsigned i = 0; i < fq->ring_count; i++)
 		add(sum, &fq->rings[i].lock);
@@ -184,7 +185,7 @@ void fq_each(const struct fq *fq, fq_visitor fn, void *data)
 		const struct fq_ring *ring = &fq->rings[i];
 
 		for (uint32_t at = ring->head; at != ring->tail; at = (at + 1) % fq->size)
-			fn(data, ring->entries[at].pfn, ring->entries[at].granules, i, ring->entries[at].time_ns,
-			   ring->entries[at].actor);
+			fn(data, ring->entries[at].pfn, ring->entries[at].granules, i,
+			   ring->entries[at].time_ns, ring->entries[at].actor);
 	}
 }

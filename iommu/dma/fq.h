@@ -29,7 +29,8 @@ struct fq_stats {
 struct fq;
 
 /** Called for each queued range, oldest first in each ring. */
-typedef void (*fq_visitor)(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns, uint64_t actor);
+typedef void (*fq_visitor)(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
+			   uint64_t actor);
 
 /** Makes the rings, through fault point iova.fq. @single: one ring. @tick_ns: the scheduler's, at least 1; the time-out is
  *  whole ticks, rounded up. @event_kind: under which the timer is put into

@@ -65,8 +65,8 @@ static void dma_iova_fact(const struct dma_iova_writer *w, const char *noun, uin
 
 static void snapshot_owner(struct snapshot_writer *writer, const struct dma_live *live)
 {
-	g_autofree char *owner = live->actor ? g_strdup_printf("req:%" G_GUINT64_FORMAT, live->actor)
-					     : g_strdup("set-up");
+	g_autofree char *owner =
+		live->actor ? g_strdup_printf("req:%" G_GUINT64_FORMAT, live->actor) : g_strdup("set-up");
 
 	snapshot_text(writer, "owner", owner);
 }
@@ -86,10 +86,10 @@ static void dma_iova_write_cached(const struct dma_iova_writer *w, uint64_t firs
 				  const struct umap_entry *cached)
 {
 	static const char *const places[] = {"loaded", "prev", "depot"};
-	g_autofree char *place = cached->more == PLACE_DEPOT
-					 ? g_strdup("depot")
-					 : g_strdup_printf("cpu%" G_GUINT64_FORMAT ".%s", cached->extra,
-							   places[cached->more]);
+	g_autofree char *place =
+		cached->more == PLACE_DEPOT
+			? g_strdup("depot")
+			: g_strdup_printf("cpu%" G_GUINT64_FORMAT ".%s", cached->extra, places[cached->more]);
 
 	dma_iova_fact(w, "cached", first, last);
 	snapshot_u64(w->writer, "order", cached->value);
@@ -200,7 +200,8 @@ static const struct snapshot_noun dma_held_nouns[] = {
 static const struct snapshot_rule dma_iova_rules[] = {
 	{SNAPSHOT_DISJOINT, "cached", NULL, NULL, NULL, NULL, NULL, "cached IOVAs overlap"},
 	{SNAPSHOT_DISJOINT, "live", NULL, NULL, NULL, NULL, NULL, "held IOVAs overlap"},
-	{SNAPSHOT_VALUE_EXISTS, "live", "domain", "domain", "id", NULL, NULL, "IOVA of a domain that does not exist"},
+	{SNAPSHOT_VALUE_EXISTS, "live", "domain", "domain", "id", NULL, NULL,
+	 "IOVA of a domain that does not exist"},
 	{0},
 };
 
@@ -242,7 +243,8 @@ static void dma_mapping_flush(struct dma_mapping_writer *w)
 	w->len = 0;
 }
 
-static void dma_mapping_leaf(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot, uint64_t raw)
+static void dma_mapping_leaf(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot,
+			     uint64_t raw)
 {
 	struct dma_mapping_writer *w = data;
 	bool inside = w->held && iova - w->live.iova < w->live.len_bytes;
@@ -272,8 +274,8 @@ static void dma_mapping_write(struct snapshot_writer *writer, struct sim *sim, v
 }
 
 static const char *const dma_mapping_changes[] = {
-	"prot", "permission changed", "owner=none", "mapping left without an IOVA", "owner", "mapping of another request",
-	NULL,
+	"prot",	 "permission changed",	       "owner=none", "mapping left without an IOVA",
+	"owner", "mapping of another request", NULL,
 };
 
 static const struct snapshot_noun dma_mapping_nouns[] = {
@@ -297,7 +299,7 @@ static const struct snapshot_rule dma_mapping_rules[] = {
 };
 
 const struct snapshot_section dma_mapping_section = {"mapping", dma_mapping_nouns, dma_mapping_write,
-						      dma_mapping_rules};
+						     dma_mapping_rules};
 
 /* ---- iotlb ---- */
 
@@ -306,7 +308,8 @@ struct dma_iotlb_writer {
 	const struct dma_device *dev;
 };
 
-static void dma_iotlb_entry(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot)
+static void dma_iotlb_entry(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size,
+			    unsigned prot)
 {
 	struct dma_iotlb_writer *w = data;
 	uint64_t now = iommu_iova_to_phys(w->dev->domain, iova);

@@ -33,8 +33,8 @@ static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint6
 	if (mask > VTD_MAMV)
 		iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
 	else
-		iotlb_invalidate(domain->iommu->tlb, domain->id, addr, addr + ((uint64_t)FRAME_SIZE << mask) - 1,
-				 leaf_only);
+		iotlb_invalidate(domain->iommu->tlb, domain->id, addr,
+				 addr + ((uint64_t)FRAME_SIZE << mask) - 1, leaf_only);
 }
 
 static void intel_iotlb_sync(struct iommu_domain *domain, const struct pgtable_gather *gather)

@@ -104,4 +104,5 @@ static bool amd_inv_golden_probe(const char *text, size_t len)
 	       g_strstr_len(text, (gssize)len, "\n# id=inv-amd\n") != NULL;
 }
 
-const struct golden_runner amd_inv_golden_runner = {"invalidation", amd_inv_golden_probe, amd_inv_golden_emit};
+const struct golden_runner amd_inv_golden_runner = {"invalidation", amd_inv_golden_probe,
+						    amd_inv_golden_emit};

@@ -97,4 +97,5 @@ static bool vtd_inv_golden_probe(const char *text, size_t len)
 	       g_strstr_len(text, (gssize)len, "\n# id=inv-vtd\n") != NULL;
 }
 
-const struct golden_runner vtd_inv_golden_runner = {"invalidation", vtd_inv_golden_probe, vtd_inv_golden_emit};
+const struct golden_runner vtd_inv_golden_runner = {"invalidation", vtd_inv_golden_probe,
+						    vtd_inv_golden_emit};

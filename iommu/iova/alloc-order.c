@@ -47,8 +47,9 @@ static bool order_number(struct order *order, enum column column, uint64_t max, 
 {
 	if (text_parse_u64(order->columns[column], ret_value) && *ret_value <= max)
 		return true;
-	return sim_error_line(order->error, order->name, order->line, "column %d: \"%s\" is no number up to %" G_GUINT64_FORMAT,
-			      (int)column + 1, order->columns[column], max) == 0;
+	return sim_error_line(order->error, order->name, order->line,
+			      "column %d: \"%s\" is no number up to %" G_GUINT64_FORMAT, (int)column + 1,
+			      order->columns[column], max) == 0;
 }
 
 static bool order_on_cpu(struct order *order)
@@ -80,7 +81,8 @@ static bool order_reserve(struct order *order, uint64_t *ret_result)
 {
 	uint64_t lo, hi;
 
-	if (!order_number(order, COL_PAGES, UINT64_MAX, &lo) || !order_number(order, COL_LIMIT, UINT64_MAX, &hi))
+	if (!order_number(order, COL_PAGES, UINT64_MAX, &lo) ||
+	    !order_number(order, COL_LIMIT, UINT64_MAX, &hi))
 		return false;
 	if (lo > hi)
 		return order_bad(order, "a reservation that ends before it begins");
@@ -94,7 +96,8 @@ static bool order_alloc(struct order *order, uint64_t *ret_result)
 
 	if (!order_number(order, COL_ID, CALLS_MAX, &id) || !order_on_cpu(order) ||
 	    !order_number(order, COL_PAGES, UINT64_C(1) << 52, &pages) ||
-	    !order_number(order, COL_LIMIT, UINT64_MAX, &limit) || !order_number(order, COL_FLUSH, 1, &flush) ||
+	    !order_number(order, COL_LIMIT, UINT64_MAX, &limit) ||
+	    !order_number(order, COL_FLUSH, 1, &flush) ||
 	    !order_number(order, COL_FAILS, UINT64_MAX, &order->fails))
 		return false;
 	if (pages == 0)
@@ -193,7 +196,8 @@ static bool order_header(struct order *order, const char *text)
 	char version_name[24];
 	int version;
 
-	if (sscanf(text, "# alloc-order 1 cpus=%u granule=%u kernel=%u.%u", &cpus, &granule, &major, &minor) != 4)
+	if (sscanf(text, "# alloc-order 1 cpus=%u granule=%u kernel=%u.%u", &cpus, &granule, &major,
+		   &minor) != 4)
 		return order_bad(order, "must begin with \"# alloc-order 1 cpus=N granule=4096 kernel=V\"");
 	if (cpus < 1 || cpus > SIM_CPUS_MAX || granule != FRAME_SIZE)
 		return order_bad(order, "a number of CPUs or a granule that cannot be");
@@ -228,7 +232,8 @@ static bool alloc_order_emit(const char *name, const char *text, size_t len, GSt
 		g_autofree char *line = g_strndup(text, line_len);
 
 		order.line++;
-		ok = strlen(line) == line_len ? order_line(&order, line) : order_bad(&order, "the line holds a zero byte");
+		ok = strlen(line) == line_len ? order_line(&order, line)
+					      : order_bad(&order, "the line holds a zero byte");
 		text += line_len + 1;
 	}
 	iova_domain_free(order.iovad);
@@ -239,7 +244,8 @@ static bool alloc_order_emit(const char *name, const char *text, size_t len, GSt
 
 static bool alloc_order_probe(const char *text, size_t len)
 {
-	return len >= strlen("# alloc-order ") && memcmp(text, "# alloc-order ", strlen("# alloc-order ")) == 0;
+	return len >= strlen("# alloc-order ") &&
+	       memcmp(text, "# alloc-order ", strlen("# alloc-order ")) == 0;
 }
 
 const struct golden_runner alloc_order_golden_runner = {"alloc-order", alloc_order_probe, alloc_order_emit};

@@ -47,7 +47,7 @@ struct iova_domain {
 	struct iova_cached_node cached_node;
 	struct iova_cached_node cached32_node;
 	struct iova_tree tree;
-	struct sim_lock tree_lock; /* iova_rbtree_lock */
+	struct sim_lock tree_lock;   /* iova_rbtree_lock */
 	struct iova_rcache *rcaches; /* IOVA_ORDERS of them, or NULL */
 	struct iova_stats stats;
 	struct iova_memory memory;

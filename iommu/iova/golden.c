@@ -10,9 +10,9 @@
 #define HEX "%" G_GINT64_MODIFIER "x"
 #define DEC "%" G_GUINT64_FORMAT
 
-#define WORDS_MAX	8
-#define STRESS_OPS_MAX	1000000000 /* an input may not keep us for hours */
-#define STRESS_SIZES_MAX 64
+#define WORDS_MAX	  8
+#define STRESS_OPS_MAX	  1000000000 /* an input may not keep us for hours */
+#define STRESS_SIZES_MAX  64
 #define SIZE_MAX_GRANULES (UINT64_C(1) << 63)
 
 /* Failure injection: attempts that a counter still lets pass, with the one that fails; 0 is off. */
@@ -46,13 +46,15 @@ static bool number(struct golden *golden, unsigned index, unsigned base, uint64_
 		int digit = base == 16 ? g_ascii_xdigit_value(*c) : g_ascii_digit_value(*c);
 
 		if (digit < 0 || value > (UINT64_MAX - (uint64_t)digit) / base) {
-			sim_error_line(golden->error, golden->name, golden->line, "'%s' is not a number", word);
+			sim_error_line(golden->error, golden->name, golden->line, "'%s' is not a number",
+				       word);
 			return false;
 		}
 		value = value * base + (uint64_t)digit;
 	}
 	if (!*word || value > max) {
-		sim_error_line(golden->error, golden->name, golden->line, "'%s' is out of range, at most " DEC, word, max);
+		sim_error_line(golden->error, golden->name, golden->line,
+			       "'%s' is out of range, at most " DEC, word, max);
 		return false;
 	}
 	*ret_value = value;
@@ -369,7 +371,8 @@ static void append_rcaches(struct golden *golden)
 		return;
 	}
 	for (unsigned order = 0; order < IOVA_ORDERS; order++)
-		g_string_append_printf(golden->out, "%s" DEC, order ? "," : " depot=", iova_depot_size(iovad, order));
+		g_string_append_printf(golden->out, "%s" DEC,
+				       order ? "," : " depot=", iova_depot_size(iovad, order));
 	g_string_append(golden->out, " pend=");
 	for (unsigned order = 0; order < IOVA_ORDERS; order++)
 		g_string_append_c(golden->out, iova_depot_pending(iovad, order) ? '1' : '0');
@@ -382,11 +385,12 @@ static bool op_check(struct golden *golden)
 	const struct iova_domain *iovad = golden->iovad;
 	struct iova_state state = iova_state(iovad);
 
-	g_string_append_printf(golden->out, " = nodes=" DEC " c=" HEX " c32=" HEX " m32=" HEX, iova_node_count(iovad),
-			       state.cached_lo, state.cached32_lo, state.max32_alloc_size);
+	g_string_append_printf(golden->out, " = nodes=" DEC " c=" HEX " c32=" HEX " m32=" HEX,
+			       iova_node_count(iovad), state.cached_lo, state.cached32_lo,
+			       state.max32_alloc_size);
 	append_rcaches(golden);
-	g_string_append_printf(golden->out, " warn=" DEC " hash=%016" G_GINT64_MODIFIER "x", iova_stats(iovad)->warnings,
-			       state_hash(iovad));
+	g_string_append_printf(golden->out, " warn=" DEC " hash=%016" G_GINT64_MODIFIER "x",
+			       iova_stats(iovad)->warnings, state_hash(iovad));
 	return true;
 }
 
@@ -399,8 +403,8 @@ static bool op_mags(struct golden *golden)
 	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
 		const struct iova_cpu_rcache *cpu_rcache = &golden->iovad->rcaches[order].cpu_rcaches[cpu];
 
-		g_string_append_printf(golden->out, "%s" DEC "/" DEC, order ? " " : " = ", cpu_rcache->loaded->size,
-				       cpu_rcache->prev->size);
+		g_string_append_printf(golden->out, "%s" DEC "/" DEC, order ? " " : " = ",
+				       cpu_rcache->loaded->size, cpu_rcache->prev->size);
 	}
 	return true;
 }
@@ -476,8 +480,9 @@ static bool op_stress(struct golden *golden)
 	struct stress stress = {.hash = FNV_BASIS};
 
 	if (!need_rcaches(golden) || !hex(golden, 0, &stress.prng.state) ||
-	    !decimal(golden, 1, STRESS_OPS_MAX, &stress.ops) || !decimal(golden, 2, UINT32_MAX, &stress.live_max) ||
-	    !hex(golden, 3, &stress.limit) || !decimal(golden, 4, 1, &stress.flush) || !stress_sizes(golden, 5, &stress))
+	    !decimal(golden, 1, STRESS_OPS_MAX, &stress.ops) ||
+	    !decimal(golden, 2, UINT32_MAX, &stress.live_max) || !hex(golden, 3, &stress.limit) ||
+	    !decimal(golden, 4, 1, &stress.flush) || !stress_sizes(golden, 5, &stress))
 		return false;
 	stress.live = g_array_new(FALSE, FALSE, sizeof(struct live));
 	for (uint64_t i = 0; i < stress.ops; i++) {
@@ -485,8 +490,8 @@ static bool op_stress(struct golden *golden)
 		for (unsigned order = 0; i % 4096 == 4095 && order < IOVA_ORDERS; order++)
 			iova_depot_work(golden->iovad, order);
 	}
-	g_string_append_printf(golden->out, " = live=%u fails=" DEC " hash=%016" G_GINT64_MODIFIER "x", stress.live->len,
-			       stress.fails, stress.hash);
+	g_string_append_printf(golden->out, " = live=%u fails=" DEC " hash=%016" G_GINT64_MODIFIER "x",
+			       stress.live->len, stress.fails, stress.hash);
 	golden->sim->cpu = 0;
 	for (unsigned i = stress.live->len; i-- > 0;) {
 		struct live *one = &g_array_index(stress.live, struct live, i);
@@ -502,11 +507,12 @@ static const struct op {
 	unsigned arguments;
 	bool (*run)(struct golden *golden);
 } ops[] = {
-	{"domain", 4, op_domain}, {"rcaches", 0, op_rcaches}, {"destroy", 0, op_destroy}, {"alloc", 4, op_alloc},
-	{"free", 3, op_free},	  {"ralloc", 3, op_ralloc},   {"rfree", 1, op_rfree},	  {"find", 1, op_find},
-	{"resv", 2, op_resv},	  {"work", 1, op_work},	      {"offline", 1, op_offline}, {"online", 1, op_online},
-	{"fail", 2, op_fail},	  {"mem", 0, op_mem},	      {"check", 0, op_check},	  {"mags", 1, op_mags},
-	{"dump", 0, op_dump},	  {"stress", 6, op_stress},
+	{"domain", 4, op_domain}, {"rcaches", 0, op_rcaches}, {"destroy", 0, op_destroy},
+	{"alloc", 4, op_alloc},	  {"free", 3, op_free},	      {"ralloc", 3, op_ralloc},
+	{"rfree", 1, op_rfree},	  {"find", 1, op_find},	      {"resv", 2, op_resv},
+	{"work", 1, op_work},	  {"offline", 1, op_offline}, {"online", 1, op_online},
+	{"fail", 2, op_fail},	  {"mem", 0, op_mem},	      {"check", 0, op_check},
+	{"mags", 1, op_mags},	  {"dump", 0, op_dump},	      {"stress", 6, op_stress},
 };
 
 /* Splits @input at its blanks into the operation's name and golden->words. NULL, with the error set, if too many. */
@@ -582,7 +588,8 @@ bool iova_golden_emit(const char *name, const char *text, size_t len, GString *o
 		g_autofree char *line = g_strndup(text, line_len);
 
 		golden.line++;
-		ok = strlen(line) == line_len ? run_line(&golden, line) : bad_line(&golden, "the line holds a zero byte");
+		ok = strlen(line) == line_len ? run_line(&golden, line)
+					      : bad_line(&golden, "the line holds a zero byte");
 		text += line_len + 1;
 	}
 	drop_domain(&golden, NULL);

@@ -23,7 +23,8 @@ static const struct fault_point iova_fault_points[] = {
 							"iova_domain_init_rcaches() in drivers/iommu/iova.c"},
 	[FAULT_IOVA_CPUHP - FAULT_ROOM_IOVA] = {"iova.cpuhp", -ENOMEM, "registration with CPU hotplug fails",
 						"iova_domain_init_rcaches() in drivers/iommu/iova.c"},
-	[FAULT_IOVA_FQ - FAULT_ROOM_IOVA] = {"iova.fq", -ENOMEM, "no memory for the flush queues: the domain is strict",
+	[FAULT_IOVA_FQ - FAULT_ROOM_IOVA] = {"iova.fq", -ENOMEM,
+					     "no memory for the flush queues: the domain is strict",
 					     "iommu_dma_init_fq() in drivers/iommu/dma-iommu.c"},
 };
 
@@ -184,8 +185,8 @@ static unsigned size_order(uint64_t size)
 }
 
 /* Both passes. On success *@ret_walk is the pass that found *@ret_pfn. */
-static bool find_space(struct iova_domain *iovad, uint64_t size, uint64_t limit, bool aligned, struct walk *ret_walk,
-		       uint64_t *ret_pfn)
+static bool find_space(struct iova_domain *iovad, uint64_t size, uint64_t limit, bool aligned,
+		       struct walk *ret_walk, uint64_t *ret_pfn)
 {
 	bool is_32bit = limit <= iovad->dma_32bit_pfn;
 	const struct iova_cached_node *start = is_32bit ? &iovad->cached32_node : &iovad->cached_node;
@@ -225,7 +226,8 @@ static uint32_t insert_node(struct iova_domain *iovad, uint64_t lo, uint64_t hi)
 	return rank;
 }
 
-bool iova_alloc_tree(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool aligned, uint64_t *ret_pfn)
+bool iova_alloc_tree(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool aligned,
+		     uint64_t *ret_pfn)
 {
 	struct walk walk;
 	uint64_t pfn, hi;
@@ -256,7 +258,8 @@ bool iova_alloc_tree(struct iova_domain *iovad, uint64_t size, uint64_t limit_pf
 }
 
 /* Makes @cached the node above the one at @at, which is about to be removed and whose rank the other will have then. */
-static void cached_node_up(struct iova_domain *iovad, struct iova_cached_node *cached, const struct tree_cursor *at)
+static void cached_node_up(struct iova_domain *iovad, struct iova_cached_node *cached,
+			   const struct tree_cursor *at)
 {
 	struct tree_cursor next = *at;
 
@@ -338,11 +341,13 @@ static void stretch_node(struct iova_domain *iovad, struct tree_cursor *at, uint
 		iovad->cached32_node.lo = lo;
 }
 
-static bool reserve_locked(struct iova_domain *iovad, uint64_t lo, uint64_t hi, uint64_t *ret_lo, uint64_t *ret_hi)
+static bool reserve_locked(struct iova_domain *iovad, uint64_t lo, uint64_t hi, uint64_t *ret_lo,
+			   uint64_t *ret_hi)
 {
 	struct tree_cursor at;
 
-	for (tree_seek(&iovad->tree, lo, &at); tree_lo(&iovad->tree, &at) <= hi; tree_next(&iovad->tree, &at)) {
+	for (tree_seek(&iovad->tree, lo, &at); tree_lo(&iovad->tree, &at) <= hi;
+	     tree_next(&iovad->tree, &at)) {
 		uint64_t node_hi = tree_hi(&iovad->tree, &at);
 
 		if (lo < tree_lo(&iovad->tree, &at))
@@ -369,8 +374,10 @@ bool iova_reserve(struct iova_domain *iovad, uint64_t lo, uint64_t hi, uint64_t 
 
 	g_assert(lo <= hi);
 	if (hi > last) {
-		iova_warn(iovad, "reservation of pfns 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER
-			  "x is beyond what 64 bits address", lo, hi);
+		iova_warn(iovad,
+			  "reservation of pfns 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER
+			  "x is beyond what 64 bits address",
+			  lo, hi);
 		return false;
 	}
 	sim_lock(iovad->sim, &iovad->tree_lock);
@@ -407,7 +414,8 @@ const struct sim_lock *iova_tree_lock(const struct iova_domain *iovad)
 	return &iovad->tree_lock;
 }
 
-void iova_each_range(const struct iova_domain *iovad, void (*fn)(void *data, uint64_t lo, uint64_t hi), void *data)
+void iova_each_range(const struct iova_domain *iovad, void (*fn)(void *data, uint64_t lo, uint64_t hi),
+		     void *data)
 {
 	tree_each(&iovad->tree, fn, data);
 }

@@ -33,9 +33,9 @@ enum {
 
 extern const struct fault_table iova_fault_table;
 
-#define IOVA_ORDERS	  6   /* cached sizes: 1, 2, 4 … 32 granules */
-#define IOVA_MAGAZINE_PFNS 127
-#define IOVA_ANCHOR	  UINT64_MAX
+#define IOVA_ORDERS	    6 /* cached sizes: 1, 2, 4 … 32 granules */
+#define IOVA_MAGAZINE_PFNS  127
+#define IOVA_ANCHOR	    UINT64_MAX
 #define IOVA_DEPOT_TIMER_NS UINT64_C(100000000)
 
 /** iova-depot = array-32: magazines a size class keeps (MAX_GLOBAL_MAGS of Linux 6.1). */
@@ -47,19 +47,19 @@ struct iova_stats {
 	uint64_t allocs, frees, failures;
 	uint64_t cache_hits[IOVA_ORDERS], cache_misses[IOVA_ORDERS];
 	uint64_t tree_allocs, tree_frees;
-	uint64_t tree_steps;	  /* nodes the kernel's walks visited */
+	uint64_t tree_steps; /* nodes the kernel's walks visited */
 	uint64_t depot_pushes, depot_pops, depot_trims;
 	uint64_t rcache_flushes;
-	uint64_t warnings;	  /* WARNs of the kernel */
+	uint64_t warnings; /* WARNs of the kernel */
 };
 
 /** Modelled memory, by what it is for; each kind has its fault point, in the same order. */
 enum iova_memory_kind {
-	IOVA_MEMORY_NODE,     /* a range's node */
+	IOVA_MEMORY_NODE, /* a range's node */
 	IOVA_MEMORY_MAGAZINE,
-	IOVA_MEMORY_ARRAY,    /* the array of size classes */
-	IOVA_MEMORY_PERCPU,   /* the per-CPU heads of a size class */
-	IOVA_MEMORY_CPUHP,    /* registration with CPU hotplug: no memory, but taken and given back alike */
+	IOVA_MEMORY_ARRAY,  /* the array of size classes */
+	IOVA_MEMORY_PERCPU, /* the per-CPU heads of a size class */
+	IOVA_MEMORY_CPUHP,  /* registration with CPU hotplug: no memory, but taken and given back alike */
 	IOVA_MEMORY_KINDS,
 };
 
@@ -104,7 +104,8 @@ void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size);
 
 /** Straight from the tree: returns whether it found @size granules (1 to 2^63), not rounded; @aligned to the next power
  *  of two of @size. */
-bool iova_alloc_tree(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool aligned, uint64_t *ret_pfn);
+bool iova_alloc_tree(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool aligned,
+		     uint64_t *ret_pfn);
 /** Removes the range that contains @pfn from the tree, if there is one. */
 void iova_free_tree(struct iova_domain *iovad, uint64_t pfn);
 /** Finds the range that contains @pfn. */
@@ -134,11 +135,13 @@ uint64_t iova_depot_size(const struct iova_domain *iovad, unsigned order);
 bool iova_depot_pending(const struct iova_domain *iovad, unsigned order);
 
 /** Calls @fn for every range in ascending order, without the anchor. */
-void iova_each_range(const struct iova_domain *iovad, void (*fn)(void *data, uint64_t lo, uint64_t hi), void *data);
+void iova_each_range(const struct iova_domain *iovad, void (*fn)(void *data, uint64_t lo, uint64_t hi),
+		     void *data);
 /** Calls @fn for every cached pfn: @place is "loaded", "prev" (of @cpu) or "depot" (@cpu 0). By order; in an order the
  *  depot, newest magazine first, then each CPU's loaded, then its prev; in a magazine from the bottom up. */
 void iova_each_cached(const struct iova_domain *iovad,
-		      void (*fn)(void *data, uint64_t pfn, unsigned order, const char *place, unsigned cpu), void *data);
+		      void (*fn)(void *data, uint64_t pfn, unsigned order, const char *place, unsigned cpu),
+		      void *data);
 uint64_t iova_node_count(const struct iova_domain *iovad);
 
 #endif

@@ -8,9 +8,9 @@
 #include <errno.h>
 
 /* What the kernel asks for, in bytes of a 64-bit build; counted against a fault rule's space. */
-#define MAGAZINE_BYTES	     1024
-#define RCACHE_BYTES	     128 /* one size class of the array */
-#define CPU_RCACHE_BYTES     64	 /* one CPU's heads: a cache line */
+#define MAGAZINE_BYTES	 1024
+#define RCACHE_BYTES	 128 /* one size class of the array */
+#define CPU_RCACHE_BYTES 64  /* one CPU's heads: a cache line */
 
 G_STATIC_ASSERT(sizeof(struct iova_magazine) == MAGAZINE_BYTES);
 
@@ -39,7 +39,8 @@ static void magazine_flush(struct iova_domain *iovad, struct iova_magazine *maga
 	sim_lock(iovad->sim, &iovad->tree_lock);
 	for (uint64_t i = 0; i < magazine->size; i++)
 		if (!iova_remove_locked(iovad, magazine->pfns[i]))
-			iova_warn(iovad, "cached pfn 0x%" G_GINT64_MODIFIER "x has no node", magazine->pfns[i]);
+			iova_warn(iovad, "cached pfn 0x%" G_GINT64_MODIFIER "x has no node",
+				  magazine->pfns[i]);
 	sim_unlock(iovad->sim, &iovad->tree_lock);
 	magazine->size = 0;
 }
@@ -206,8 +207,8 @@ static void find_missing_rcaches(struct iova_domain *iovad)
 	if (iovad->missing_rcaches_found)
 		return;
 	iovad->missing_rcaches_found = true;
-	sim_find(iovad->sim, FINDING_NULL_DEREF, NULL, "iova domain %u: cached call in a domain without caches",
-		 iovad->id);
+	sim_find(iovad->sim, FINDING_NULL_DEREF, NULL,
+		 "iova domain %u: cached call in a domain without caches", iovad->id);
 }
 
 #define CACHED_SIZE_MAX (1u << (IOVA_ORDERS - 1))
@@ -223,7 +224,8 @@ static inline struct iova_magazine *loaded_magazine(struct iova_domain *iovad, u
 }
 
 /* Both of these are alloc_iova_fast(): here all of it, below what happens a hundred times as often. */
-static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool flush)
+static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn,
+					    bool flush)
 {
 	uint64_t pfn = 0;
 
@@ -356,7 +358,8 @@ struct init {
 	unsigned failed_cpu;
 };
 
-static struct iova_magazine *init_magazine(struct iova_domain *iovad, struct init *init, unsigned cpu, const char *what)
+static struct iova_magazine *init_magazine(struct iova_domain *iovad, struct init *init, unsigned cpu,
+					   const char *what)
 {
 	struct iova_magazine *magazine = magazine_new(iovad);
 
@@ -396,22 +399,22 @@ static int init_order(struct iova_domain *iovad, struct init *init, unsigned ord
 }
 
 /* Reports what an unchecked free of a null magazine does; the rest of the clean-up is then only ours. */
-static void find_null_magazine(struct iova_domain *iovad, const struct init *init, unsigned order, unsigned cpu,
-			       const char *what)
+static void find_null_magazine(struct iova_domain *iovad, const struct init *init, unsigned order,
+			       unsigned cpu, const char *what)
 {
 	unsigned cpus = iovad->sim->cpu_count;
 
 	sim_find(iovad->sim, FINDING_NULL_DEREF, NULL,
 		 "iova domain %u: clean-up of failed caches frees the null %s magazine of cpu %u, order %u; "
 		 "allocation %u of %u failed, the %s magazine of cpu %u",
-		 iovad->id, what, cpu, order, init->failed, 1 + IOVA_ORDERS * (1 + 2 * cpus), init->failed_what,
-		 init->failed_cpu);
+		 iovad->id, what, cpu, order, init->failed, 1 + IOVA_ORDERS * (1 + 2 * cpus),
+		 init->failed_what, init->failed_cpu);
 }
 
 /* Frees the magazines of one class. @init: of a creation that failed, NULL at the end of a domain. Returns whether a
  * null one was among them. */
-static bool free_magazines(struct iova_domain *iovad, struct iova_rcache *rcache, const struct init *init, unsigned order,
-			   bool found)
+static bool free_magazines(struct iova_domain *iovad, struct iova_rcache *rcache, const struct init *init,
+			   unsigned order, bool found)
 {
 	bool unchecked = behaves(iovad->sim, IOVA_MAGAZINE_NULL_CHECK) == IOVA_MAGAZINE_UNCHECKED;
 
@@ -492,15 +495,16 @@ bool iova_depot_pending(const struct iova_domain *iovad, unsigned order)
 
 typedef void (*each_cached_fn)(void *data, uint64_t pfn, unsigned order, const char *place, unsigned cpu);
 
-static void each_in_magazine(const struct iova_magazine *magazine, uint64_t size, unsigned order, const char *place,
-			     unsigned cpu, each_cached_fn fn, void *data)
+static void each_in_magazine(const struct iova_magazine *magazine, uint64_t size, unsigned order,
+			     const char *place, unsigned cpu, each_cached_fn fn, void *data)
 {
 	for (uint64_t i = 0; i < size; i++)
 		fn(data, magazine->pfns[i], order, place, cpu);
 }
 
 void iova_each_cached(const struct iova_domain *iovad,
-		      void (*fn)(void *data, uint64_t pfn, unsigned order, const char *place, unsigned cpu), void *data)
+		      void (*fn)(void *data, uint64_t pfn, unsigned order, const char *place, unsigned cpu),
+		      void *data)
 {
 	for (unsigned order = 0; iovad->rcaches && order < IOVA_ORDERS; order++) {
 		const struct iova_rcache *rcache = &iovad->rcaches[order];
@@ -510,8 +514,10 @@ void iova_each_cached(const struct iova_domain *iovad,
 		for (unsigned cpu = 0; cpu < iovad->sim->cpu_count; cpu++) {
 			const struct iova_cpu_rcache *cpu_rcache = &rcache->cpu_rcaches[cpu];
 
-			each_in_magazine(cpu_rcache->loaded, cpu_rcache->loaded->size, order, "loaded", cpu, fn, data);
-			each_in_magazine(cpu_rcache->prev, cpu_rcache->prev->size, order, "prev", cpu, fn, data);
+			each_in_magazine(cpu_rcache->loaded, cpu_rcache->loaded->size, order, "loaded", cpu,
+					 fn, data);
+			each_in_magazine(cpu_rcache->prev, cpu_rcache->prev->size, order, "prev", cpu, fn,
+					 data);
 		}
 	}
 }

@@ -197,7 +197,8 @@ void tree_next(const struct iova_tree *tree, struct tree_cursor *at)
 	}
 	at->path[level].slot++;
 	for (; level < tree->height; level++) {
-		at->path[level + 1].block = tree->blocks[at->path[level].block].branch.child[at->path[level].slot];
+		at->path[level + 1].block =
+			tree->blocks[at->path[level].block].branch.child[at->path[level].slot];
 		at->path[level + 1].slot = 0;
 	}
 }
@@ -218,8 +219,8 @@ uint32_t tree_rank(const struct iova_tree *tree, const struct tree_cursor *at)
 }
 
 /* Copies @count slots; the blocks may be the same one. */
-static void slots_move(struct tree_block *to, unsigned to_slot, const struct tree_block *from, unsigned from_slot,
-		       unsigned count, bool leaf)
+static void slots_move(struct tree_block *to, unsigned to_slot, const struct tree_block *from,
+		       unsigned from_slot, unsigned count, bool leaf)
 {
 #define MOVE(array) memmove(&to->array[to_slot], &from->array[from_slot], count * sizeof(to->array[0]))
 	if (leaf) {
@@ -237,7 +238,8 @@ static void slots_move(struct tree_block *to, unsigned to_slot, const struct tre
 }
 
 /* Puts a range (in a leaf) or a child (in a branch) into @slot of a block that has room. */
-static void slot_insert(struct tree_block *block, unsigned slot, const struct span *span, uint32_t child, bool leaf)
+static void slot_insert(struct tree_block *block, unsigned slot, const struct span *span, uint32_t child,
+			bool leaf)
 {
 	slots_move(block, slot + 1, block, slot, block->used - slot, leaf);
 	block->used++;
@@ -293,8 +295,8 @@ static void refresh(struct iova_tree *tree, const struct tree_cursor *at, struct
 	}
 }
 
-static void root_grow(struct iova_tree *tree, const struct span *left_span, uint32_t left, const struct span *right_span,
-		      uint32_t right)
+static void root_grow(struct iova_tree *tree, const struct span *left_span, uint32_t left,
+		      const struct span *right_span, uint32_t right)
 {
 	uint32_t root = block_new(tree);
 	struct tree_block *block = &tree->blocks[root];
@@ -312,11 +314,12 @@ static void root_grow(struct iova_tree *tree, const struct span *left_span, uint
  * A split moves the lower half into a new block to the left; but an insertion before everything leaves the block full
  * and starts a new one, since allocations run downwards and would otherwise leave every block half empty.
  */
-static void insert_splitting(struct iova_tree *tree, struct tree_cursor *at, unsigned level, const struct span *span,
-			     uint32_t child)
+static void insert_splitting(struct iova_tree *tree, struct tree_cursor *at, unsigned level,
+			     const struct span *span, uint32_t child)
 {
 	bool leaf = level == tree->height;
-	unsigned slot = at->path[level].slot, max = leaf ? TREE_LEAF : TREE_BRANCH, moved = slot ? max / 2 : 0;
+	unsigned slot = at->path[level].slot, max = leaf ? TREE_LEAF : TREE_BRANCH,
+		 moved = slot ? max / 2 : 0;
 	uint32_t right = at->path[level].block, left;
 	struct span left_span, right_span;
 	struct tree_block *lower, *upper;
@@ -493,7 +496,8 @@ static inline bool search_try(struct search *search, uint64_t bottom, uint64_t t
 }
 
 /* Returns where in a block to begin: at its end, or where the search starts. */
-static inline unsigned search_begin(const struct search *search, const uint64_t *hi, unsigned used, bool from_middle)
+static inline unsigned search_begin(const struct search *search, const uint64_t *hi, unsigned used,
+				    bool from_middle)
 {
 	return from_middle ? first_at_least(hi, used, search->start_hi) : used - 1;
 }
@@ -525,10 +529,12 @@ static enum search_result search_leaf(struct search *search, const struct tree_b
 /* Whether the child in @slot may have room. If the search starts inside it, its gaps are at most those that are known. */
 static inline bool search_worth(const struct search *search, const struct tree_block *branch, unsigned slot)
 {
-	return branch->branch.gap[slot] >= search->request->size && branch->branch.order[slot] >= search->order_min;
+	return branch->branch.gap[slot] >= search->request->size &&
+	       branch->branch.order[slot] >= search->order_min;
 }
 
-static enum search_result search_block(struct search *search, uint32_t index, unsigned level, bool from_middle)
+static enum search_result search_block(struct search *search, uint32_t index, unsigned level,
+				       bool from_middle)
 {
 	const struct tree_block *block = &search->tree->blocks[index];
 	const uint64_t *lo = block->branch.lo, *hi = block->branch.hi;
@@ -536,7 +542,8 @@ static enum search_result search_block(struct search *search, uint32_t index, un
 
 	if (level == search->tree->height)
 		return search_leaf(search, block, from_middle);
-	for (unsigned slot = search_begin(search, hi, block->used, from_middle);; slot--, from_middle = false) {
+	for (unsigned slot = search_begin(search, hi, block->used, from_middle);;
+	     slot--, from_middle = false) {
 		uint64_t top;
 
 		if (search_worth(search, block, slot)) {

@@ -19,11 +19,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#ifndef TREE_LEAF /* a test makes blocks small */
+#ifndef TREE_LEAF      /* a test makes blocks small */
 #define TREE_LEAF   32 /* ranges in a leaf: 512 bytes */
 #define TREE_BRANCH 16 /* children of a branch */
 #endif
-#define TREE_DEPTH  24 /* levels; far above what 2^32 ranges can need */
+#define TREE_DEPTH 24 /* levels; far above what 2^32 ranges can need */
 
 struct tree_block {
 	union {

@@ -107,7 +107,8 @@ static int dart_roots_alloc(struct pgtable *pt, unsigned roots_lg2)
 	if (entry_table(pt, address_field(pt, pt->root_paddr + pt->config.table_offset)) == pt->root_paddr)
 		return 0;
 	for (unsigned i = 0; i < pt->root_count; i++)
-		pgtable_free_tables(pt, pt->config.top_level, pt->roots[i]); /* entries have no room for such an address */
+		pgtable_free_tables(pt, pt->config.top_level,
+				    pt->roots[i]); /* entries have no room for such an address */
 	return -EINVAL;
 }
 
@@ -116,8 +117,9 @@ static int dart_init(struct pgtable *pt, bool second)
 	struct pgtable_config *config = &pt->config;
 	unsigned page_lg2, index_lg2, levels, width_lg2;
 
-	if (!pt->page_sizes || pt->page_sizes & (pt->page_sizes - 1) || config->incoherent || config->quirks ||
-	    (config->oas_bits != 36 && config->oas_bits != 42) || config->ias_bits > config->oas_bits)
+	if (!pt->page_sizes || pt->page_sizes & (pt->page_sizes - 1) || config->incoherent ||
+	    config->quirks || (config->oas_bits != 36 && config->oas_bits != 42) ||
+	    config->ias_bits > config->oas_bits)
 		return -EINVAL;
 	((struct dart *)pt)->second = second;
 	page_lg2 = (unsigned)__builtin_ctzll(pt->page_sizes);
@@ -128,8 +130,8 @@ static int dart_init(struct pgtable *pt, bool second)
 		return -EINVAL;
 	config->top_level = levels - 1;
 	for (unsigned level = 0; level < levels; level++)
-		pt->levels[level] = (struct pgtable_level){.span_lg2 = (uint8_t)(page_lg2 + index_lg2 * level),
-							   .index_lg2 = (uint8_t)index_lg2};
+		pt->levels[level] = (struct pgtable_level){
+			.span_lg2 = (uint8_t)(page_lg2 + index_lg2 * level), .index_lg2 = (uint8_t)index_lg2};
 	pt->entry_bytes = sizeof(entry_t);
 	return dart_roots_alloc(pt, config->ias_bits > width_lg2 ? config->ias_bits - width_lg2 : 0);
 }
@@ -149,8 +151,8 @@ static uint64_t leaf_attrs(const struct pgtable *pt, unsigned prot)
 	uint64_t attrs = DART_VALID | DART_SUBPAGES_WHOLE;
 
 	if (dart_second(pt))
-		return attrs | (prot & PROT_WRITE ? 0 : DART2_NO_WRITE) | (prot & PROT_READ ? 0 : DART2_NO_READ) |
-		       (prot & PROT_CACHE ? 0 : DART2_NO_CACHE);
+		return attrs | (prot & PROT_WRITE ? 0 : DART2_NO_WRITE) |
+		       (prot & PROT_READ ? 0 : DART2_NO_READ) | (prot & PROT_CACHE ? 0 : DART2_NO_CACHE);
 	return attrs | DART1_SUBPAGE_OFF | (prot & PROT_WRITE ? 0 : DART1_NO_WRITE) |
 	       (prot & PROT_READ ? 0 : DART1_NO_READ);
 }
@@ -271,10 +273,10 @@ static void dart_root_registers(const struct pgtable *pt, GString *out)
 				       i < pt->root_count ? pt->roots[i] + pt->config.table_offset : 0);
 }
 
-#define DART_SHARED                                                                                          \
-	.page_sizes = DART_SIZES, .config_page_sizes = dart_page_sizes, .state_size = sizeof(struct dart),   \
-	.map_pages = dart_map_pages, .unmap_pages = dart_unmap_pages, .walk = io_pgtable_walk,               \
-	.walk_from = io_pgtable_walk_from, .lookup = io_pgtable_lookup, .decode = io_pgtable_decode,         \
+#define DART_SHARED                                                                                        \
+	.page_sizes = DART_SIZES, .config_page_sizes = dart_page_sizes, .state_size = sizeof(struct dart), \
+	.map_pages = dart_map_pages, .unmap_pages = dart_unmap_pages, .walk = io_pgtable_walk,             \
+	.walk_from = io_pgtable_walk_from, .lookup = io_pgtable_lookup, .decode = io_pgtable_decode,       \
 	.root_registers = dart_root_registers
 
 const struct pgtable_ops apple_dart_ops = {

@@ -63,8 +63,8 @@ void golden_hex(GString *out, const char *before, uint64_t value);
 const char *golden_word(const struct golden_words *words, const char *key);
 
 /** Reads the number after "@key=", which is @missing where there is none. */
-bool golden_key(const struct golden *golden, const struct golden_words *words, const char *key, uint64_t missing,
-		uint64_t *ret_value, GError **error);
+bool golden_key(const struct golden *golden, const struct golden_words *words, const char *key,
+		uint64_t missing, uint64_t *ret_value, GError **error);
 
 /** Sets @error to @why and the line; returns false. */
 bool golden_bad_line(const struct golden *golden, GError **error, const char *why);

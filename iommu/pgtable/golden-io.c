@@ -8,21 +8,17 @@
 #include "iommu/pgtable/golden-format.h"
 
 /** Reads "quirks=a,b". */
-static bool quirks_configure(const struct golden *golden, const struct golden_words *words, unsigned *ret_quirks,
-			     GError **error)
+static bool quirks_configure(const struct golden *golden, const struct golden_words *words,
+			     unsigned *ret_quirks, GError **error)
 {
 	static const struct {
 		const char *name;
 		unsigned quirk;
 	} names[] = {
-		{"ns", QUIRK_ARM_NS},
-		{"noperms", QUIRK_NO_PERMS},
-		{"mtkext", QUIRK_ARM_MTK_EXT},
-		{"mtkttbr", QUIRK_ARM_MTK_TTBR_EXT},
-		{"ttbr1", QUIRK_ARM_TTBR1},
-		{"outerwbwa", QUIRK_ARM_OUTER_WBWA},
-		{"hd", QUIRK_ARM_HD},
-		{"s2fwb", QUIRK_ARM_S2FWB},
+		{"ns", QUIRK_ARM_NS},	       {"noperms", QUIRK_NO_PERMS},
+		{"mtkext", QUIRK_ARM_MTK_EXT}, {"mtkttbr", QUIRK_ARM_MTK_TTBR_EXT},
+		{"ttbr1", QUIRK_ARM_TTBR1},    {"outerwbwa", QUIRK_ARM_OUTER_WBWA},
+		{"hd", QUIRK_ARM_HD},	       {"s2fwb", QUIRK_ARM_S2FWB},
 		{"nowarn", QUIRK_NO_WARN},
 	};
 	const char *text = golden_word(words, "quirks");
@@ -63,7 +59,8 @@ static void lpae_geometry(const struct golden *golden, const struct golden_words
 	const struct pgtable *pt = golden->pt;
 	unsigned top_level = pt->config.top_level;
 
-	g_string_append_printf(golden->out, "reg start_level=%u bits_per_level=%u pgd_bits=%u ias=%u oas=%u\n",
+	g_string_append_printf(golden->out,
+			       "reg start_level=%u bits_per_level=%u pgd_bits=%u ias=%u oas=%u\n",
 			       lpae_level_number(pt, top_level), pt->levels[0].index_lg2,
 			       pt->levels[top_level].index_lg2, pt->config.ias_bits, pt->config.oas_bits);
 }
@@ -74,7 +71,8 @@ static uint64_t lpae_iova_to_phys(const struct golden *golden, uint64_t iova, ui
 {
 	const struct pgtable_level *last = &golden->pt->levels[0];
 
-	return iova == UINT64_MAX ? iova & ((UINT64_C(1) << (last->span_lg2 + 3 * last->index_lg2)) - 1) : paddr;
+	return iova == UINT64_MAX ? iova & ((UINT64_C(1) << (last->span_lg2 + 3 * last->index_lg2)) - 1)
+				  : paddr;
 }
 
 static unsigned v7s_level_number(const struct pgtable *pt, unsigned level)
@@ -88,27 +86,26 @@ static unsigned dart_level_number(const struct pgtable *pt, unsigned level)
 	return level + 1;
 }
 
-#define DART_ROW(name)                                                                                       \
-	{                                                                                                    \
-		.fmt = name,                                                                                 \
-		.configure = io_pgtable_configure,                                                           \
-		.level_number = dart_level_number,                                                           \
-		.init_returns_null = true,                                                                   \
+#define DART_ROW(name)                                                                             \
+	{                                                                                          \
+		.fmt = name, .configure = io_pgtable_configure, .level_number = dart_level_number, \
+		.init_returns_null = true,                                                         \
 	}
 
-#define LPAE_ROW(name)                                                                                       \
-	{                                                                                                    \
-		.fmt = name,                                                                                 \
-		.configure = io_pgtable_configure,                                                           \
-		.geometry = lpae_geometry,                                                                   \
-		.iova_to_phys = lpae_iova_to_phys,                                                           \
-		.level_number = lpae_level_number,                                                           \
-		.init_returns_null = true,                                                                   \
+#define LPAE_ROW(name)                                                                     \
+	{                                                                                  \
+		.fmt = name, .configure = io_pgtable_configure, .geometry = lpae_geometry, \
+		.iova_to_phys = lpae_iova_to_phys, .level_number = lpae_level_number,      \
+		.init_returns_null = true,                                                 \
 	}
 
 const struct golden_format golden_io_formats[] = {
-	LPAE_ROW("arm_64_lpae_s1"), LPAE_ROW("arm_64_lpae_s2"), LPAE_ROW("arm_32_lpae_s1"),
-	LPAE_ROW("arm_32_lpae_s2"), LPAE_ROW("arm_mali_lpae"),  DART_ROW("apple_dart"),
+	LPAE_ROW("arm_64_lpae_s1"),
+	LPAE_ROW("arm_64_lpae_s2"),
+	LPAE_ROW("arm_32_lpae_s1"),
+	LPAE_ROW("arm_32_lpae_s2"),
+	LPAE_ROW("arm_mali_lpae"),
+	DART_ROW("apple_dart"),
 	DART_ROW("apple_dart2"),
 	{
 		.fmt = "arm_v7s",

@@ -207,7 +207,7 @@ const char *golden_word(const struct golden_words *words, const char *key)
 }
 
 bool golden_key(const struct golden *golden, const struct golden_words *words, const char *key,
-		    uint64_t missing, uint64_t *ret_value, GError **error)
+		uint64_t missing, uint64_t *ret_value, GError **error)
 {
 	const char *text = golden_word(words, key);
 
@@ -316,7 +316,8 @@ static bool op_cfg(struct golden *golden, const struct golden_words *words, GErr
 		g_string_append_c(golden->out, '\n');
 	}
 	event_begin(golden);
-	g_string_append_printf(golden->out, "ret cfg %d", err && golden->format->init_returns_null ? -1 : err);
+	g_string_append_printf(golden->out, "ret cfg %d",
+			       err && golden->format->init_returns_null ? -1 : err);
 	golden_hex(golden->out, " pgsizes=", pgtable_page_sizes(pgtable_format(fmt), &config));
 	g_string_append_c(golden->out, '\n');
 	return true;
@@ -357,11 +358,11 @@ static bool op_map(struct golden *golden, const struct golden_words *words, GErr
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
 	if (ops->map_pages)
-		err = ops->map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT], prot,
-				     &mapped);
+		err = ops->map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT],
+				     prot, &mapped);
 	else
-		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT], prot,
-				     &mapped);
+		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT],
+				     prot, &mapped);
 	event_begin(golden);
 	g_string_append_printf(golden->out, "ret map %d", err);
 	golden_hex(golden->out, " mapped=", mapped);

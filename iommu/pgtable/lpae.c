@@ -15,26 +15,26 @@
 
 #define LPAE_ADDRESS UINT64_C(0x0000fffffffff000)
 
-#define LPAE_ATTR_SHIFT	    2 /* stage 1 and Mali: index into MAIR, stage 2: MemAttr */
-#define LPAE_ATTR_CACHE	    1u
-#define LPAE_ATTR_DEVICE    2u
-#define LPAE_S2_NC	    5u
-#define LPAE_S2_DEVICE	    1u
-#define LPAE_S2_WB	    15u
-#define LPAE_S2_FWB_WB	    6u
-#define LPAE_NS		    (UINT64_C(1) << 5)
-#define LPAE_S1_UNPRIV	    (UINT64_C(1) << 6)
-#define LPAE_S1_RDONLY	    (UINT64_C(1) << 7)
-#define LPAE_S2_READ	    (UINT64_C(1) << 6)
-#define LPAE_S2_WRITE	    (UINT64_C(1) << 7)
-#define LPAE_SH_OUTER	    (UINT64_C(2) << 8)
-#define LPAE_SH_INNER	    (UINT64_C(3) << 8)
-#define LPAE_AF		    (UINT64_C(1) << 10)
-#define LPAE_NG		    (UINT64_C(1) << 11)
-#define LPAE_DBM	    (UINT64_C(1) << 51)
-#define LPAE_XN		    (UINT64_C(3) << 53)
-#define LPAE_SYNCED	    (UINT64_C(1) << 55) /* software bit of a table entry that an incoherent walker sees */
-#define LPAE_NS_TABLE	    (UINT64_C(1) << 63)
+#define LPAE_ATTR_SHIFT	 2 /* stage 1 and Mali: index into MAIR, stage 2: MemAttr */
+#define LPAE_ATTR_CACHE	 1u
+#define LPAE_ATTR_DEVICE 2u
+#define LPAE_S2_NC	 5u
+#define LPAE_S2_DEVICE	 1u
+#define LPAE_S2_WB	 15u
+#define LPAE_S2_FWB_WB	 6u
+#define LPAE_NS		 (UINT64_C(1) << 5)
+#define LPAE_S1_UNPRIV	 (UINT64_C(1) << 6)
+#define LPAE_S1_RDONLY	 (UINT64_C(1) << 7)
+#define LPAE_S2_READ	 (UINT64_C(1) << 6)
+#define LPAE_S2_WRITE	 (UINT64_C(1) << 7)
+#define LPAE_SH_OUTER	 (UINT64_C(2) << 8)
+#define LPAE_SH_INNER	 (UINT64_C(3) << 8)
+#define LPAE_AF		 (UINT64_C(1) << 10)
+#define LPAE_NG		 (UINT64_C(1) << 11)
+#define LPAE_DBM	 (UINT64_C(1) << 51)
+#define LPAE_XN		 (UINT64_C(3) << 53)
+#define LPAE_SYNCED	 (UINT64_C(1) << 55) /* software bit of a table entry that an incoherent walker sees */
+#define LPAE_NS_TABLE	 (UINT64_C(1) << 63)
 
 enum lpae_stage {
 	LPAE_STAGE1,
@@ -112,9 +112,9 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint64
 
 /* Geometry. */
 
-#define KIB_4	(UINT64_C(1) << 12)
-#define KIB_16	(UINT64_C(1) << 14)
-#define KIB_64	(UINT64_C(1) << 16)
+#define KIB_4	 (UINT64_C(1) << 12)
+#define KIB_16	 (UINT64_C(1) << 14)
+#define KIB_64	 (UINT64_C(1) << 16)
 #define SIZES_4	 (KIB_4 | UINT64_C(1) << 21 | UINT64_C(1) << 30)
 #define SIZES_16 (KIB_16 | UINT64_C(1) << 25)
 #define SIZES_64 (KIB_64 | UINT64_C(1) << 29)
@@ -276,7 +276,8 @@ static uint64_t leaf_attrs(const struct pgtable *pt, unsigned prot)
 	enum lpae_stage stage = lpae(pt)->stage;
 	uint64_t attrs = stage == LPAE_STAGE1 ? stage1_attrs(config, prot) : stage2_attrs(prot);
 
-	attrs |= (stage == LPAE_STAGE2 ? stage2_memory(config, prot) : stage1_memory(prot)) << LPAE_ATTR_SHIFT;
+	attrs |= (stage == LPAE_STAGE2 ? stage2_memory(config, prot) : stage1_memory(prot))
+		 << LPAE_ATTR_SHIFT;
 	attrs |= prot & PROT_CACHE && stage != LPAE_MALI ? LPAE_SH_INNER : LPAE_SH_OUTER;
 	if (prot & PROT_NOEXEC)
 		attrs |= LPAE_XN;
@@ -370,7 +371,8 @@ static int run_prepare(struct pgtable *pt, unsigned level, uint64_t iova, uint64
 			io_pgtable_warn_unless_off(pt, "map over a mapped page");
 			return -EEXIST;
 		}
-		table_unlink(pt, level, iova + ((uint64_t)i << pt->levels[level].span_lg2), entries + i, entry_at);
+		table_unlink(pt, level, iova + ((uint64_t)i << pt->levels[level].span_lg2), entries + i,
+			     entry_at);
 		/* The kernel goes through its unmap, which clears what the table's removal has cleared already. */
 		pgtable_cache_flush(pt, entry_at, sizeof(*entries));
 	}
@@ -512,13 +514,15 @@ static void control_register(const struct pgtable *pt, const char *name, const c
 	bool coherent = !config->incoherent;
 
 	g_string_append_printf(out, "%s.%s=%u %s.tg=%u %s.sh=%u %s.orgn=%u %s.irgn=%u", name, width_name,
-			       width_code(config->oas_bits), name, granule_code(lpae(pt)), name, coherent ? 3 : 2, name,
-			       coherent || config->quirks & QUIRK_ARM_OUTER_WBWA, name, coherent);
+			       width_code(config->oas_bits), name, granule_code(lpae(pt)), name,
+			       coherent ? 3 : 2, name, coherent || config->quirks & QUIRK_ARM_OUTER_WBWA,
+			       name, coherent);
 }
 
 static void lpae_s1_root_registers(const struct pgtable *pt, GString *out)
 {
-	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x ", pt->root_paddr + pt->config.table_offset);
+	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x ",
+			       pt->root_paddr + pt->config.table_offset);
 	control_register(pt, "tcr", "ips", out);
 	/* The attributes by index: non-cacheable, write-back, device, inner non-cacheable with outer write-back. The
 	 * kernel computes them as int, hence the upper half. */
@@ -530,7 +534,8 @@ static void lpae_s2_root_registers(const struct pgtable *pt, GString *out)
 	unsigned start_level = 3 - pt->config.top_level;
 	unsigned start_code = ~(start_level + (lpae(pt)->page_lg2 == 12)) & 3;
 
-	g_string_append_printf(out, "vttbr=0x%" G_GINT64_MODIFIER "x ", pt->root_paddr + pt->config.table_offset);
+	g_string_append_printf(out, "vttbr=0x%" G_GINT64_MODIFIER "x ",
+			       pt->root_paddr + pt->config.table_offset);
 	control_register(pt, "vtcr", "ps", out);
 	g_string_append_printf(out, " vtcr.sl=%u vtcr.tsz=%u", start_code, 64 - pt->config.ias_bits);
 }
@@ -539,12 +544,13 @@ static void lpae_s2_root_registers(const struct pgtable *pt, GString *out)
 static void lpae_mali_root_registers(const struct pgtable *pt, GString *out)
 {
 	g_string_append_printf(out, "transtab=0x%" G_GINT64_MODIFIER "x memattr=0x888d88",
-			       (pt->root_paddr + pt->config.table_offset) | 7u | (pt->config.incoherent ? 0 : 1u << 4));
+			       (pt->root_paddr + pt->config.table_offset) | 7u |
+				       (pt->config.incoherent ? 0 : 1u << 4));
 }
 
-#define LPAE_SHARED                                                                                          \
-	.state_size = sizeof(struct lpae), .map_pages = lpae_map_pages, .unmap_pages = lpae_unmap_pages,     \
-	.walk = io_pgtable_walk, .walk_from = io_pgtable_walk_from, .lookup = io_pgtable_lookup,             \
+#define LPAE_SHARED                                                                                      \
+	.state_size = sizeof(struct lpae), .map_pages = lpae_map_pages, .unmap_pages = lpae_unmap_pages, \
+	.walk = io_pgtable_walk, .walk_from = io_pgtable_walk_from, .lookup = io_pgtable_lookup,         \
 	.decode = io_pgtable_decode
 
 const struct pgtable_ops arm_64_lpae_s1_ops = {

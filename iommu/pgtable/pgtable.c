@@ -113,7 +113,8 @@ static int memory_alloc(struct pgtable *pt, uint64_t len_bytes, bool slab, uint6
 	if (sim_fault_size(pt->sim, FAULT_PGTABLE_PAGE, size) ||
 	    (watch && watch->deny_page && watch->deny_page(watch->data, size)))
 		return -ENOMEM;
-	*ret_paddr = slab ? slab_alloc(pt, (uint32_t)size) : physmem_alloc(&pt->sim->mem, order, FRAME_PGTABLE);
+	*ret_paddr =
+		slab ? slab_alloc(pt, (uint32_t)size) : physmem_alloc(&pt->sim->mem, order, FRAME_PGTABLE);
 	pt->table_pages++;
 	sim_charge(pt->sim, WORK_PT_PAGE, 1);
 	if (watch && watch->page_alloc)
@@ -325,14 +326,17 @@ void pgtable_dump(const struct pgtable *pt, dump_fn fn, void *data)
 
 	dump_table(pt, fn, data, pt->config.top_level, pt->root_paddr, pt->first_iova);
 	for (uint64_t i = 1; i < pt->root_count; i++)
-		dump_table(pt, fn, data, pt->config.top_level, pt->roots[i], i << (top->span_lg2 + top->index_lg2));
+		dump_table(pt, fn, data, pt->config.top_level, pt->roots[i],
+			   i << (top->span_lg2 + top->index_lg2));
 }
 
 /** Returns the largest page size that fits at @iova and @paddr in @len bytes, and in *@ret_count how many pages
  * of it come before a larger one can begin: iommu_pgsize(). */
-static uint64_t best_size(const struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, uint64_t *ret_count)
+static uint64_t best_size(const struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len,
+			  uint64_t *ret_count)
 {
-	uint64_t both = iova | paddr, fitting = pt->page_sizes & (UINT64_MAX >> __builtin_clzll(len)), larger, size;
+	uint64_t both = iova | paddr, fitting = pt->page_sizes & (UINT64_MAX >> __builtin_clzll(len)), larger,
+		 size;
 
 	if (both)
 		fitting &= both ^ (both - 1); /* not above the alignment */
@@ -382,7 +386,8 @@ int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint
 	return err;
 }
 
-uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len, struct pgtable_gather *gather)
+uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
+				struct pgtable_gather *gather)
 {
 	const struct pgtable_watch *watch = pt->watch;
 	uint64_t done = 0, now = 1;

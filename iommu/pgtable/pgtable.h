@@ -34,15 +34,15 @@ enum pgtable_prot {
 
 /** What a driver asks of an io-pgtable format. Source: include/linux/io-pgtable.h, enum io_pgtable_quirks. */
 enum pgtable_quirk {
-	QUIRK_ARM_NS = 1 << 0,	       /* accesses are non-secure */
-	QUIRK_NO_PERMS = 1 << 1,       /* v7s: the hardware ignores permissions */
-	QUIRK_ARM_MTK_EXT = 1 << 2,    /* v7s: physical addresses above 32 bits */
+	QUIRK_ARM_NS = 1 << 0,		 /* accesses are non-secure */
+	QUIRK_NO_PERMS = 1 << 1,	 /* v7s: the hardware ignores permissions */
+	QUIRK_ARM_MTK_EXT = 1 << 2,	 /* v7s: physical addresses above 32 bits */
 	QUIRK_ARM_MTK_TTBR_EXT = 1 << 3, /* v7s: tables above 32 bits as well */
-	QUIRK_ARM_TTBR1 = 1 << 4,      /* the upper half of the address space */
-	QUIRK_ARM_OUTER_WBWA = 1 << 5, /* a non-coherent walker uses the system cache */
-	QUIRK_ARM_HD = 1 << 6,	       /* hardware marks dirty pages */
-	QUIRK_ARM_S2FWB = 1 << 7,      /* stage 2 attributes override those of stage 1 */
-	QUIRK_NO_WARN = 1 << 8,	       /* refusals and holes come without a WARN */
+	QUIRK_ARM_TTBR1 = 1 << 4,	 /* the upper half of the address space */
+	QUIRK_ARM_OUTER_WBWA = 1 << 5,	 /* a non-coherent walker uses the system cache */
+	QUIRK_ARM_HD = 1 << 6,		 /* hardware marks dirty pages */
+	QUIRK_ARM_S2FWB = 1 << 7,	 /* stage 2 attributes override those of stage 1 */
+	QUIRK_NO_WARN = 1 << 8,		 /* refusals and holes come without a WARN */
 };
 
 struct pgtable_config {
@@ -125,10 +125,10 @@ enum pgtable_entry_kind {
 struct pgtable_entry {
 	enum pgtable_entry_kind kind;
 	uint64_t raw;
-	uint64_t attr;	/* of an entry that points to a table: @raw without the address */
-	uint64_t paddr; /* of the leaf's page, or of the table */
+	uint64_t attr;	    /* of an entry that points to a table: @raw without the address */
+	uint64_t paddr;	    /* of the leaf's page, or of the table */
 	uint8_t contig_lg2; /* log2 of the entries that make up the leaf, aligned to their number */
-	unsigned prot;	/* of a leaf */
+	unsigned prot;	    /* of a leaf */
 };
 
 struct pgtable_ops {
@@ -137,7 +137,7 @@ struct pgtable_ops {
 	uint64_t page_sizes; /* bitmap of supported leaf sizes, of whatever configuration */
 	/** Returns those that a table of @config supports; NULL: all. */
 	uint64_t (*config_page_sizes)(const struct pgtable_config *config);
-	size_t state_size;   /* of the format's own struct, which begins with struct pgtable */
+	size_t state_size; /* of the format's own struct, which begins with struct pgtable */
 	/** Sets up an empty table. Returns 0 or a negative errno (-EINVAL for a geometry the format lacks,
 	 * -ENOMEM). */
 	int (*init)(struct pgtable *pt);
@@ -213,8 +213,8 @@ struct pgtable_level {
 /** Where tables smaller than a page come from: the last one freed, else the next piece of a page. The pages stay
  * until the table is freed. */
 struct pgtable_slab {
-	GArray *frames; /* uint64_t: addresses; NULL until the first table */
-	GArray *free;	/* the same, of tables; the last one is next */
+	GArray *frames;	     /* uint64_t: addresses; NULL until the first table */
+	GArray *free;	     /* the same, of tables; the last one is next */
 	uint32_t used_bytes; /* of the last frame */
 };
 
@@ -232,8 +232,9 @@ struct pgtable {
 	struct pgtable_level levels[PGTABLE_LEVELS_MAX]; /* [0] is the last level */
 	struct pgtable_slab slab;
 	uint8_t entry_bytes;
-	uint64_t roots[PGTABLE_ROOTS_MAX]; /* of a format with several, side by side; [0] is @root_paddr too */
-	uint8_t root_count;		   /* a power of two; 0: @root_paddr is the only one */
+	uint64_t
+		roots[PGTABLE_ROOTS_MAX]; /* of a format with several, side by side; [0] is @root_paddr too */
+	uint8_t root_count;		  /* a power of two; 0: @root_paddr is the only one */
 	uint64_t first_iova; /* where the table's index 0 lies: 0, but for one of the upper half */
 
 	/** Grows when a table page is unlinked. As long as it stays, what was found in a table page is what
@@ -276,7 +277,8 @@ int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint
 			 uint64_t *mapped);
 
 /** The counterpart. */
-uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len, struct pgtable_gather *gather);
+uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
+				struct pgtable_gather *gather);
 
 /** Maps [@iova, @iova + @len) to @paddr on, whatever the format. *@mapped says how far it came; on failure the
  * caller unmaps exactly that. Source: iommu_map_nosync() in drivers/iommu/iommu.c. */

@@ -14,14 +14,14 @@
 #define V7S_TYPE_CONT  1u /* level 0: one of 16 entries of a 64 KiB page */
 #define V7S_TYPE_PAGE  2u
 
-#define V7S_B	      (1u << 2)
-#define V7S_C	      (1u << 3)
-#define V7S_NS_TABLE  (1u << 3)
-#define V7S_CONT_1    (1u << 18) /* level 1: one of 16 entries of a 16 MiB page */
-#define V7S_NS_1      (1u << 19)
-#define V7S_CONT_XN   (1u << 15) /* 64 KiB pages have XN and TEX elsewhere */
-#define V7S_CONT_TEX  (1u << 12)
-#define V7S_CONT_LG2  4
+#define V7S_B	     (1u << 2)
+#define V7S_C	     (1u << 3)
+#define V7S_NS_TABLE (1u << 3)
+#define V7S_CONT_1   (1u << 18) /* level 1: one of 16 entries of a 16 MiB page */
+#define V7S_NS_1     (1u << 19)
+#define V7S_CONT_XN  (1u << 15) /* 64 KiB pages have XN and TEX elsewhere */
+#define V7S_CONT_TEX (1u << 12)
+#define V7S_CONT_LG2 4
 
 /* Attributes that lie side by side, at a place that depends on the level. */
 #define V7S_AF	   (1u << 0)
@@ -49,8 +49,8 @@ static inline uint32_t mtk_bits(uint64_t paddr)
 
 static inline uint64_t mtk_paddr(uint32_t raw)
 {
-	return (uint64_t)!!(raw & MTK_PA_32) << 32 | (uint64_t)!!(raw & MTK_PA_33) << 33 |
-	       (uint64_t)!!(raw & MTK_PA_34) << 34;
+	return (uint64_t) !!(raw & MTK_PA_32) << 32 | (uint64_t) !!(raw & MTK_PA_33) << 33 |
+	       (uint64_t) !!(raw & MTK_PA_34) << 34;
 }
 
 static inline bool entry_is_table(unsigned level, uint32_t raw)
@@ -118,7 +118,7 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 #include "iommu/pgtable/io-pgtable.h"
 
 #define V7S_SIZES (UINT64_C(1) << 12 | UINT64_C(1) << 16 | UINT64_C(1) << 20 | UINT64_C(1) << 24)
-#define V7S_QUIRKS                                                                                           \
+#define V7S_QUIRKS \
 	(QUIRK_ARM_NS | QUIRK_NO_PERMS | QUIRK_ARM_MTK_EXT | QUIRK_ARM_MTK_TTBR_EXT | QUIRK_NO_WARN)
 
 static uint64_t v7s_page_sizes(const struct pgtable_config *config)
@@ -151,7 +151,8 @@ static int v7s_init(struct pgtable *pt)
 	return 0;
 }
 
-static uint32_t leaf_entry(const struct pgtable *pt, unsigned level, uint64_t paddr, unsigned prot, bool contiguous)
+static uint32_t leaf_entry(const struct pgtable *pt, unsigned level, uint64_t paddr, unsigned prot,
+			   bool contiguous)
 {
 	unsigned quirks = pt->config.quirks;
 	uint32_t raw = V7S_NG | V7S_S;
@@ -378,7 +379,8 @@ static void v7s_root_registers(const struct pgtable *pt, GString *out)
 		root = (uint32_t)root | root >> 32;
 	else
 		root |= pt->config.incoherent ? 0x2 : 0x6a;
-	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x tcr=0x0 nmrr=0x40004000 prrr=0x800b8204", root);
+	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x tcr=0x0 nmrr=0x40004000 prrr=0x800b8204",
+			       root);
 }
 
 const struct pgtable_ops arm_v7s_ops = {

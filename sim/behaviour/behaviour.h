@@ -53,7 +53,7 @@ struct behaviour_row {
 	const char *values[BEHAVIOUR_VALUES_MAX + 1]; /* ends with NULL */
 	const char *upstream;			      /* commit, or what is known of it */
 	const char *what;			      /* one sentence for people */
-	uint8_t value_in[KERNEL_VERSIONS]; /* or BEHAVIOUR_NONE */
+	uint8_t value_in[KERNEL_VERSIONS];	      /* or BEHAVIOUR_NONE */
 };
 
 extern const struct behaviour_row behaviour_rows[BEHAVIOURS];

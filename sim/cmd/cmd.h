@@ -43,14 +43,14 @@ struct cmd_common {
 	gboolean json;
 	char *progress; /* "auto", "always", "never" */
 	char **args;	/* what is left: NULL-ended */
-	int exit_code;	/* where cmd_parse() returned false: after a message, or after the help that was asked for */
+	int exit_code; /* where cmd_parse() returned false: after a message, or after the help that was asked for */
 };
 
 /** Parses @argv with @entries (NULL-ended, may be NULL) and the common options, and checks that @min to @max arguments are
  *  left. Returns false when there is nothing more to do than to exit with ret_common->exit_code. Free with
  *  cmd_common_clear(). */
-bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries, unsigned min,
-	       unsigned max, struct cmd_common *ret_common);
+bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries,
+	       unsigned min, unsigned max, struct cmd_common *ret_common);
 void cmd_common_clear(struct cmd_common *common);
 
 /** Prints "iommusim: MESSAGE". Returns EXIT_UNUSABLE. */

@@ -32,19 +32,21 @@ void cmd_common_clear(struct cmd_common *common)
 	g_clear_pointer(&common->args, g_strfreev);
 }
 
-static bool cmd_check_common(const struct command *command, const struct cmd_common *common, unsigned min, unsigned max)
+static bool cmd_check_common(const struct command *command, const struct cmd_common *common, unsigned min,
+			     unsigned max)
 {
 	unsigned count = common->args ? g_strv_length(common->args) : 0;
 
-	if (common->progress && !g_strv_contains((const char *const[]){"auto", "always", "never", NULL},
-						 common->progress)) {
+	if (common->progress &&
+	    !g_strv_contains((const char *const[]){"auto", "always", "never", NULL}, common->progress)) {
 		cmd_fail("--progress=%s: must be auto, always or never", common->progress);
 		return false;
 	}
 	if (count >= min && count <= max)
 		return true;
 	if (max == G_MAXUINT)
-		cmd_fail("%s takes at least %u argument%s (%s)", command->name, min, min == 1 ? "" : "s", command->usage);
+		cmd_fail("%s takes at least %u argument%s (%s)", command->name, min, min == 1 ? "" : "s",
+			 command->usage);
 	else if (max == 0)
 		cmd_fail("%s takes no argument: \"%s\"", command->name, common->args[0]);
 	else
@@ -53,8 +55,8 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 	return false;
 }
 
-bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries, unsigned min,
-	       unsigned max, struct cmd_common *ret_common)
+bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries,
+	       unsigned min, unsigned max, struct cmd_common *ret_common)
 {
 	struct cmd_common common = {.exit_code = EXIT_UNUSABLE};
 	gboolean help = FALSE;

@@ -14,12 +14,8 @@
 #define CONFORM_BYTES_MAX (1u << 30) /* of a recording, uncompressed */
 
 static const struct golden_runner *const conform_runners[] = {
-	&iova_golden_runner,
-	&alloc_order_golden_runner,
-	&pgtable_golden_runner,
-	&vtd_inv_golden_runner,
-	&amd_inv_golden_runner,
-	NULL,
+	&iova_golden_runner,	&alloc_order_golden_runner, &pgtable_golden_runner,
+	&vtd_inv_golden_runner, &amd_inv_golden_runner,	    NULL,
 };
 
 static const struct golden_runner *conform_runner(const GString *text)
@@ -62,7 +58,8 @@ static GString *conform_read(const char *path, GError **error)
 /** Whether a file of a directory only accompanies the recordings. */
 static bool conform_accompanies(const char *base)
 {
-	static const char *const patterns[] = {"README*", "MANIFEST*", "*SUMS", "*.tsv", "*.json", "*.md", ".*"};
+	static const char *const patterns[] = {"README*", "MANIFEST*", "*SUMS", "*.tsv",
+					       "*.json",  "*.md",      ".*"};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(patterns); i++)
 		if (g_pattern_match_simple(patterns[i], base))
@@ -107,7 +104,7 @@ struct conform {
 	struct facts *facts;
 	bool json;
 	unsigned passed, failed;
-	unsigned skipped;     /* files of directories that are no recordings */
+	unsigned skipped; /* files of directories that are no recordings */
 	char *first_skipped;
 };
 
@@ -151,8 +148,8 @@ static void conform_report(struct conform *conform, const char *path, const char
 {
 	*(line ? &conform->failed : &conform->passed) += 1;
 	if (line && !conform->json)
-		printf("failed: %s: line %" G_GUINT64_FORMAT ": recorded \"%s\", model \"%s\"\n", path, line, recorded,
-		       modelled);
+		printf("failed: %s: line %" G_GUINT64_FORMAT ": recorded \"%s\", model \"%s\"\n", path, line,
+		       recorded, modelled);
 	else if (!conform->json)
 		printf("passed: %s\n", path);
 	facts_begin(conform->facts, NULL, NULL);

@@ -5,7 +5,8 @@
 
 static void faults_show(struct facts *facts, const struct sim *sim)
 {
-	facts_line(facts, "%-20s %10s  %-8s %-60s %s", "POINT", "PASSES", "ERRNO", "WHAT THE KERNEL SEES", "SOURCE");
+	facts_line(facts, "%-20s %10s  %-8s %-60s %s", "POINT", "PASSES", "ERRNO", "WHAT THE KERNEL SEES",
+		   "SOURCE");
 	facts_list_begin(facts, "points", NULL);
 	for (const struct fault_table *const *table = machine_fault_tables; *table; table++)
 		for (unsigned i = 0; i < (*table)->count; i++) {

@@ -46,7 +46,7 @@ struct iova_space {
 	bool found; /* then @domain is the one that is shown */
 	uint64_t domain;
 	uint64_t granule_bytes;
-	uint64_t end;	 /* first address beyond the space; 0: not known */
+	uint64_t end; /* first address beyond the space; 0: not known */
 	uint64_t ranges[USES], bytes[USES];
 	GArray *used;	   /* of struct iova_range: every range, whatever its use */
 	GPtrArray *places; /* of struct iova_place */
@@ -111,7 +111,8 @@ static int iova_count_place(struct iova_space *space, const struct snapshot_line
 	uint64_t order;
 
 	if (!text || !place || !text_parse_u64(text, &order) || order >= IOVA_ORDERS)
-		return sim_error_line(error, space->path, line->number, "a cached range without its order and place");
+		return sim_error_line(error, space->path, line->number,
+				      "a cached range without its order and place");
 	iova_place(space, place)->counts[order]++;
 	return 0;
 }
@@ -127,7 +128,8 @@ static int iova_see_id(struct iova_space *space, const struct snapshot_line *lin
 		return sim_error_line(error, space->path, line->number, "without the number of its domain");
 	*ret_ours = !wanted || id == *wanted;
 	if (*ret_ours && space->found && space->domain != id)
-		return sim_error_line(error, space->path, line->number, "more than one domain: choose with --domain=N");
+		return sim_error_line(error, space->path, line->number,
+				      "more than one domain: choose with --domain=N");
 	if (*ret_ours) {
 		space->found = true;
 		space->domain = id;
@@ -141,7 +143,8 @@ static int iova_see_domain(struct iova_space *space, const struct snapshot_line 
 	uint64_t number;
 
 	if (!levels || !text_parse_u64(levels, &number) || number < 1 || number > 5)
-		return sim_error_line(error, space->path, line->number, "a domain without its number of levels");
+		return sim_error_line(error, space->path, line->number,
+				      "a domain without its number of levels");
 	space->end = UINT64_C(1) << (12 + 9 * number);
 	if (granule && (!text_parse_u64(granule, &number) || number == 0 || number > WINDOW_BYTES))
 		return sim_error_line(error, space->path, line->number, "a granule that cannot be");
@@ -150,7 +153,8 @@ static int iova_see_domain(struct iova_space *space, const struct snapshot_line 
 	return 0;
 }
 
-static int iova_see_range(struct iova_space *space, const struct snapshot_line *line, enum iova_use use, GError **error)
+static int iova_see_range(struct iova_space *space, const struct snapshot_line *line, enum iova_use use,
+			  GError **error)
 {
 	const char *text = snapshot_line_get(line, "range");
 	struct iova_range range;
@@ -211,7 +215,8 @@ static void iova_gaps(const struct iova_space *space, uint64_t start, uint64_t e
 	*ret_free = *ret_largest = *ret_count = 0;
 	for (guint i = 0; i <= space->used->len && at < end; i++) {
 		bool is_end = i == space->used->len;
-		const struct iova_range *range = is_end ? NULL : &g_array_index(space->used, struct iova_range, i);
+		const struct iova_range *range =
+			is_end ? NULL : &g_array_index(space->used, struct iova_range, i);
 		uint64_t next = is_end ? end : MIN(range->first, end);
 
 		if (next > at) {
@@ -232,8 +237,8 @@ static uint64_t iova_per_mille(uint64_t part, uint64_t whole)
 	return whole ? (part >> shift) * 1000 / (whole >> shift) : 0;
 }
 
-static void iova_show_gaps(struct facts *facts, const struct iova_space *space, const char *key, const char *label,
-			   uint64_t start, uint64_t end)
+static void iova_show_gaps(struct facts *facts, const struct iova_space *space, const char *key,
+			   const char *label, uint64_t start, uint64_t end)
 {
 	uint64_t free, largest, count, outside;
 	g_autofree char *share = NULL;
@@ -245,7 +250,8 @@ static void iova_show_gaps(struct facts *facts, const struct iova_space *space, 
 	facts_u64(facts, "gaps", "gaps", count);
 	facts_size(facts, "largest_gap_bytes", "largest gap", largest);
 	facts_u64(facts, "fragmentation_per_mille", NULL, outside);
-	share = g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %% of it", outside / 10, outside % 10);
+	share = g_strdup_printf("%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT " %% of it", outside / 10,
+				outside % 10);
 	facts_text(facts, NULL, "outside the largest gap", share);
 	facts_end(facts);
 }
@@ -296,7 +302,8 @@ static void iova_show_map(struct facts *facts, const struct iova_space *space)
 	unsigned empty = 0;
 
 	facts_list_begin(facts, "map_rows", "map below 4 GiB, 4 MiB a letter");
-	facts_line(facts, "l live, q queued, c cached, r reserved: what fills most of it; capital: full; . free");
+	facts_line(facts,
+		   "l live, q queued, c cached, r reserved: what fills most of it; capital: full; . free");
 	for (unsigned row = 0; row < MAP_ROWS; row++) {
 		char text[MAP_COLUMNS + 1];
 		bool used = iova_draw_row(space, row, text);
@@ -319,13 +326,15 @@ static void iova_show_map(struct facts *facts, const struct iova_space *space)
 
 static uint64_t iova_place_cpu(const struct iova_place *place)
 {
-	return g_str_has_prefix(place->name, "cpu") ? g_ascii_strtoull(place->name + 3, NULL, 10) : UINT64_MAX;
+	return g_str_has_prefix(place->name, "cpu") ? g_ascii_strtoull(place->name + 3, NULL, 10)
+						    : UINT64_MAX;
 }
 
 /** By CPU, its loaded magazine before the other; what is no CPU's comes last. */
 static int iova_compare_places(const void *a, const void *b)
 {
-	const struct iova_place *x = *(const struct iova_place *const *)a, *y = *(const struct iova_place *const *)b;
+	const struct iova_place *x = *(const struct iova_place *const *)a,
+				*y = *(const struct iova_place *const *)b;
 	uint64_t x_cpu = iova_place_cpu(x), y_cpu = iova_place_cpu(y);
 
 	return x_cpu == y_cpu ? strcmp(x->name, y->name) : x_cpu < y_cpu ? -1 : 1;

@@ -2,8 +2,8 @@
 /*
  * iommusim: picks the subcommand. Everything else is in its file.
  */
-#include <stdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,7 +20,8 @@ static void main_help(FILE *to)
 	fputs("\nOptions:\n"
 	      "  --help           this text; \"iommusim COMMAND --help\" for one command\n"
 	      "  --version        the version\n\n"
-	      "Exit: 0 nothing to report, 1 something was found, 2 unusable request or input, 3 internal error.\n",
+	      "Exit: 0 nothing to report, 1 something was found, 2 unusable request or input, 3 internal "
+	      "error.\n",
 	      to);
 }
 

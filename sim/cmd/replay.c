@@ -50,14 +50,15 @@ static void replay_warn_idle_rules(const struct run *run)
 	for (unsigned i = 0; fault_rule_stat(run->rules, i, &name, &passes, &fired); i++)
 		if (!fired)
 			fprintf(stderr,
-				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n", name,
-				passes);
+				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n",
+				name, passes);
 }
 
 static void replay_warn_missed_snapshots(const struct run *run)
 {
 	if (run->stats->snapshots_missed)
-		fprintf(stderr, "iommusim: warning: the run ended before %" G_GUINT64_FORMAT " of the snapshots\n",
+		fprintf(stderr,
+			"iommusim: warning: the run ended before %" G_GUINT64_FORMAT " of the snapshots\n",
 			run->stats->snapshots_missed);
 }
 
@@ -71,8 +72,8 @@ static int replay_report(const struct run *run, const struct cmd_common *common)
 	replay_warn_idle_rules(run);
 	replay_warn_missed_snapshots(run);
 	if (cmd_shows_progress(common))
-		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios, run->elapsed_s,
-			(double)run->stats->ios / run->elapsed_s / 1e3);
+		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios,
+			run->elapsed_s, (double)run->stats->ios / run->elapsed_s / 1e3);
 	if (!ok)
 		return EXIT_UNUSABLE;
 	return findings_violations(&run->machine->sim->findings) ? EXIT_FOUND : EXIT_DONE;

@@ -15,9 +15,11 @@ static void report_trace(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "events", "events", stats->events);
 	facts_u64(facts, "events_skipped", "of these, not for replay", stats->other);
 	if (stats->setups_dropped)
-		facts_u64(facts, "setups_dropped", "set-ups that did not lead to an issue", stats->setups_dropped);
+		facts_u64(facts, "setups_dropped", "set-ups that did not lead to an issue",
+			  stats->setups_dropped);
 	if (stats->unmatched_completions)
-		facts_u64(facts, "unmatched_completions", "completions without an issue", stats->unmatched_completions);
+		facts_u64(facts, "unmatched_completions", "completions without an issue",
+			  stats->unmatched_completions);
 	if (stats->unfinished)
 		facts_u64(facts, "unfinished", "never completed in the recording", stats->unfinished);
 	if (stats->time_backwards)
@@ -63,8 +65,8 @@ static void report_latency(struct facts *facts, const struct replay_stats *stats
 		p50 = text_time(histogram_percentile(h, 500));
 		p99 = text_time(histogram_percentile(h, 990));
 		max = text_time(h->max_ns);
-		text = g_strdup_printf("%" G_GUINT64_FORMAT " samples, mean %s, p50 %s, p99 %s, max %s", h->count, mean,
-				       p50, p99, max);
+		text = g_strdup_printf("%" G_GUINT64_FORMAT " samples, mean %s, p50 %s, p99 %s, max %s",
+				       h->count, mean, p50, p99, max);
 		facts_text(facts, NULL, req_op_names[op], text);
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "op", NULL, req_op_names[op]);
@@ -101,8 +103,9 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "recorded_segments", "segments as recorded", stats->recorded_segments);
 	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
 	facts_text(facts, "segment_layout", "made by rule",
-		   segment_layout_names[run->machine->config.layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED
-										       : run->machine->config.layout]);
+		   segment_layout_names[run->machine->config.layout == LAYOUT_RECORDED
+						? LAYOUT_SCATTERED
+						: run->machine->config.layout]);
 	facts_u64(facts, "errors", "ended with an error", stats->errors);
 	facts_list_begin(facts, "statuses", NULL);
 	for (unsigned status = BLK_STS_OK; status < BLK_STATUSES; status++) {
@@ -224,8 +227,9 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 	for (unsigned i = 0; i < REPLAY_LOCKS; i++) {
 		const struct sim_lock *lock = &run->stats->locks[i];
 		g_autofree char *sum = text_time(lock->wait_ns_sum), *max = text_time(lock->wait_ns_max);
-		g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ", %s, max %s",
-							lock->waits, lock->taken, sum, max);
+		g_autofree char *text =
+			g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ", %s, max %s",
+					lock->waits, lock->taken, sum, max);
 
 		if (!lock->name)
 			continue;
@@ -252,8 +256,8 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 		return;
 	facts_list_begin(facts, "fault_rules", "fault rules");
 	for (unsigned i = 0; fault_rule_stat(run->rules, i, &name, &passes, &fired); i++) {
-		facts_line(facts, "[fault %s]: %" G_GUINT64_FORMAT " passes, fired %" G_GUINT64_FORMAT, name, passes,
-			   fired);
+		facts_line(facts, "[fault %s]: %" G_GUINT64_FORMAT " passes, fired %" G_GUINT64_FORMAT, name,
+			   passes, fired);
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "name", NULL, name);
 		facts_u64(facts, "passes", NULL, passes);
@@ -279,7 +283,8 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 static void report_findings(struct facts *facts, const struct findings *findings, gboolean violations,
 			    const char *key, const char *label)
 {
-	uint64_t shown = 0, all = violations ? findings_violations(findings) : findings_observations(findings);
+	uint64_t shown = 0,
+		 all = violations ? findings_violations(findings) : findings_observations(findings);
 
 	facts_u64(facts, violations ? "violation_count" : "observation_count", label, all);
 	facts_list_begin(facts, key, NULL);
@@ -290,8 +295,9 @@ static void report_findings(struct facts *facts, const struct findings *findings
 		if (finding_kinds[finding->kind].violation != violations)
 			continue;
 		shown++;
-		facts_line(facts, "  %s at %s, cpu %u, %s: %s%s%s", finding_kinds[finding->kind].name, time, finding->cpu,
-			   finding->device, finding->text, finding->acquired ? "; taken by " : "",
+		facts_line(facts, "  %s at %s, cpu %u, %s: %s%s%s", finding_kinds[finding->kind].name, time,
+			   finding->cpu, finding->device, finding->text,
+			   finding->acquired ? "; taken by " : "",
 			   finding->acquired ? finding->acquired : "");
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "kind", NULL, finding_kinds[finding->kind].name);
@@ -313,7 +319,8 @@ void report_run(struct facts *facts, const struct run_report *run)
 	report_trace(facts, run);
 	report_machine(facts, run);
 	if (run->probe_error) {
-		g_autofree char *text = g_strdup_printf("%s: %s", run->probe_step, fault_errno_name(run->probe_error));
+		g_autofree char *text =
+			g_strdup_printf("%s: %s", run->probe_step, fault_errno_name(run->probe_error));
 
 		facts_text(facts, "probe_error", "probe failed", text);
 	}

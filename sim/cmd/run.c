@@ -13,10 +13,12 @@
 GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 {
 	const GOptionEntry entries[] = {
-		{"machine", 'c', 0, G_OPTION_ARG_FILENAME, &options->machine_file, "the machine file", "MACHINE.ini"},
-		{"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->sets, "override one key of the machine file",
-		 "GROUP.KEY=VALUE"},
-		{"faults", 'f', 0, G_OPTION_ARG_FILENAME, &options->faults_file, "the faults file", "FAULTS.ini"},
+		{"machine", 'c', 0, G_OPTION_ARG_FILENAME, &options->machine_file, "the machine file",
+		 "MACHINE.ini"},
+		{"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->sets,
+		 "override one key of the machine file", "GROUP.KEY=VALUE"},
+		{"faults", 'f', 0, G_OPTION_ARG_FILENAME, &options->faults_file, "the faults file",
+		 "FAULTS.ini"},
 		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &options->trace_format,
 		 "format of the trace; auto tells by content", "auto|NAME"},
 		{"mode", 0, 0, G_OPTION_ARG_FILENAME, &options->mode, "when requests arrive and complete",
@@ -26,7 +28,8 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	const GOptionEntry more[] = {
-		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options->dir, "write all results into this directory", "DIR"},
+		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options->dir,
+		 "write all results into this directory", "DIR"},
 		{"snapshot-at", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_at,
 		 "snapshots at these times or after so many requests", "T|#N,..."},
 		{"snapshot-every", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_every,
@@ -80,13 +83,15 @@ static int run_compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static bool run_parse_point(const char *text, const char *option, uint64_t *ret_value, bool *ret_count, GError **error)
+static bool run_parse_point(const char *text, const char *option, uint64_t *ret_value, bool *ret_count,
+			    GError **error)
 {
 	*ret_count = text[0] == '#';
-	if ((*ret_count ? text_parse_u64(text + 1, ret_value) : text_parse_time(text, ret_value)) && *ret_value)
+	if ((*ret_count ? text_parse_u64(text + 1, ret_value) : text_parse_time(text, ret_value)) &&
+	    *ret_value)
 		return true;
-	return sim_error_plain(error, "--%s: \"%s\" must be a time such as 5ms, or #N for after N requests", option,
-			       text) == 0;
+	return sim_error_plain(error, "--%s: \"%s\" must be a time such as 5ms, or #N for after N requests",
+			       option, text) == 0;
 }
 
 static bool run_parse_snapshots(struct run *run, const struct run_options *options, GError **error)
@@ -99,7 +104,8 @@ static bool run_parse_snapshots(struct run *run, const struct run_options *optio
 	if ((options->snapshot_at || options->snapshot_every) && !options->dir)
 		return sim_error_plain(error, "snapshots need -o DIR to be written to") == 0;
 	if (count > REPLAY_SNAPSHOTS_MAX)
-		return sim_error_plain(error, "--snapshot-at: more than %d snapshots", REPLAY_SNAPSHOTS_MAX) == 0;
+		return sim_error_plain(error, "--snapshot-at: more than %d snapshots",
+				       REPLAY_SNAPSHOTS_MAX) == 0;
 	run->snap_ns = g_new(uint64_t, count + 1);
 	run->snap_count = g_new(uint64_t, count + 1);
 	for (unsigned i = 0; i < count; i++) {
@@ -165,7 +171,8 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const char *f
 	if (cpus)
 		return cpus;
 	if (!run_can_read_twice(trace)) {
-		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N", trace);
+		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N",
+				trace);
 		return 0;
 	}
 	scan = io_stream_open(trace, format, error);

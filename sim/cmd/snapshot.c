@@ -11,7 +11,7 @@
 
 struct snapshot_shown {
 	struct facts *facts;
-	GString *section;	 /* lines of the section being read, as a table */
+	GString *section; /* lines of the section being read, as a table */
 	bool in_section, in_header;
 };
 
@@ -55,7 +55,8 @@ static void snapshot_append_value(GString *line, const char *name, const char *v
 	uint64_t first, last;
 
 	if (snapshot_parse_range(value, &first, &last))
-		g_string_append_printf(line, " %s=0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x", name, first, last);
+		g_string_append_printf(line, " %s=0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x", name,
+				       first, last);
 	else
 		g_string_append_printf(line, " %s=%s", name, value);
 }
@@ -213,8 +214,8 @@ static int diff_stat_run(const struct cmd_common *common, const struct snapshot_
 	struct diff_stat stat = {.counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
 	struct facts *facts = facts_new();
 	GError *error = NULL;
-	int result = snapshot_diff(common->args[0], common->args[1], machine_sections, options, diff_count, &stat,
-				   &error);
+	int result = snapshot_diff(common->args[0], common->args[1], machine_sections, options, diff_count,
+				   &stat, &error);
 	int code = result < 0 ? cmd_fail_error(error) : result ? EXIT_FOUND : EXIT_DONE;
 
 	if (result >= 0) {
@@ -237,8 +238,8 @@ static int diff_run(const struct cmd_common *common, const struct snapshot_diff_
 	int result, code;
 
 	facts_list_begin(findings.facts, "changes", NULL);
-	result = snapshot_diff(common->args[0], common->args[1], machine_sections, options, snapshot_finding, &findings,
-			       &error);
+	result = snapshot_diff(common->args[0], common->args[1], machine_sections, options, snapshot_finding,
+			       &findings, &error);
 	code = snapshot_conclude(&findings, result, error);
 	facts_free(findings.facts);
 	return code;
@@ -249,7 +250,8 @@ int cmd_diff(const struct command *command, int argc, char **argv)
 	char *ignore = NULL;
 	gboolean stat = FALSE;
 	const GOptionEntry entries[] = {
-		{"ignore", 0, 0, G_OPTION_ARG_FILENAME, &ignore, "leave these fields out of the comparison", "FIELD,..."},
+		{"ignore", 0, 0, G_OPTION_ARG_FILENAME, &ignore, "leave these fields out of the comparison",
+		 "FIELD,..."},
 		{"stat", 0, 0, G_OPTION_ARG_NONE, &stat, "only count the changes", NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};

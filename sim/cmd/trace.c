@@ -86,7 +86,8 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	facts_u64(facts, "completed", "completed", stats->completions);
 	facts_u64(facts, "requeued", "not taken by the driver", stats->requeued);
 	facts_u64(facts, "unfinished", "never completed", stats->unfinished);
-	facts_u64(facts, "unmatched_completions", "completions without an issue", stats->unmatched_completions);
+	facts_u64(facts, "unmatched_completions", "completions without an issue",
+		  stats->unmatched_completions);
 	facts_u64(facts, "setups_dropped", "set-ups without an issue", stats->setups_dropped);
 	facts_u64(facts, "without_segments", "without recorded segments", stats->without_segments);
 	facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
@@ -114,8 +115,8 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 {
 	char *format = NULL;
 	const GOptionEntry entries[] = {
-		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &format, "format of the trace; auto tells by content",
-		 "auto|NAME"},
+		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &format,
+		 "format of the trace; auto tells by content", "auto|NAME"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	struct trace_sizes sizes = {0};
@@ -128,7 +129,8 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 		g_free(format);
 		return common.exit_code;
 	}
-	stream = io_stream_open(common.args[0], format && strcmp(format, "auto") != 0 ? format : NULL, &error);
+	stream =
+		io_stream_open(common.args[0], format && strcmp(format, "auto") != 0 ? format : NULL, &error);
 	if (stream && trace_read(stream, &sizes, &error) == 0) {
 		g_autofree char *text = trace_facts(stream, &sizes, common.json);
 

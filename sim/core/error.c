@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/core/error.h"
 
-G_DEFINE_QUARK(iommusim-error, sim_error)
+G_DEFINE_QUARK(iommusim - error, sim_error)
 
 int sim_error_line(GError **error, const char *file, uint64_t line, const char *format, ...)
 {

@@ -20,7 +20,8 @@ enum sim_error {
 };
 
 /** Sets *@error to "FILE:LINE: message"; @line counts from 1. Returns -1, so that a caller can return it. */
-int sim_error_line(GError **error, const char *file, uint64_t line, const char *format, ...) G_GNUC_PRINTF(4, 5);
+int sim_error_line(GError **error, const char *file, uint64_t line, const char *format, ...)
+	G_GNUC_PRINTF(4, 5);
 
 /** Sets *@error to "FILE@OFFSET: message"; @offset in bytes of the uncompressed input. Returns -1. */
 int sim_error_offset(GError **error, const char *file, uint64_t offset, const char *format, ...)

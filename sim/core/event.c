@@ -12,7 +12,8 @@ static inline bool event_before(const struct event *a, const struct event *b)
 
 void event_queue_push(struct event_queue *queue, uint64_t time_ns, unsigned kind, uint32_t payload)
 {
-	struct event event = {.time_ns = time_ns, .sequence = queue->next_sequence++, .what = kind << 24 | payload};
+	struct event event = {
+		.time_ns = time_ns, .sequence = queue->next_sequence++, .what = kind << 24 | payload};
 	uint32_t hole;
 
 	g_assert(kind < EVENT_KINDS);

@@ -18,20 +18,20 @@
 struct sim;
 
 enum finding_kind {
-	FINDING_LEAK,		 /* something taken and never given back */
-	FINDING_DOUBLE_UNMAP,	 /* unmap of what is not mapped at all */
-	FINDING_WRONG_SIZE,	 /* unmap of another size than is mapped */
-	FINDING_HOLE,		 /* device access to an address without a mapping */
-	FINDING_PERMISSION,	 /* device access that the mapping forbids */
-	FINDING_STALE,		 /* device access through a translation that is no longer valid */
-	FINDING_REF_LEAK,	 /* reference never dropped */
-	FINDING_REF_DOUBLE_PUT,	 /* reference dropped twice */
-	FINDING_NULL_DEREF,	 /* null dereference that the modelled kernel would have hit */
-	FINDING_KERNEL_WARNING,	 /* a WARN of the modelled kernel */
-	FINDING_STUCK,		 /* observation: request for which no resource was found so often that the run goes on
+	FINDING_LEAK,		/* something taken and never given back */
+	FINDING_DOUBLE_UNMAP,	/* unmap of what is not mapped at all */
+	FINDING_WRONG_SIZE,	/* unmap of another size than is mapped */
+	FINDING_HOLE,		/* device access to an address without a mapping */
+	FINDING_PERMISSION,	/* device access that the mapping forbids */
+	FINDING_STALE,		/* device access through a translation that is no longer valid */
+	FINDING_REF_LEAK,	/* reference never dropped */
+	FINDING_REF_DOUBLE_PUT, /* reference dropped twice */
+	FINDING_NULL_DEREF,	/* null dereference that the modelled kernel would have hit */
+	FINDING_KERNEL_WARNING, /* a WARN of the modelled kernel */
+	FINDING_STUCK, /* observation: request for which no resource was found so often that the run goes on
 				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */
-	FINDING_STALE_REACHABLE, /* observation: entries left behind that the device can still use (D8) */
+	FINDING_STALE_REACHABLE,    /* observation: entries left behind that the device can still use (D8) */
 	FINDING_KINDS,
 };
 

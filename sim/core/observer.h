@@ -17,14 +17,15 @@ struct sim;
 struct sim_observer {
 	void (*iova_alloc)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
 	void (*iova_free)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
-	void (*map)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t len_bytes,
-		    unsigned prot);
+	void (*map)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
+		    uint64_t len_bytes, unsigned prot);
 	/** @unmapped_bytes: what was really mapped there; differs from @len_bytes in a wrong-size unmap. */
 	void (*unmap)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes,
 		      uint64_t unmapped_bytes);
 	void (*invalidate)(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last);
 	/** A device translated @iova; @hit: without a page walk. */
-	void (*translate)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr, bool hit);
+	void (*translate)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
+			  bool hit);
 	/** A device access failed to translate. */
 	void (*io_page_fault)(void *data, struct sim *sim, unsigned domain, uint64_t iova, bool write);
 	void (*ref_get)(void *data, struct sim *sim, const char *object, const char *holder);
@@ -37,12 +38,12 @@ struct sim_observer {
  * Announces: SIM_ANNOUNCE(sim, map, domain, iova, paddr, len_bytes, prot). A macro, because members differ in their
  * arguments; these are evaluated once an observer.
  */
-#define SIM_ANNOUNCE(sim, member, ...)                                                          \
-	do {                                                                                    \
-		for (struct sim_observer *observer_ = (sim)->observers; observer_ != NULL;      \
-		     observer_ = observer_->next)                                               \
-			if (observer_->member)                                                  \
-				observer_->member(observer_->data, (sim), __VA_ARGS__);         \
+#define SIM_ANNOUNCE(sim, member, ...)                                                     \
+	do {                                                                               \
+		for (struct sim_observer *observer_ = (sim)->observers; observer_ != NULL; \
+		     observer_ = observer_->next)                                          \
+			if (observer_->member)                                             \
+				observer_->member(observer_->data, (sim), __VA_ARGS__);    \
 	} while (0)
 
 #endif

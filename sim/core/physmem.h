@@ -38,11 +38,11 @@ enum frame_use {
 };
 
 struct physmem {
-	uint8_t **chunks;	    /* bytes of PHYSMEM_CHUNK_FRAME frames each */
-	uint8_t *use;		    /* enum frame_use of each frame with bytes */
+	uint8_t **chunks; /* bytes of PHYSMEM_CHUNK_FRAME frames each */
+	uint8_t *use;	  /* enum frame_use of each frame with bytes */
 	uint32_t chunk_count;
-	uint32_t next_frame;	    /* frames ever handed out; index of the next fresh one */
-	uint32_t in_use[FRAME_USES]; /* frames, by use */
+	uint32_t next_frame;			    /* frames ever handed out; index of the next fresh one */
+	uint32_t in_use[FRAME_USES];		    /* frames, by use */
 	uint32_t *free_list[PHYSMEM_ORDER_MAX + 1]; /* stacks of frame indices */
 	uint32_t free_count[PHYSMEM_ORDER_MAX + 1];
 	uint32_t free_capacity[PHYSMEM_ORDER_MAX + 1];

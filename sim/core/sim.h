@@ -41,10 +41,11 @@ struct sim_cpu {
 
 struct sim {
 	uint64_t now_ns;
-	uint64_t cursor_ps;   /* see above; in picoseconds, so that small costs add up exactly */
-	unsigned cpu;	      /* whom functional code runs on */
-	const char *device;   /* device it acts for, such as "nvme0": for findings and for device= of a faults file */
-	uint64_t actor;	      /* number of the request being served, 0 for set-up: who takes what is taken now */
+	uint64_t cursor_ps; /* see above; in picoseconds, so that small costs add up exactly */
+	unsigned cpu;	    /* whom functional code runs on */
+	const char *
+		device; /* device it acts for, such as "nvme0": for findings and for device= of a faults file */
+	uint64_t actor; /* number of the request being served, 0 for set-up: who takes what is taken now */
 
 	struct event_queue events;
 	event_handler handlers[EVENT_KINDS];

@@ -42,7 +42,8 @@ static bool text_parse_unit(const char *text, const struct text_unit *units, uin
 		unit += 1 + fraction_len;
 	}
 	for (size_t i = 0; i < whole_len; i++)
-		if (__builtin_mul_overflow(whole, 10, &whole) || __builtin_add_overflow(whole, text[i] - '0', &whole))
+		if (__builtin_mul_overflow(whole, 10, &whole) ||
+		    __builtin_add_overflow(whole, text[i] - '0', &whole))
 			return false;
 	for (size_t i = 0; i < fraction_len; i++) {
 		fraction = fraction * 10 + (uint64_t)(text[whole_len + 1 + i] - '0');
@@ -66,23 +67,17 @@ static bool text_parse_unit(const char *text, const struct text_unit *units, uin
 
 bool text_parse_time(const char *text, uint64_t *ret_ns)
 {
-	static const struct text_unit units[] = {
-		{"", 1}, {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {NULL, 0}};
+	static const struct text_unit units[] = {{"", 1},	  {"ns", 1},	     {"us", 1000},
+						 {"ms", 1000000}, {"s", 1000000000}, {NULL, 0}};
 
 	return text_parse_unit(text, units, ret_ns);
 }
 
 bool text_parse_size(const char *text, uint64_t *ret_bytes)
 {
-	static const struct text_unit units[] = {{"", 1},
-						 {"k", 1024},
-						 {"K", 1024},
-						 {"KiB", 1024},
-						 {"M", 1048576},
-						 {"MiB", 1048576},
-						 {"G", 1073741824},
-						 {"GiB", 1073741824},
-						 {NULL, 0}};
+	static const struct text_unit units[] = {{"", 1},	    {"k", 1024},	 {"K", 1024},
+						 {"KiB", 1024},	    {"M", 1048576},	 {"MiB", 1048576},
+						 {"G", 1073741824}, {"GiB", 1073741824}, {NULL, 0}};
 
 	return text_parse_unit(text, units, ret_bytes);
 }

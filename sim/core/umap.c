@@ -37,7 +37,8 @@ void umap_grow(struct umap *map)
 
 		if (old[i].key == UMAP_EMPTY)
 			continue;
-		for (to = umap_home(map, old[i].key); map->slots[to].key != UMAP_EMPTY; to = (to + 1) & map->mask)
+		for (to = umap_home(map, old[i].key); map->slots[to].key != UMAP_EMPTY;
+		     to = (to + 1) & map->mask)
 			;
 		map->slots[to] = old[i];
 	}

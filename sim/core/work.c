@@ -7,9 +7,12 @@
  */
 const struct work_kind work_kinds[WORK_KINDS] = {
 	[WORK_BLOCK_SUBMIT] = {"block_submit", "one request through block layer and driver", 600, "assumed"},
-	[WORK_BLOCK_COMPLETE] = {"block_complete", "one completion through driver and block layer", 400, "assumed"},
-	[WORK_IOVA_CACHE] = {"iova_cache", "one allocation from or free into a per-CPU magazine", 15, "assumed"},
-	[WORK_IOVA_TREE] = {"iova_tree", "one allocation from or free into the tree, without steps", 60, "assumed"},
+	[WORK_BLOCK_COMPLETE] = {"block_complete", "one completion through driver and block layer", 400,
+				 "assumed"},
+	[WORK_IOVA_CACHE] = {"iova_cache", "one allocation from or free into a per-CPU magazine", 15,
+			     "assumed"},
+	[WORK_IOVA_TREE] = {"iova_tree", "one allocation from or free into the tree, without steps", 60,
+			    "assumed"},
 	[WORK_IOVA_TREE_STEP] = {"iova_tree_step", "one node visited by the kernel's walk", 5, "assumed"},
 	[WORK_PTE_WRITE] = {"pte_write", "one page-table entry written or cleared", 4, "assumed"},
 	[WORK_PT_PAGE] = {"pt_page", "one page-table page allocated or freed", 150, "assumed"},

@@ -11,18 +11,18 @@
 #include <stdint.h>
 
 enum work {
-	WORK_BLOCK_SUBMIT,     /* one request through the block layer and the NVMe driver, to the doorbell */
-	WORK_BLOCK_COMPLETE,   /* one completion through driver and block layer */
-	WORK_IOVA_CACHE,       /* one hit in, or free into, a per-CPU magazine */
-	WORK_IOVA_TREE,	       /* one allocation from or free into the tree, without the steps */
-	WORK_IOVA_TREE_STEP,   /* one node that the kernel's walk visits */
-	WORK_PTE_WRITE,	       /* one page-table entry written or cleared */
-	WORK_PT_PAGE,	       /* one page-table page allocated or freed */
-	WORK_CACHE_LINE,       /* one cache line fetched from another CPU */
+	WORK_BLOCK_SUBMIT,	/* one request through the block layer and the NVMe driver, to the doorbell */
+	WORK_BLOCK_COMPLETE,	/* one completion through driver and block layer */
+	WORK_IOVA_CACHE,	/* one hit in, or free into, a per-CPU magazine */
+	WORK_IOVA_TREE,		/* one allocation from or free into the tree, without the steps */
+	WORK_IOVA_TREE_STEP,	/* one node that the kernel's walk visits */
+	WORK_PTE_WRITE,		/* one page-table entry written or cleared */
+	WORK_PT_PAGE,		/* one page-table page allocated or freed */
+	WORK_CACHE_LINE,	/* one cache line fetched from another CPU */
 	WORK_INVALIDATE_SUBMIT, /* one invalidation command written to its queue */
-	WORK_INVALIDATE_WAIT,  /* one wait for the hardware to have done it */
-	WORK_DOORBELL,	       /* one MMIO write to a doorbell */
-	WORK_INTERRUPT,	       /* one interrupt taken */
+	WORK_INVALIDATE_WAIT,	/* one wait for the hardware to have done it */
+	WORK_DOORBELL,		/* one MMIO write to a doorbell */
+	WORK_INTERRUPT,		/* one interrupt taken */
 	WORK_KINDS,
 };
 

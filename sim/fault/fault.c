@@ -13,7 +13,7 @@ struct fault_rule {
 	int error; /* negative; 0: the point's own */
 
 	/* Linux's attributes. */
-	uint64_t nth; /* fails at this pass; 0: not used */
+	uint64_t nth;	      /* fails at this pass; 0: not used */
 	uint32_t probability; /* percent */
 	uint64_t interval;
 	int64_t times; /* -1: no end */
@@ -89,8 +89,8 @@ const struct fault_point *fault_point_get(const struct fault_rules *rules, unsig
 	return NULL;
 }
 
-bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name, uint64_t *ret_passes,
-		     uint64_t *ret_fired)
+bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name,
+		     uint64_t *ret_passes, uint64_t *ret_fired)
 {
 	const struct fault_rule *rule;
 
@@ -175,9 +175,13 @@ static const struct {
 	const char *name;
 	int value;
 } fault_errnos[] = {
-	{"ENOMEM", ENOMEM},	{"ENOSPC", ENOSPC},	  {"EINVAL", EINVAL}, {"EIO", EIO},	    {"EBUSY", EBUSY},
-	{"EAGAIN", EAGAIN},	{"EPERM", EPERM},	  {"ENODEV", ENODEV}, {"EEXIST", EEXIST},   {"ERANGE", ERANGE},
-	{"ETIMEDOUT", ETIMEDOUT}, {"EOPNOTSUPP", EOPNOTSUPP}, {"EREMOTEIO", EREMOTEIO}, {"ENOLINK", ENOLINK},
+	{"ENOMEM", ENOMEM},	    {"ENOSPC", ENOSPC},
+	{"EINVAL", EINVAL},	    {"EIO", EIO},
+	{"EBUSY", EBUSY},	    {"EAGAIN", EAGAIN},
+	{"EPERM", EPERM},	    {"ENODEV", ENODEV},
+	{"EEXIST", EEXIST},	    {"ERANGE", ERANGE},
+	{"ETIMEDOUT", ETIMEDOUT},   {"EOPNOTSUPP", EOPNOTSUPP},
+	{"EREMOTEIO", EREMOTEIO},   {"ENOLINK", ENOLINK},
 	{"EADDRINUSE", EADDRINUSE}, {"EPROBE_DEFER", 517},
 };
 
@@ -338,14 +342,15 @@ static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *fi
 			      "unknown key \"%s\" in a fault rule", key);
 }
 
-static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *rule, const struct keyfile *file,
-			    const char *group, GError **error)
+static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *rule,
+			    const struct keyfile *file, const char *group, GError **error)
 {
 	const char *glob = keyfile_get(file, group, "point");
 	uint64_t line = keyfile_line(file, group, NULL);
 
 	if (!glob)
-		return sim_error_line(error, keyfile_name(file), line, "rule \"%s\" names no point", rule->name);
+		return sim_error_line(error, keyfile_name(file), line, "rule \"%s\" names no point",
+				      rule->name);
 	if (fault_rule_cover(rules, rule, glob) == 0)
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, "point"),
 				      "no fault point is called \"%s\"; see \"iommusim faults list\"", glob);

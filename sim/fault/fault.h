@@ -33,10 +33,10 @@ enum {
 };
 
 struct fault_point {
-	const char *name;    /* "dma.link" */
-	int error;	     /* negative errno that the kernel sees by default */
-	const char *sees;    /* what the kernel sees, in words */
-	const char *source;  /* kernel function that can fail there */
+	const char *name;   /* "dma.link" */
+	int error;	    /* negative errno that the kernel sees by default */
+	const char *sees;   /* what the kernel sees, in words */
+	const char *source; /* kernel function that can fail there */
 };
 
 /** Returns the name of a negative errno, "ENOMEM". */
@@ -63,8 +63,8 @@ bool fault_rules_load(struct fault_rules *rules, const char *path, GError **erro
 const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id);
 
 /** How often a rule was passed and fired; @index in file order. Returns false past the last rule. */
-bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name, uint64_t *ret_passes,
-		     uint64_t *ret_fired);
+bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name,
+		     uint64_t *ret_passes, uint64_t *ret_fired);
 
 /** One firing: kept for the run's log, the first FAULT_LOG_KEPT of them. */
 struct fault_firing {

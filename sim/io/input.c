@@ -17,8 +17,8 @@
 #include "sim/core/error.h"
 
 #define PIECE_BYTES  (128u << 10)
-#define PIECES	     4			/* in flight at once */
-#define WINDOW_BYTES (256u << 10)	/* what stays when it is refilled is below INPUT_LINE_MAX + 1 */
+#define PIECES	     4		  /* in flight at once */
+#define WINDOW_BYTES (256u << 10) /* what stays when it is refilled is below INPUT_LINE_MAX + 1 */
 #define MAGIC_BYTES  4
 
 enum coding {
@@ -44,10 +44,10 @@ struct source {
 	bool ring_broken;
 	struct io_uring ring;
 	struct piece pieces[PIECES];
-	unsigned head;		/* piece whose bytes are consumed now or next */
-	bool head_held;		/* the decoder is in the middle of it */
-	uint64_t size;		/* of the file when it was opened; 0: unknown */
-	uint64_t next_offset;	/* first byte not yet asked for */
+	unsigned head;	      /* piece whose bytes are consumed now or next */
+	bool head_held;	      /* the decoder is in the middle of it */
+	uint64_t size;	      /* of the file when it was opened; 0: unknown */
+	uint64_t next_offset; /* first byte not yet asked for */
 };
 
 struct input {
@@ -66,8 +66,8 @@ struct input {
 	bool ended;	 /* nothing more will come into the window */
 	GError *trouble; /* met while reading ahead; reported once all before it is consumed */
 	uint8_t *window;
-	size_t start, end;	/* visible part of the window */
-	size_t searched;	/* of the visible part: known to hold no newline */
+	size_t start, end; /* visible part of the window */
+	size_t searched;   /* of the visible part: known to hold no newline */
 	uint64_t consumed;
 	uint64_t line;
 };
@@ -96,7 +96,8 @@ static void ring_ask(struct source *source, struct piece *piece)
 	}
 	piece->in_flight = count == 1;
 	piece->done = !piece->in_flight;
-	source->ring_broken = piece->done; /* what it did not take stays in it: nothing may be submitted any more */
+	source->ring_broken =
+		piece->done; /* what it did not take stays in it: nothing may be submitted any more */
 }
 
 /* Asks for as many pieces as are free, in order after the head. */
@@ -324,7 +325,8 @@ static bool coding_start(struct input *input)
 	} else if (input->coding == CODING_ZSTD) {
 		input->zstd = ZSTD_createDStream();
 		if (!input->zstd || ZSTD_isError(ZSTD_initDStream(input->zstd)) ||
-		    ZSTD_isError(ZSTD_DCtx_setParameter(input->zstd, ZSTD_d_windowLogMax, INPUT_ZSTD_WINDOW_LG2)))
+		    ZSTD_isError(
+			    ZSTD_DCtx_setParameter(input->zstd, ZSTD_d_windowLogMax, INPUT_ZSTD_WINDOW_LG2)))
 			return decode_trouble(input, "zstd does not start");
 	}
 	return true;
@@ -336,7 +338,8 @@ static bool raw_next(struct input *input)
 	ssize_t count = source_next(&input->source, &input->raw);
 
 	if (count < 0) {
-		sim_error_offset(&input->trouble, input->path, window_offset(input), "%s", g_strerror((int)-count));
+		sim_error_offset(&input->trouble, input->path, window_offset(input), "%s",
+				 g_strerror((int)-count));
 		return false;
 	}
 	input->raw_len = (size_t)count;
@@ -531,8 +534,8 @@ int input_line(struct input *input, const char **ret_line, size_t *ret_len, GErr
 		if (newline && (size_t)(newline - line) <= INPUT_LINE_MAX)
 			return take_line(input, (size_t)(newline - line), 1, ret_line, ret_len);
 		if (newline || visible > INPUT_LINE_MAX)
-			return sim_error_line(error, input->path, input->line + 1, "line longer than %u bytes",
-					      INPUT_LINE_MAX);
+			return sim_error_line(error, input->path, input->line + 1,
+					      "line longer than %u bytes", INPUT_LINE_MAX);
 		input->searched = visible;
 		if (window_fill(input))
 			continue;

@@ -88,7 +88,8 @@ static int scan_group(struct scan *scan, const char *text, GError **error)
 	first = index_find(scan->keyfile, group, NULL);
 	if (first)
 		return sim_error_line(error, file, scan->line,
-				      "duplicate group [%s], first on line %" G_GUINT64_FORMAT, group, first->line);
+				      "duplicate group [%s], first on line %" G_GUINT64_FORMAT, group,
+				      first->line);
 	g_free(scan->group);
 	scan->group = g_steal_pointer(&group);
 	index_add(scan, NULL);
@@ -108,7 +109,8 @@ static int scan_key(struct scan *scan, const char *text, GError **error)
 	if (fault)
 		return sim_error_line(error, file, scan->line, "the key's name %s", fault);
 	if (!scan->group)
-		return sim_error_line(error, file, scan->line, "key \"%s\" stands before the first [GROUP]", key);
+		return sim_error_line(error, file, scan->line, "key \"%s\" stands before the first [GROUP]",
+				      key);
 	first = index_find(scan->keyfile, scan->group, key);
 	if (first)
 		return sim_error_line(error, file, scan->line,

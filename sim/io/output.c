@@ -177,7 +177,8 @@ static void write_all(struct output *output, const uint8_t *bytes, size_t len)
 	}
 }
 
-static void output_compress(struct output *output, const uint8_t *bytes, size_t len, ZSTD_EndDirective directive)
+static void output_compress(struct output *output, const uint8_t *bytes, size_t len,
+			    ZSTD_EndDirective directive)
 {
 	ZSTD_inBuffer in = {.src = bytes, .size = len};
 	size_t left;

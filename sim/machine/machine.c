@@ -13,8 +13,8 @@ const struct fault_table *const machine_fault_tables[] = {
 };
 
 /** Runs what a timer does as a step of @cpu, for nobody's request. */
-static void machine_timer(struct machine *machine, unsigned cpu, void (*run)(struct machine *machine, uint32_t payload),
-			  uint32_t payload)
+static void machine_timer(struct machine *machine, unsigned cpu,
+			  void (*run)(struct machine *machine, uint32_t payload), uint32_t payload)
 {
 	struct sim *sim = machine->sim;
 	uint64_t actor = sim->actor, begun_ns;
@@ -177,8 +177,9 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	machine->has_dev = true;
 	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
 	if (config->iommu_mode == IOMMU_LAZY && !config->caching_mode)
-		machine->dev.fq = fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
-					 1000000000 / config->hz, EVENT_FLUSH, MACHINE_DOMAIN);
+		machine->dev.fq =
+			fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
+			       1000000000 / config->hz, EVENT_FLUSH, MACHINE_DOMAIN);
 	err = nvme_new(machine->sim, &machine->dev, &nvme, &machine->nvme);
 	if (err) {
 		*reterr_step = "NVMe admin queue";
@@ -199,8 +200,8 @@ release:
 static void machine_report_pool(struct machine *machine, const struct dma_pool *pool)
 {
 	if (pool->in_use)
-		sim_find(machine->sim, FINDING_LEAK, pool->name, "%u blocks of %u bytes were never freed", pool->in_use,
-			 pool->block_bytes);
+		sim_find(machine->sim, FINDING_LEAK, pool->name, "%u blocks of %u bytes were never freed",
+			 pool->in_use, pool->block_bytes);
 }
 
 static void machine_report_live(void *data, const struct dma_live *live)
@@ -243,8 +244,8 @@ void machine_remove(struct machine *machine)
 /* ---- snapshots ---- */
 
 /** The header: the version, the simulated time, and what differs from the default machine. */
-static bool machine_snapshot_write(struct machine *machine, const char *path, const struct snapshot_source *sources,
-				   GError **error)
+static bool machine_snapshot_write(struct machine *machine, const char *path,
+				   const struct snapshot_source *sources, GError **error)
 {
 	g_autofree char *time = g_strdup_printf("%" G_GUINT64_FORMAT, machine->sim->now_ns);
 	g_auto(GStrv) changes = machine_config_changes(&machine->config);
@@ -284,8 +285,10 @@ bool machine_snapshot(struct machine *machine, const char *path, const struct sn
 bool machine_snapshot_left(struct machine *machine, const char *path, GError **error)
 {
 	const struct snapshot_source sources[] = {
-		{&dma_domain_section, &machine->dev},  {&dma_held_section, &machine->dev},
-		{&dma_mapping_section, &machine->dev}, {&ledger_section, NULL},
+		{&dma_domain_section, &machine->dev},
+		{&dma_held_section, &machine->dev},
+		{&dma_mapping_section, &machine->dev},
+		{&ledger_section, NULL},
 		{NULL, NULL},
 	};
 

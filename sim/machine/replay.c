@@ -64,7 +64,7 @@ struct replay {
 	struct replay_stats *stats;
 	GPtrArray *requests; /* by slot */
 	GArray *free_slots;
-	GArray *by_trace_slot; /* trace slot -> head, NO_SLOT */
+	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
 	struct replay_wait *waiting; /* by queue */
 	uint32_t waiting_count;	     /* in all queues */
 	GArray *scratch;	     /* segments of the record at hand */
@@ -174,7 +174,8 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 
 /** Returns when the command, rung at @rung_ns, is done: fetched, its translations walked, served by its channel, its data
  *  over the link. Everything is "free at"; nothing here is an event. */
-static uint64_t replay_device_ns(struct replay *replay, const struct controller_command *command, uint64_t rung_ns)
+static uint64_t replay_device_ns(struct replay *replay, const struct controller_command *command,
+				 uint64_t rung_ns)
 {
 	const struct machine_config *config = &replay->machine->config;
 	uint64_t *channel = &replay->channel_free_ns[(command->slba >> 3) % config->channels];
@@ -183,7 +184,8 @@ static uint64_t replay_device_ns(struct replay *replay, const struct controller_
 	at_ns = MAX(at_ns, *channel) + (command->write ? config->write_ns : config->read_ns);
 	*channel = at_ns;
 	if (command->bytes) {
-		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) + command->bytes * 1000000 / config->link_mb_s;
+		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) +
+				       command->bytes * 1000000 / config->link_mb_s;
 		at_ns = (replay->link_free_ps + 999) / 1000;
 	}
 	return at_ns;
@@ -212,8 +214,9 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 		replay_requeue(replay, rr, sim->now_ns + REPLAY_REQUEUE_NS);
 		return;
 	}
-	sim_find(sim, FINDING_STUCK, NULL, "request %" G_GUINT64_FORMAT " found no resource %u times: given up",
-		 rr->req.number, REPLAY_REQUEUES_MAX);
+	sim_find(sim, FINDING_STUCK, NULL,
+		 "request %" G_GUINT64_FORMAT " found no resource %u times: given up", rr->req.number,
+		 REPLAY_REQUEUES_MAX);
 	replay_end_piece(replay, rr, status, sim->now_ns);
 }
 
@@ -243,8 +246,8 @@ static bool replay_try_submit(struct replay *replay, struct replay_request *rr)
 	if (!controller_execute(&replay->machine->ctrl, rr->qid, &rr->command))
 		g_assert_not_reached();
 	if (replay_timed(replay))
-		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, end_ns), EVENT_COMPLETION,
-				 rr->slot);
+		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, end_ns),
+				 EVENT_COMPLETION, rr->slot);
 	else if (rr->due)
 		event_queue_push(&sim->events, sim->now_ns, EVENT_COMPLETION, rr->slot);
 	return true;
@@ -467,7 +470,8 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 		replay_fill_piece(replay, head, 0);
 	while (at < replay->scratch->len) {
 		const struct bio_vec *vecs = &g_array_index(replay->scratch, struct bio_vec, at);
-		uint64_t bytes = request_split_bytes(vecs, replay->scratch->len - at, skip, &replay->nvme->limits);
+		uint64_t bytes =
+			request_split_bytes(vecs, replay->scratch->len - at, skip, &replay->nvme->limits);
 		struct replay_request *rr = last;
 
 		/* Not even one logical block fits: the recording's own unit was smaller. Take the first segment. */
@@ -621,11 +625,12 @@ static void replay_timeline_row(struct replay *replay)
 	replay->stats->mapped_bytes_max = MAX(replay->stats->mapped_bytes_max, mapped);
 	replay->stats->iova_live_max = MAX(replay->stats->iova_live_max, machine->dev.live.count);
 	if (replay->timeline)
-		output_printf(replay->timeline,
-			      "%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-			      ",%" G_GUINT64_FORMAT ",%u,%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
-			      replay->timeline_next_ns, replay->timeline_ios, replay->timeline_bytes,
-			      replay->timeline_errors, replay->in_flight, machine->dev.live.count, mapped, tables);
+		output_printf(
+			replay->timeline,
+			"%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
+			",%" G_GUINT64_FORMAT ",%u,%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
+			replay->timeline_next_ns, replay->timeline_ios, replay->timeline_bytes,
+			replay->timeline_errors, replay->in_flight, machine->dev.live.count, mapped, tables);
 	replay->timeline_ios = replay->timeline_bytes = replay->timeline_errors = 0;
 }
 
@@ -716,9 +721,11 @@ static bool replay_check_cpu(const struct replay *replay, const struct io_stream
 	if (record->cpu < replay->sim->cpu_count || replay->machine->config.cpus)
 		return true;
 	return sim_error_plain(error,
-			       "%s: request %" G_GUINT64_FORMAT " is on CPU %u, but the recording says that it has %u "
+			       "%s: request %" G_GUINT64_FORMAT
+			       " is on CPU %u, but the recording says that it has %u "
 			       "CPUs: give --set machine.cpus=N",
-			       input_path(io_stream_input(stream)), record->number, record->cpu, replay->sim->cpu_count) == 0;
+			       input_path(io_stream_input(stream)), record->number, record->cpu,
+			       replay->sim->cpu_count) == 0;
 }
 
 static bool replay_check_time(const struct io_stream *stream, const struct io_record *record, GError **error)
@@ -728,7 +735,8 @@ static bool replay_check_time(const struct io_stream *stream, const struct io_re
 	return sim_error_plain(error,
 			       "%s: request %" G_GUINT64_FORMAT " comes %" G_GUINT64_FORMAT
 			       " s after the first event: at most 200 days",
-			       input_path(io_stream_input(stream)), record->number, record->time_ns / 1000000000) == 0;
+			       input_path(io_stream_input(stream)), record->number,
+			       record->time_ns / 1000000000) == 0;
 }
 
 /** A controller moves whole logical blocks. */
@@ -741,9 +749,11 @@ static bool replay_check_blocks(const struct replay *replay, const struct io_str
 	    (record->bytes % block == 0 && record->lba % (block / 512) == 0))
 		return true;
 	return sim_error_plain(error,
-			       "%s: request %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " bytes at sector %" G_GUINT64_FORMAT
+			       "%s: request %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT
+			       " bytes at sector %" G_GUINT64_FORMAT
 			       ", is not of whole blocks of %u bytes: give another nvme.logical-block",
-			       input_path(io_stream_input(stream)), record->number, record->bytes, record->lba, block) == 0;
+			       input_path(io_stream_input(stream)), record->number, record->bytes,
+			       record->lba, block) == 0;
 }
 
 /** Whether this machine can replay @record. */
@@ -793,7 +803,8 @@ static bool replay_drain(struct replay *replay, GError **error)
 
 static int replay_older(const void *a, const void *b)
 {
-	const struct replay_request *x = *(struct replay_request *const *)a, *y = *(struct replay_request *const *)b;
+	const struct replay_request *x = *(struct replay_request *const *)a,
+				    *y = *(struct replay_request *const *)b;
 
 	return x->req.number < y->req.number ? -1 : x->req.number > y->req.number;
 }
@@ -830,7 +841,8 @@ static void replay_count_missed(struct replay *replay)
 
 	for (unsigned i = replay->snap_ns_at; options->snap_ns && options->snap_ns[i] != UINT64_MAX; i++)
 		replay->stats->snapshots_missed++;
-	for (unsigned i = replay->snap_count_at; options->snap_count && options->snap_count[i] != UINT64_MAX; i++)
+	for (unsigned i = replay->snap_count_at; options->snap_count && options->snap_count[i] != UINT64_MAX;
+	     i++)
 		replay->stats->snapshots_missed++;
 }
 
@@ -852,7 +864,8 @@ static bool replay_loop(struct replay *replay, struct io_stream *stream, GError 
 	if (step == IO_TROUBLE || !replay_snapshot_of_count(replay, error))
 		return false;
 	/* asap: what the trace has completed already, and only that, is done before the last snapshot. */
-	if (replay_timed(replay) ? !replay_drain(replay, error) : !replay_advance(replay, replay->sim->now_ns, error))
+	if (replay_timed(replay) ? !replay_drain(replay, error)
+				 : !replay_advance(replay, replay->sim->now_ns, error))
 		return false;
 	if (options->dir && !replay_snapshot(replay, "end.snap", error))
 		return false;

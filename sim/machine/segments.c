@@ -35,8 +35,10 @@ void segments_make(struct prng *prng, enum segment_layout layout, uint64_t bytes
 			uint32_t pages = (uint32_t)((part + FRAME_SIZE - 1) >> FRAME_LG2);
 			uint32_t huge = prng_below(prng, SEGMENTS_PAGES / HUGE_PAGES);
 
-			segments_append(vecs, segments_page(huge * HUGE_PAGES + prng_below(prng, HUGE_PAGES - pages + 1)),
-					part);
+			segments_append(
+				vecs,
+				segments_page(huge * HUGE_PAGES + prng_below(prng, HUGE_PAGES - pages + 1)),
+				part);
 			left -= part;
 		}
 		break;

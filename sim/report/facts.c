@@ -39,7 +39,8 @@ static void facts_row(struct facts *facts, const char *label, const char *value)
 {
 	int width = FACTS_VALUE_COLUMN - 2 * (int)facts->depth;
 
-	g_string_append_printf(facts->text, "%*s%-*s %s\n", 2 * (int)facts->depth, "", MAX(width, 1), label, value);
+	g_string_append_printf(facts->text, "%*s%-*s %s\n", 2 * (int)facts->depth, "", MAX(width, 1), label,
+			       value);
 }
 
 void facts_u64(struct facts *facts, const char *key, const char *label, uint64_t value)

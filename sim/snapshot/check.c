@@ -22,7 +22,7 @@ struct cover {
 struct watch {
 	const struct snapshot_rule *rule;
 	const struct snapshot_noun *noun, *other;
-	bool settled; /* all of @other stands before the first @noun */
+	bool settled;	   /* all of @other stands before the first @noun */
 	GHashTable *known; /* value of other_field -> struct cover, or NULL for SNAPSHOT_VALUE_EXISTS */
 
 	/* SNAPSHOT_DISJOINT: what came before. */
@@ -80,7 +80,8 @@ static void cover_add(struct cover *cover, struct range range)
 		back = &g_array_index(cover->ranges, struct range, cover->ranges->len - 1);
 	if (back && range.first < back->first)
 		cover->sorted = false;
-	if (back && range.first >= back->first && (range.first <= back->last || range.first - 1 == back->last))
+	if (back && range.first >= back->first &&
+	    (range.first <= back->last || range.first - 1 == back->last))
 		back->last = MAX(back->last, range.last);
 	else
 		g_array_append_val(cover->ranges, range);
@@ -254,8 +255,8 @@ static void check_disjoint(struct check *check, struct watch *watch, const struc
 	set_keys(group, line, watch->noun, false);
 	same = g_string_equal(group, watch->group);
 	if (same && range.first <= watch->last) {
-		g_autofree char *what = g_strdup_printf("%s: overlaps line %" G_GUINT64_FORMAT, watch->rule->says,
-							watch->last_number);
+		g_autofree char *what = g_strdup_printf("%s: overlaps line %" G_GUINT64_FORMAT,
+							watch->rule->says, watch->last_number);
 
 		report(check, line->number, what);
 	}
@@ -326,8 +327,8 @@ static void watch_all(struct check *check, const struct snapshot_section *const 
 		}
 }
 
-int snapshot_check(const char *path, const struct snapshot_section *const *sections, snapshot_report report_fn,
-		   void *data, GError **error)
+int snapshot_check(const char *path, const struct snapshot_section *const *sections,
+		   snapshot_report report_fn, void *data, GError **error)
 {
 	struct check check = {.report = report_fn, .data = data};
 	g_autoptr(GError) refused = NULL;

@@ -19,7 +19,7 @@ struct piece {
 	GString *group;			  /* noun and keys as they stand in the line, without the range */
 	GString *words;			  /* keeps the strings below, NUL-ended */
 	struct snapshot_field keys[SNAPSHOT_KEYS_MAX];
-	unsigned key_count; /* without the range */
+	unsigned key_count;				   /* without the range */
 	struct snapshot_field fields[SNAPSHOT_FIELDS_MAX]; /* compared: neither keys, advance nor ignored */
 	unsigned field_count;
 	uint64_t first, last; /* the range */
@@ -80,7 +80,8 @@ static const char *keep(struct piece *piece, const char *text)
 	return piece->words->str + at;
 }
 
-static int set_advance(struct piece *piece, const struct snapshot_reader *reader, const char *value, GError **error)
+static int set_advance(struct piece *piece, const struct snapshot_reader *reader, const char *value,
+		       GError **error)
 {
 	if (!text_parse_u64(value, &piece->advance))
 		return sim_error_line(error, snapshot_reader_path(reader), reader->line.number,
@@ -183,8 +184,8 @@ static int side_step(struct side *side, const struct diff *diff, GError **error)
 {
 	do {
 		side->item = snapshot_reader_next(side->reader, error);
-	} while (side->item == SNAPSHOT_HEADER ||
-		 (side->item == SNAPSHOT_FACT && diff->only && !list_has(diff->only, side->reader->line.noun)));
+	} while (side->item == SNAPSHOT_HEADER || (side->item == SNAPSHOT_FACT && diff->only &&
+						   !list_has(diff->only, side->reader->line.noun)));
 	return side->item < 0 ? -1 : 0;
 }
 
@@ -314,8 +315,8 @@ static char *advance_text(const struct piece *piece, uint64_t first)
 }
 
 /* Begins a finding about [@first, @last] of @piece: the phrase, the noun and the keys. */
-static void finding_begin(struct finding_text *finding, const struct piece *piece, const char *phrase, uint64_t first,
-			  uint64_t last)
+static void finding_begin(struct finding_text *finding, const struct piece *piece, const char *phrase,
+			  uint64_t first, uint64_t last)
 {
 	g_autofree char *change = expand_phrase(phrase, piece);
 
@@ -333,7 +334,8 @@ static void finding_begin(struct finding_text *finding, const struct piece *piec
 	}
 }
 
-static void report_line(struct diff *diff, const struct side *side, const struct piece *piece, const char *change)
+static void report_line(struct diff *diff, const struct side *side, const struct piece *piece,
+			const char *change)
 {
 	struct finding_text finding;
 
@@ -417,8 +419,8 @@ static void compare_fields(struct diff *diff, uint64_t first, uint64_t last)
 		report_field(diff, a->noun->advance, from, to, first, last);
 	}
 	for (unsigned i = 0; i < a->field_count; i++)
-		report_field(diff, a->fields[i].name, a->fields[i].value, piece_get(b, a->fields[i].name), first,
-			     last);
+		report_field(diff, a->fields[i].name, a->fields[i].value, piece_get(b, a->fields[i].name),
+			     first, last);
 	for (unsigned i = 0; i < b->field_count; i++)
 		if (!piece_get(a, b->fields[i].name))
 			report_field(diff, b->fields[i].name, NULL, b->fields[i].value, first, last);
@@ -512,7 +514,8 @@ static int merge_files(struct diff *diff, GError **error)
 }
 
 int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_section *const *sections,
-		  const struct snapshot_diff_options *options, snapshot_report report, void *data, GError **error)
+		  const struct snapshot_diff_options *options, snapshot_report report, void *data,
+		  GError **error)
 {
 	struct diff diff = {
 		.sections = sections,

@@ -42,13 +42,13 @@ enum snapshot_item {
 
 struct snapshot_reader {
 	/* What snapshot_reader_next() found, valid until it is called again. */
-	const char *key, *value;   /* of a header line */
-	struct snapshot_line line; /* of a fact */
-	char *section;		   /* name of the section, NULL before the first */
-	int section_index;	   /* in @sections, -1 where it is not known */
-	int section_anchor;	   /* of the last one that is known, -1 before the first */
+	const char *key, *value;	  /* of a header line */
+	struct snapshot_line line;	  /* of a fact */
+	char *section;			  /* name of the section, NULL before the first */
+	int section_index;		  /* in @sections, -1 where it is not known */
+	int section_anchor;		  /* of the last one that is known, -1 before the first */
 	const struct snapshot_noun *noun; /* of the fact; NULL where it is not known */
-	bool has_digest;	   /* at the end: there was a digest, and it was right */
+	bool has_digest;		  /* at the end: there was a digest, and it was right */
 
 	/* The rest is the reader's own. */
 	struct input *input;

@@ -120,7 +120,8 @@ static int G_GNUC_PRINTF(3, 4)
 	va_start(args, format);
 	message = g_strdup_vprintf(format, args);
 	va_end(args);
-	return sim_error_line(error, input_path(reader->input), input_line_number(reader->input), "%s", message);
+	return sim_error_line(error, input_path(reader->input), input_line_number(reader->input), "%s",
+			      message);
 }
 
 /* Reads a line into reader->text, checked for what no line may hold. Returns 1, 0 at the end, -1 with *@error. */
@@ -136,7 +137,8 @@ static int read_line(struct snapshot_reader *reader, GError **error)
 		return fault(reader, error, "line longer than %d bytes", SNAPSHOT_LINE_MAX);
 	for (size_t i = 0; i < len; i++)
 		if (line[i] < ' ' || line[i] > '~')
-			return fault(reader, error, "byte 0x%02x cannot stand in a snapshot", (unsigned char)line[i]);
+			return fault(reader, error, "byte 0x%02x cannot stand in a snapshot",
+				     (unsigned char)line[i]);
 	g_string_truncate(reader->text, 0);
 	g_string_append_len(reader->text, line, (gssize)len);
 	return 1;
@@ -158,7 +160,8 @@ static int read_first_line(struct snapshot_reader *reader, GError **error)
 	/* Looked at before a line is asked for: what is no text at all need not have a line that ends. */
 	if (got < 0)
 		return -1;
-	if ((size_t)got < strlen(SNAPSHOT_MAGIC) || memcmp(bytes, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)) != 0)
+	if ((size_t)got < strlen(SNAPSHOT_MAGIC) ||
+	    memcmp(bytes, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)) != 0)
 		return sim_error_line(error, path, 1, "not a snapshot: the first line is not \"%s\"",
 				      SNAPSHOT_FIRST_LINE);
 	if (input_line(reader->input, &line, &len, error) <= 0)
@@ -244,8 +247,8 @@ static int read_section(struct snapshot_reader *reader, GError **error)
 	reader->section_index = snapshot_section_index(reader->sections, name);
 	if (reader->section_index >= 0) {
 		if (reader->section_index < reader->section_anchor)
-			return fault(reader, error, "section [%s] after section [%s], which it precedes", name,
-				     reader->sections[reader->section_anchor]->name);
+			return fault(reader, error, "section [%s] after section [%s], which it precedes",
+				     name, reader->sections[reader->section_anchor]->name);
 		reader->section_anchor = reader->section_index;
 	}
 	g_hash_table_add(reader->seen, g_strdup(name));
@@ -290,11 +293,12 @@ static int check_keys(struct snapshot_reader *reader, GError **error)
 		if (!value)
 			return fault(reader, error, "%s without its field \"%s\"", noun->name, noun->keys[i]);
 		if (strcmp(reader->fields[i].name, noun->keys[i]) != 0)
-			return fault(reader, error, "field \"%s\" of %s is not number %u", noun->keys[i], noun->name,
-				     i + 1);
+			return fault(reader, error, "field \"%s\" of %s is not number %u", noun->keys[i],
+				     noun->name, i + 1);
 		if (noun->range && strcmp(noun->range, noun->keys[i]) == 0 &&
 		    !snapshot_parse_range(value, &first, &last))
-			return fault(reader, error, "\"%s\" is not a range 0xFIRST-0xLAST of 16 digits each", value);
+			return fault(reader, error, "\"%s\" is not a range 0xFIRST-0xLAST of 16 digits each",
+				     value);
 	}
 	return 0;
 }
@@ -325,7 +329,8 @@ static int read_fact(struct snapshot_reader *reader, GError **error)
 			return -1;
 	reader->noun = NULL;
 	if (reader->section_index >= 0)
-		reader->noun = snapshot_section_noun(reader->sections[reader->section_index], reader->line.noun);
+		reader->noun =
+			snapshot_section_noun(reader->sections[reader->section_index], reader->line.noun);
 	if (reader->noun && check_keys(reader, error) < 0)
 		return -1;
 	return SNAPSHOT_FACT;

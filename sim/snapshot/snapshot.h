@@ -42,9 +42,10 @@ struct snapshot_writer;
  * "reference gained by {holder}".
  */
 struct snapshot_noun {
-	const char *name;		      /* "map" */
-	const char *keys[SNAPSHOT_KEYS_MAX + 1]; /* fields that say which one it is, in line order; NULL-ended */
-	const char *range;   /* field (the last of keys) that is a range FIRST-LAST, last inclusive; or NULL */
+	const char *name; /* "map" */
+	/** Fields that say which one it is, in line order; NULL-ended. */
+	const char *keys[SNAPSHOT_KEYS_MAX + 1];
+	const char *range; /* field (the last of keys) that is a range FIRST-LAST, last inclusive; or NULL */
 	const char *advance; /* field that advances along with the range ("pa"), or NULL */
 	const char *added;   /* what diff calls one that only the second file has: "mapping added" */
 	const char *removed; /* … only the first: "mapping removed" */
@@ -69,17 +70,18 @@ enum snapshot_rule_kind {
 /** How facts must fit together: what snapshot_check() looks for. */
 struct snapshot_rule {
 	enum snapshot_rule_kind kind;
-	const char *noun;	 /* of the section that holds the rule; NULL ends the rules */
-	const char *field;	 /* a fact without it is not asked */
-	const char *other;	 /* noun of any section */
+	const char *noun;  /* of the section that holds the rule; NULL ends the rules */
+	const char *field; /* a fact without it is not asked */
+	const char *other; /* noun of any section */
 	const char *other_field;
-	const char *where;	 /* only those @other that have this "FIELD=VALUE" count; NULL: all */
-	const char *unless;	 /* a fact of @noun with this "FIELD=VALUE" is not asked ("owner=none"); NULL: all are */
-	const char *says;	 /* the finding: "mapping outside every live IOVA range" */
+	const char *where; /* only those @other that have this "FIELD=VALUE" count; NULL: all */
+	const char *
+		unless; /* a fact of @noun with this "FIELD=VALUE" is not asked ("owner=none"); NULL: all are */
+	const char *says; /* the finding: "mapping outside every live IOVA range" */
 };
 
 struct snapshot_section {
-	const char *name; /* "mapping" */
+	const char *name;		   /* "mapping" */
 	const struct snapshot_noun *nouns; /* ended by a NULL name; sorted by name */
 	/** Writes the section's facts in any order; @data is the room's. */
 	void (*write)(struct snapshot_writer *writer, struct sim *sim, void *data);
@@ -148,8 +150,8 @@ int snapshot_read(const char *path, const struct snapshot_section *const *sectio
 typedef void (*snapshot_report)(void *data, const char *text, const char *const *fields);
 
 struct snapshot_diff_options {
-	const char *const *ignore; /* fields left out of the comparison, NULL-ended, unless they are keys; or NULL */
-	const char *const *only;   /* nouns to compare, NULL-ended; or NULL for all */
+	const char *const *ignore; /* fields left out, but for keys; NULL-ended; or NULL */
+	const char *const *only; /* nouns to compare, NULL-ended; or NULL for all */
 };
 
 /** Compares two snapshots by meaning, streaming both. @sections (ended by NULL) tell the nouns; a noun that none of them
@@ -162,7 +164,8 @@ struct snapshot_diff_options {
  *
  *  Returns 0 same, 1 different, -1 with *@error; findings made before the error was met have been reported. */
 int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_section *const *sections,
-		  const struct snapshot_diff_options *options, snapshot_report report, void *data, GError **error);
+		  const struct snapshot_diff_options *options, snapshot_report report, void *data,
+		  GError **error);
 
 /** Checks digest, order and form, that no two facts have the same keys, and the rules of @sections (ended by NULL).
  *  Fields reported: file, line, finding. Returns 0 sound, 1 with findings, -1 with *@error (not a snapshot at all). */

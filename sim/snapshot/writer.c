@@ -116,7 +116,8 @@ static int compare_lines(const void *a, const void *b, void *data)
 	return strcmp(lines + *(const size_t *)a, lines + *(const size_t *)b);
 }
 
-static void write_section(struct snapshot_writer *writer, struct sim *sim, const struct snapshot_source *source)
+static void write_section(struct snapshot_writer *writer, struct sim *sim,
+			  const struct snapshot_source *source)
 {
 	const size_t *offsets;
 

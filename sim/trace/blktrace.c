@@ -12,14 +12,14 @@
 #include "sim/core/sim.h"
 #include "sim/trace/formats.h"
 
-#define FILES_MAX     1024 /* of one trace: each holds its buffers */
-#define RECORD_BYTES  48
-#define SKIP_BYTES    4096
-#define MAGIC	      0x65617400u
-#define MAGIC_MASK    0xffffff00u
-#define VERSION	      7
-#define ACTION_MASK   0xffu /* above it, a flag that the pdu starts with a cgroup id */
-#define CPU_DIGITS    6
+#define FILES_MAX    1024 /* of one trace: each holds its buffers */
+#define RECORD_BYTES 48
+#define SKIP_BYTES   4096
+#define MAGIC	     0x65617400u
+#define MAGIC_MASK   0xffffff00u
+#define VERSION	     7
+#define ACTION_MASK  0xffu /* above it, a flag that the pdu starts with a cgroup id */
+#define CPU_DIGITS   6
 
 enum action {
 	ACTION_QUEUE = 1,
@@ -62,13 +62,13 @@ struct file {
 };
 
 struct blktrace {
-	GArray *files; /* of struct file, by number in the name */
+	GArray *files;	/* of struct file, by number in the name */
 	uint32_t *heap; /* of indices, earliest record at 0 */
 	uint32_t heap_count;
 	bool started;
-	bool taken; /* the record at the top of the heap was dealt with */
+	bool taken;	  /* the record at the top of the heap was dealt with */
 	const char *path; /* of the file of the last event */
-	uint32_t cpus; /* as the names tell; 0 for a file that is not named so */
+	uint32_t cpus;	  /* as the names tell; 0 for a file that is not named so */
 	uint64_t records, notifications;
 };
 
@@ -136,14 +136,15 @@ static GArray *members_find(const char *directory, const char *prefix, GError **
 		if (only && strcmp(owned, only) != 0) {
 			bool before = strcmp(only, owned) < 0;
 
-			sim_error_plain(error, "%s: holds more than one blktrace ('%s', '%s'): name one", directory,
-					before ? only : owned, before ? owned : only);
+			sim_error_plain(error, "%s: holds more than one blktrace ('%s', '%s'): name one",
+					directory, before ? only : owned, before ? owned : only);
 			return NULL;
 		}
 		if (!only)
 			only = g_strdup(owned);
 		member = (struct member){.cpu = name.cpu};
-		member.path = strcmp(directory, ".") == 0 ? g_strdup(base) : g_build_filename(directory, base, NULL);
+		member.path = strcmp(directory, ".") == 0 ? g_strdup(base)
+							  : g_build_filename(directory, base, NULL);
 		g_array_append_val(members, member);
 	}
 	g_array_sort(members, member_compare);
@@ -193,7 +194,8 @@ static void record_swap(struct record *record)
 
 static int file_error(const struct file *file, GError **error, const char *what, uint64_t value)
 {
-	return sim_error_offset(error, input_path(file->input), file->offset, "%s %" G_GUINT64_FORMAT, what, value);
+	return sim_error_offset(error, input_path(file->input), file->offset, "%s %" G_GUINT64_FORMAT, what,
+				value);
 }
 
 static int file_skip_pdu(struct file *file, GError **error)
@@ -225,7 +227,8 @@ static int file_check(const struct file *file, GError **error)
 		return sim_error_offset(error, input_path(file->input), file->offset,
 					"not a blktrace record: magic 0x%08x", record->magic);
 	if ((record->magic & ~MAGIC_MASK) != VERSION)
-		return file_error(file, error, "blktrace record of unknown version", record->magic & ~MAGIC_MASK);
+		return file_error(file, error, "blktrace record of unknown version",
+				  record->magic & ~MAGIC_MASK);
 	if (record->action >> 16 & CATEGORY_NOTIFY)
 		return 0; /* has no request in it */
 	if (record->cpu >= SIM_CPUS_MAX)
@@ -269,7 +272,8 @@ static struct file *heap_file(struct blktrace *blktrace, uint32_t i)
 
 static bool heap_before(struct blktrace *blktrace, uint32_t a, uint32_t b)
 {
-	uint64_t time_a = heap_file(blktrace, a)->record.time_ns, time_b = heap_file(blktrace, b)->record.time_ns;
+	uint64_t time_a = heap_file(blktrace, a)->record.time_ns,
+		 time_b = heap_file(blktrace, b)->record.time_ns;
 
 	return time_a != time_b ? time_a < time_b : blktrace->heap[a] < blktrace->heap[b];
 }
@@ -474,7 +478,8 @@ static void blktrace_facts(void *state, GHashTable *facts)
 	const struct blktrace *blktrace = state;
 
 	g_hash_table_replace(facts, g_strdup("files"), g_strdup_printf("%u", blktrace->files->len));
-	g_hash_table_replace(facts, g_strdup("records"), g_strdup_printf("%" G_GUINT64_FORMAT, blktrace->records));
+	g_hash_table_replace(facts, g_strdup("records"),
+			     g_strdup_printf("%" G_GUINT64_FORMAT, blktrace->records));
 	g_hash_table_replace(facts, g_strdup("notifications"),
 			     g_strdup_printf("%" G_GUINT64_FORMAT, blktrace->notifications));
 }

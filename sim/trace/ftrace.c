@@ -13,7 +13,7 @@
 #include "sim/core/sim.h"
 #include "sim/trace/formats.h"
 
-#define SECONDS_MAX (UINT64_MAX / 1000000000 - 1)
+#define SECONDS_MAX  (UINT64_MAX / 1000000000 - 1)
 #define PROBE_LINES  64
 #define HEADER_BYTES 1024 /* where the header with the number of CPUs stands */
 
@@ -262,8 +262,8 @@ static bool take_device(struct scan *scan, uint32_t *ret_device)
 {
 	uint64_t major, minor;
 
-	if (!take_decimal(scan, &major) || major >= 1u << 11 || !take_char(scan, ',') || !take_decimal(scan, &minor) ||
-	    minor >= 1u << 20 || !take_char(scan, ' '))
+	if (!take_decimal(scan, &major) || major >= 1u << 11 || !take_char(scan, ',') ||
+	    !take_decimal(scan, &minor) || minor >= 1u << 20 || !take_char(scan, ' '))
 		return false;
 	*ret_device = (uint32_t)(major << 20 | minor);
 	return true;
@@ -271,7 +271,7 @@ static bool take_device(struct scan *scan, uint32_t *ret_device)
 
 struct rwbs {
 	enum io_op op;
-	bool none;    /* N: no operation the block layer knows */
+	bool none; /* N: no operation the block layer knows */
 	bool preflush;
 };
 
@@ -280,8 +280,8 @@ static bool take_rwbs(struct scan *scan, struct rwbs *ret_rwbs)
 {
 	struct rwbs rwbs = {0};
 
-	rwbs.preflush = scan->end - scan->at >= 2 && scan->at[0] == 'F' && scan->at[1] >= 'A' && scan->at[1] <= 'Z' &&
-			scan->at[1] != 'A' && scan->at[1] != 'S' && scan->at[1] != 'M';
+	rwbs.preflush = scan->end - scan->at >= 2 && scan->at[0] == 'F' && scan->at[1] >= 'A' &&
+			scan->at[1] <= 'Z' && scan->at[1] != 'A' && scan->at[1] != 'S' && scan->at[1] != 'M';
 	if (rwbs.preflush)
 		scan->at++;
 	if (TAKE(scan, "WZ")) {
@@ -344,8 +344,9 @@ static bool body_rq_issue(struct scan *scan, struct trace_event *event)
 	struct rwbs rwbs;
 	uint64_t sector, count;
 
-	if (!take_device(scan, &event->device) || !take_rwbs(scan, &rwbs) || !take_decimal(scan, &event->bytes) ||
-	    event->bytes > UINT32_MAX || !take_char(scan, ' ') || !take_cdb(scan) || !take_range(scan, &sector, &count))
+	if (!take_device(scan, &event->device) || !take_rwbs(scan, &rwbs) ||
+	    !take_decimal(scan, &event->bytes) || event->bytes > UINT32_MAX || !take_char(scan, ' ') ||
+	    !take_cdb(scan) || !take_range(scan, &sector, &count))
 		return false;
 	set_op(event, &rwbs, sector, count);
 	event->kind = TRACE_ISSUE;
@@ -398,7 +399,8 @@ static bool body_bio_queue(struct scan *scan, struct trace_event *event)
 	struct rwbs rwbs;
 	uint64_t sector, count;
 
-	if (!take_device(scan, &event->device) || !take_rwbs(scan, &rwbs) || !take_range(scan, &sector, &count))
+	if (!take_device(scan, &event->device) || !take_rwbs(scan, &rwbs) ||
+	    !take_range(scan, &sector, &count))
 		return false;
 	set_op(event, &rwbs, sector, count);
 	event->bytes = count << 9;
@@ -411,7 +413,8 @@ static bool take_command_name(struct scan *scan, struct trace_event *event)
 {
 	uint64_t instance, queue, tag;
 
-	if (!TAKE(scan, "nvme") || !take_decimal(scan, &instance) || instance >= 1u << 16 || !TAKE(scan, ": "))
+	if (!TAKE(scan, "nvme") || !take_decimal(scan, &instance) || instance >= 1u << 16 ||
+	    !TAKE(scan, ": "))
 		return false;
 	if (!TAKE(scan, "qid=") && !FIND(scan, " qid="))
 		return false;
@@ -429,9 +432,9 @@ static const struct {
 	enum io_op op;
 	bool has_blocks; /* slba= and len= */
 } nvme_commands[] = {
-	{"nvme_cmd_read ", IO_READ, true},	  {"nvme_cmd_write ", IO_WRITE, true},
+	{"nvme_cmd_read ", IO_READ, true},	    {"nvme_cmd_write ", IO_WRITE, true},
 	{"nvme_cmd_zone_append ", IO_WRITE, false}, {"nvme_cmd_write_zeroes ", IO_WRITE_ZEROES, true},
-	{"nvme_cmd_dsm ", IO_DISCARD, false},	  {"nvme_cmd_flush ", IO_FLUSH, false},
+	{"nvme_cmd_dsm ", IO_DISCARD, false},	    {"nvme_cmd_flush ", IO_FLUSH, false},
 };
 
 static bool body_nvme_setup(struct scan *scan, struct trace_event *event)
@@ -546,7 +549,8 @@ static body_parser body_of(const struct line *line)
 static bool is_free_text(const struct line *line)
 {
 	return (line->name_len == 18 && NAME_IS(line, "tracing_mark_write")) ||
-	       (line->name_len == 5 && NAME_IS(line, "print")) || (line->name_len == 6 && NAME_IS(line, "bprint"));
+	       (line->name_len == 5 && NAME_IS(line, "print")) ||
+	       (line->name_len == 6 && NAME_IS(line, "bprint"));
 }
 
 /* "# entries-in-buffer/entries-written: 16735/16735   #P:4" */
@@ -603,11 +607,11 @@ static int line_event(struct ftrace *ftrace, struct line *line, struct trace_eve
 	body_parser parse = body_of(line);
 
 	if (line->cpu >= SIM_CPUS_MAX)
-		return sim_error_line(error, input_path(ftrace->input), event.position, "CPU %u: at most %u CPUs",
-				      line->cpu, SIM_CPUS_MAX);
+		return sim_error_line(error, input_path(ftrace->input), event.position,
+				      "CPU %u: at most %u CPUs", line->cpu, SIM_CPUS_MAX);
 	if (parse && !parse(&line->body, &event))
-		return sim_error_line(error, input_path(ftrace->input), event.position, "%.*s: fields not understood",
-				      (int)line->name_len, line->name);
+		return sim_error_line(error, input_path(ftrace->input), event.position,
+				      "%.*s: fields not understood", (int)line->name_len, line->name);
 	ftrace->mark_open = !parse && is_free_text(line);
 	*ret_event = event;
 	return 1;
@@ -630,8 +634,9 @@ static int ftrace_next(void *state, struct trace_event *ret_event, GError **erro
 			return line_event(ftrace, &line, ret_event, error);
 		if (is_header_line(scan)) {
 			if (len == 13 && TAKE(&scan, "# tracer: blk"))
-				return line_error(ftrace, error,
-						  "text of the blk tracer: record block:* events or blktrace files");
+				return line_error(
+					ftrace, error,
+					"text of the blk tracer: record block:* events or blktrace files");
 			header_entries(ftrace, scan);
 		} else if (!is_lost_line(ftrace, scan) && !ftrace->mark_open) {
 			return line_error(ftrace, error, "not a line of ftrace text");

@@ -25,7 +25,8 @@ void inflight_finish(struct inflight *inflight)
 	umap_finish(&inflight->command_keys);
 }
 
-void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr, uint64_t bytes)
+void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr,
+			      uint64_t bytes)
 {
 	if (list->count == list->capacity) {
 		uint32_t capacity = MAX(4, list->capacity * 2);
@@ -49,7 +50,8 @@ struct slot *inflight_take(struct inflight *inflight)
 	struct slot *slot;
 
 	if (inflight->free_slots->len) {
-		uint32_t number = g_array_index(inflight->free_slots, uint32_t, inflight->free_slots->len - 1);
+		uint32_t number =
+			g_array_index(inflight->free_slots, uint32_t, inflight->free_slots->len - 1);
 
 		g_array_set_size(inflight->free_slots, inflight->free_slots->len - 1);
 		slot = inflight_slot(inflight, number);
@@ -159,7 +161,8 @@ struct slot *inflight_pick(const struct inflight *inflight, uint64_t key)
 		return NULL;
 	for (unsigned i = 0; slot->key_next != INFLIGHT_NONE && i < CHAIN_SCAN_MAX; i++) {
 		slot = inflight_slot(inflight, slot->key_next);
-		if (slot->done_sequence && (!best->done_sequence || slot->done_sequence < best->done_sequence))
+		if (slot->done_sequence &&
+		    (!best->done_sequence || slot->done_sequence < best->done_sequence))
 			best = slot;
 	}
 	return best;

@@ -12,9 +12,10 @@
 #include "sim/core/umap.h"
 #include "sim/trace/trace.h"
 
-#define INFLIGHT_NONE	       UINT32_MAX /* no slot */
-#define INFLIGHT_NO_KEY	       UMAP_EMPTY
-#define INFLIGHT_SEGMENTS_HELD (4u << 20) /* 64 MiB: above half of it, lists of ended requests are given back */
+#define INFLIGHT_NONE	UINT32_MAX /* no slot */
+#define INFLIGHT_NO_KEY UMAP_EMPTY
+#define INFLIGHT_SEGMENTS_HELD \
+	(4u << 20) /* 64 MiB: above half of it, lists of ended requests are given back */
 
 struct prep;
 
@@ -27,11 +28,11 @@ struct segment_list {
 struct slot {
 	struct io_record record;
 	struct segment_list list;
-	uint64_t block_key; /* INFLIGHT_NO_KEY: ended, or given up */
-	uint64_t command_key;  /* INFLIGHT_NO_KEY: has no command, or that is not known */
+	uint64_t block_key;		   /* INFLIGHT_NO_KEY: ended, or given up */
+	uint64_t command_key;		   /* INFLIGHT_NO_KEY: has no command, or that is not known */
 	uint32_t key_next, key_previous;   /* requests of the same block key, oldest first */
 	uint32_t open_next, open_previous; /* requests in flight, oldest first */
-	uint64_t done_sequence; /* 0: no completion of its command was seen */
+	uint64_t done_sequence;		   /* 0: no completion of its command was seen */
 	struct io_complete done;
 	struct prep *held; /* who waits for its preparation */
 };
@@ -41,8 +42,8 @@ struct inflight {
 	GArray *free_slots; /* numbers */
 	uint32_t oldest, newest;
 	uint32_t count, count_max;
-	uint64_t segments_held; /* capacity of all lists, ended ones and those being prepared, too */
-	struct umap block_keys; /* key -> first slot, last slot */
+	uint64_t segments_held;	  /* capacity of all lists, ended ones and those being prepared, too */
+	struct umap block_keys;	  /* key -> first slot, last slot */
 	struct umap command_keys; /* key -> slot */
 };
 
@@ -93,7 +94,8 @@ struct slot *inflight_pick(const struct inflight *inflight, uint64_t key);
 struct slot *inflight_by_command(const struct inflight *inflight, uint64_t key);
 
 /** Appends a segment to @list, which belongs to a slot or will be swapped into one. */
-void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr, uint64_t bytes);
+void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr,
+			      uint64_t bytes);
 void inflight_segments_free(struct inflight *inflight, struct segment_list *list);
 
 #endif

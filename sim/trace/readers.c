@@ -134,7 +134,8 @@ void trace_source_close(struct trace_source *source)
 	*source = (struct trace_source){0};
 }
 
-int trace_source_error(const struct trace_source *source, uint64_t position, const char *message, GError **error)
+int trace_source_error(const struct trace_source *source, uint64_t position, const char *message,
+		       GError **error)
 {
 	const char *path = source->ops->path ? source->ops->path(source->state) : input_path(source->input);
 

@@ -19,8 +19,8 @@
 
 #define DEVICES_MAX	 4096 /* block devices and controllers that a trace may name */
 #define LOOKAHEAD_EVENTS 256
-#define LOOKAHEAD_MISSES 16	    /* issues waited for in vain, after which nothing is waited for any more */
-#define STEPS_MAX	 2048	    /* above LOOKAHEAD_EVENTS times the steps that one event can cause */
+#define LOOKAHEAD_MISSES 16   /* issues waited for in vain, after which nothing is waited for any more */
+#define STEPS_MAX	 2048 /* above LOOKAHEAD_EVENTS times the steps that one event can cause */
 
 /* Does a request's preparation come before or after its issue? */
 enum order {
@@ -99,8 +99,12 @@ struct io_stream {
 };
 
 const char *const io_op_names[IO_OPS] = {
-	[IO_READ] = "read",	  [IO_WRITE] = "write",		      [IO_FLUSH] = "flush",
-	[IO_DISCARD] = "discard", [IO_WRITE_ZEROES] = "write zeroes", [IO_PASSTHROUGH] = "passthrough",
+	[IO_READ] = "read",
+	[IO_WRITE] = "write",
+	[IO_FLUSH] = "flush",
+	[IO_DISCARD] = "discard",
+	[IO_WRITE_ZEROES] = "write zeroes",
+	[IO_PASSTHROUGH] = "passthrough",
 };
 
 /* ---- devices ---- */
@@ -534,7 +538,8 @@ static int take_nvme_complete(struct io_stream *stream, const struct trace_event
 	if (slot->done_sequence)
 		return 0;
 	slot->done_sequence = ++stream->done_sequence;
-	slot->done = (struct io_complete){.time_ns = stream->now_ns, .cpu = event->cpu, .error = event->error};
+	slot->done =
+		(struct io_complete){.time_ns = stream->now_ns, .cpu = event->cpu, .error = event->error};
 	count_io_time(stream);
 	if (stream->ending == ENDING_UNKNOWN) {
 		step_push(stream, STEP_TENTATIVE, slot, &slot->done);
@@ -644,7 +649,8 @@ static bool flush_some(struct io_stream *stream)
 {
 	uint32_t next;
 
-	for (uint32_t i = stream->inflight.oldest; i != INFLIGHT_NONE && stream->step_count < STEPS_MAX; i = next) {
+	for (uint32_t i = stream->inflight.oldest; i != INFLIGHT_NONE && stream->step_count < STEPS_MAX;
+	     i = next) {
 		struct slot *slot = inflight_slot(&stream->inflight, i);
 		struct io_complete complete = slot->done;
 
@@ -778,7 +784,9 @@ const char *io_stream_device_name(const struct io_stream *stream, uint32_t index
 {
 	if (index >= stream->device_ids->len)
 		return NULL;
-	return g_array_index(stream->devices, struct device, g_array_index(stream->device_ids, uint32_t, index)).name;
+	return g_array_index(stream->devices, struct device,
+			     g_array_index(stream->device_ids, uint32_t, index))
+		.name;
 }
 
 uint32_t io_stream_cpus(const struct io_stream *stream)

@@ -32,20 +32,21 @@ enum io_op {
 extern const char *const io_op_names[IO_OPS]; /* "read", … */
 
 enum trace_event_kind {
-	TRACE_SETUP,	/* driver starts preparing: device (controller), queue, tag, op; where the command tells them,
+	TRACE_SETUP, /* driver starts preparing: device (controller), queue, tag, op; where the command tells them,
 			 * first block in lba and number of blocks in bytes: logical blocks, whose size it does not tell */
-	TRACE_SEGMENT,	/* a physically contiguous piece of the request being prepared on this CPU: paddr, bytes, to_device */
-	TRACE_ISSUE,	/* request handed to the driver or the device: device, op, lba, bytes */
-	TRACE_COMPLETE, /* of a block request: device, op, lba, bytes, error */
-	TRACE_REQUEUE,	/* the driver did not take the request after all: device, op, lba, bytes */
+	TRACE_SEGMENT, /* a physically contiguous piece of the request being prepared on this CPU: paddr, bytes, to_device */
+	TRACE_ISSUE,	     /* request handed to the driver or the device: device, op, lba, bytes */
+	TRACE_COMPLETE,	     /* of a block request: device, op, lba, bytes, error */
+	TRACE_REQUEUE,	     /* the driver did not take the request after all: device, op, lba, bytes */
 	TRACE_NVME_COMPLETE, /* of a command: controller, queue, tag, status */
-	TRACE_QUEUE,	/* bio queued: counted only */
-	TRACE_OTHER,	/* anything else the reader understands to be none of the above: counted, not replayed */
+	TRACE_QUEUE,	     /* bio queued: counted only */
+	TRACE_OTHER, /* anything else the reader understands to be none of the above: counted, not replayed */
 };
 
 #define TRACE_NO_QUEUE UINT16_MAX
 
-#define TRACE_NVME 0x80000000u /* with a controller's instance number: a device number that is no block device's */
+#define TRACE_NVME \
+	0x80000000u /* with a controller's instance number: a device number that is no block device's */
 
 #define TRACE_LBA_MAX ((UINT64_C(1) << 49) - 1) /* sectors: 256 EiB; a trace that names more is refused */
 
@@ -64,14 +65,15 @@ struct trace_event {
 	uint64_t time_ns;  /* the recording's clock */
 	uint64_t position; /* line number or byte offset, for messages */
 	uint32_t cpu;	   /* below SIM_CPUS_MAX */
-	uint32_t device;   /* block device: major << 20 | minor; for NVMe events TRACE_NVME | controller instance */
-	uint64_t lba;	   /* sectors */
+	uint32_t
+		device; /* block device: major << 20 | minor; for NVMe events TRACE_NVME | controller instance */
+	uint64_t lba; /* sectors */
 	uint64_t bytes;
 	uint64_t paddr;
-	int32_t error;	   /* completion: 0 or negative errno / NVMe status */
-	uint16_t queue;	   /* NVMe queue, TRACE_NO_QUEUE where the format has none */
-	uint16_t tag;	   /* NVMe command id */
-	uint8_t context;   /* enum trace_context */
+	int32_t error;	 /* completion: 0 or negative errno / NVMe status */
+	uint16_t queue;	 /* NVMe queue, TRACE_NO_QUEUE where the format has none */
+	uint16_t tag;	 /* NVMe command id */
+	uint8_t context; /* enum trace_context */
 	bool to_device;
 };
 
@@ -117,11 +119,13 @@ bool trace_source_open(const char *path, const char *format, struct trace_source
 void trace_source_close(struct trace_source *source);
 
 /** Sets *@error to @message at the line or offset @position of the trace. Returns -1. */
-int trace_source_error(const struct trace_source *source, uint64_t position, const char *message, GError **error);
+int trace_source_error(const struct trace_source *source, uint64_t position, const char *message,
+		       GError **error);
 
 /* ---- one I/O after another ---- */
 
-#define IO_SEGMENTS_MAX 1024 /* a recorded request with more is an error in the trace: the kernel has at most 256 */
+#define IO_SEGMENTS_MAX \
+	1024 /* a recorded request with more is an error in the trace: the kernel has at most 256 */
 
 struct io_segment {
 	uint64_t paddr;
@@ -141,8 +145,8 @@ struct io_record {
 	uint16_t queue;	 /* as recorded, TRACE_NO_QUEUE where the format has none */
 	uint16_t tag;
 	enum io_op op;
-	bool to_device;	 /* direction of the data, where there is any */
-	bool completes;	 /* false once the stream has given up waiting for its completion */
+	bool to_device;		/* direction of the data, where there is any */
+	bool completes;		/* false once the stream has given up waiting for its completion */
 	uint32_t segment_count; /* 0: the recording does not have them */
 	struct io_segment *segments;
 };
@@ -161,20 +165,22 @@ struct io_complete {
 };
 
 struct io_stream_stats {
-	uint64_t events;	      /* read, of all kinds */
-	uint64_t other;		      /* of these, none of ours */
-	uint64_t queued;	      /* of these, TRACE_QUEUE */
-	uint64_t issues, completions; /* paired into records: issues = completions + requeued + unfinished at the end */
-	uint64_t requeued;	      /* issued, but not taken by the driver: end with -EAGAIN */
+	uint64_t events; /* read, of all kinds */
+	uint64_t other;	 /* of these, none of ours */
+	uint64_t queued; /* of these, TRACE_QUEUE */
+	uint64_t issues,
+		completions; /* paired into records: issues = completions + requeued + unfinished at the end */
+	uint64_t requeued;   /* issued, but not taken by the driver: end with -EAGAIN */
 	uint64_t unmatched_completions; /* no issue was seen */
-	uint64_t unfinished;	      /* issued, no completion until the end, or given up */
-	uint64_t without_segments;    /* carry data (read, write, passthrough) and the recording lacks where it lies */
-	uint64_t segments_dropped;    /* of these, had segments that do not add up to the request */
-	uint64_t setups_dropped;      /* prepared, but not issued: a failed attempt */
-	uint64_t time_backwards;      /* events earlier than one before them; taken at that one's time */
+	uint64_t unfinished;		/* issued, no completion until the end, or given up */
+	uint64_t
+		without_segments; /* carry data (read, write, passthrough) and the recording lacks where it lies */
+	uint64_t segments_dropped; /* of these, had segments that do not add up to the request */
+	uint64_t setups_dropped;   /* prepared, but not issued: a failed attempt */
+	uint64_t time_backwards;   /* events earlier than one before them; taken at that one's time */
 	uint64_t max_in_flight;
-	uint64_t first_ns, last_ns;   /* of issues and completions */
-	uint32_t cpus;		      /* highest CPU of any event + 1 */
+	uint64_t first_ns, last_ns; /* of issues and completions */
+	uint32_t cpus;		    /* highest CPU of any event + 1 */
 	uint64_t op_count[IO_OPS];
 	uint64_t op_bytes[IO_OPS];
 };
