@@ -231,7 +231,7 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 			g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ", %s, max %s",
 					lock->waits, lock->taken, sum, max);
 
-		if (!lock->name)
+		if (!lock->taken)
 			continue;
 		facts_text(facts, NULL, run->options->mode == REPLAY_ASAP ? NULL : lock->name, text);
 		facts_begin(facts, NULL, NULL);

@@ -117,11 +117,16 @@ static inline uint64_t sim_step_end(struct sim *sim, uint64_t begun_ns)
 	return cpu->free_at_ns;
 }
 
-/** Takes @lock: waits, in simulated time, until whoever had it is done. */
+/** Takes @lock: fetches its cache line, if another CPU had it last, and waits, in simulated time, until that one is done. */
 static inline void sim_lock(struct sim *sim, struct sim_lock *lock)
 {
-	uint64_t at_ns = sim_cursor_ns(sim);
+	uint64_t at_ns;
 
+	if (lock->cpu != sim->cpu) {
+		lock->cpu = sim->cpu;
+		sim_charge(sim, WORK_CACHE_LINE, 1);
+	}
+	at_ns = sim_cursor_ns(sim);
 	lock->taken++;
 	if (at_ns >= lock->held_from_ns && at_ns < lock->free_at_ns) {
 		uint64_t wait_ns = lock->free_at_ns - at_ns;

@@ -44,6 +44,7 @@ extern const struct work_kind work_kinds[WORK_KINDS];
  */
 struct sim_lock {
 	const char *name;
+	unsigned cpu; /* that had it last, and so has its cache line */
 	uint64_t held_from_ns, free_at_ns; /* the latest holding */
 	uint64_t holder_from_ns;	   /* when the holding of this moment began */
 	uint64_t taken;

@@ -196,6 +196,7 @@ static void test_a_held_lock_makes_the_next_one_wait(void)
 	struct sim_lock lock = {.name = "tree"};
 
 	sim->cost_ps[WORK_PTE_WRITE] = 100000;
+	sim->cost_ps[WORK_CACHE_LINE] = 0;
 	sim_step_begin(sim, 0, 1000);
 	sim_lock(sim, &lock);
 	sim_charge(sim, WORK_PTE_WRITE, 5);
@@ -210,12 +211,29 @@ static void test_a_held_lock_makes_the_next_one_wait(void)
 	sim_free(sim);
 }
 
+static void test_a_lock_from_another_cpu_costs_a_cache_line(void)
+{
+	struct sim *sim = sim_new(2, 1);
+	struct sim_lock lock = {.name = "tree"};
+	static const unsigned cpus[] = {0, 0, 1, 1, 0};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cpus); i++) {
+		sim_step_begin(sim, cpus[i], 1000000 * i);
+		sim_lock(sim, &lock);
+		sim_unlock(sim, &lock);
+	}
+	g_assert_cmpuint(sim->work[WORK_CACHE_LINE], ==, 2);
+	g_assert_cmpuint(lock.waits, ==, 0);
+	sim_free(sim);
+}
+
 static void test_a_later_holding_does_not_stop_an_earlier_cpu(void)
 {
 	struct sim *sim = sim_new(2, 1);
 	struct sim_lock lock = {.name = "queue"};
 
 	sim->cost_ps[WORK_PTE_WRITE] = 100000;
+	sim->cost_ps[WORK_CACHE_LINE] = 0;
 	/* CPU 0 is far ahead; CPU 1 asks for the lock long before CPU 0 has it. */
 	sim_step_begin(sim, 0, 50000);
 	sim_lock(sim, &lock);
@@ -272,6 +290,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/core/text/parses-one-way-only", test_text_parses_one_way_only);
 	g_test_add_func("/core/text/for-people", test_text_for_people);
 	g_test_add_func("/core/lock/next-waits", test_a_held_lock_makes_the_next_one_wait);
+	g_test_add_func("/core/lock/from-another-cpu-costs-a-cache-line",
+			test_a_lock_from_another_cpu_costs_a_cache_line);
 	g_test_add_func("/core/lock/later-holding-does-not-stop-earlier-cpu",
 			test_a_later_holding_does_not_stop_an_earlier_cpu);
 	g_test_add_func("/core/finding/counted-beyond-kept", test_findings_beyond_the_kept_are_counted);
