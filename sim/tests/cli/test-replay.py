@@ -37,11 +37,12 @@ def rows(folder):
 
 @case('asap/many-that-are-due-already-complete')
 def _():
-    # All but the first wait for its tag, and the trace has completed them before they get it.
-    count = 20000
-    issues = [line(i, 'issue', 8 * i) for i in range(count)]
-    dones = [line(count + i, 'done', 8 * i) for i in range(1, count)]
-    path = trace('t', *issues, *dones, line(3 * count, 'done', 0))
+    # All but the first wait for its tag, each in eight pieces, and the trace has completed them before they get it: so
+    # many that a completion inside a completion would run out of stack.
+    count = 60000
+    issues = [line(i, 'issue', 2048 * i, 2048) for i in range(count)]
+    dones = [line(count + i, 'done', 2048 * i, 2048) for i in range(1, count)]
+    path = trace('t', *issues, *dones, line(3 * count, 'done', 0, 2048))
     equal(run('--mode=asap', '--set', 'nvme.depth=2', '--set', 'machine.cpus=1', path)['replay']['ios'], count, 'I/Os')
 
 
