@@ -49,6 +49,8 @@ struct iova_domain {
 	struct iova_tree tree;
 	struct sim_lock tree_lock;   /* iova_rbtree_lock */
 	struct iova_rcache *rcaches; /* IOVA_ORDERS of them, or NULL */
+	/* Host memory of magazines that the model has freed: a hand-off between CPUs frees and allocates them in turn. */
+	struct iova_magazine *spare_magazines;
 	struct iova_stats stats;
 	struct iova_memory memory;
 	int (*allocation_hook)(void *data, enum iova_memory_kind kind);

@@ -20,7 +20,11 @@ static struct iova_magazine *magazine_new(struct iova_domain *iovad)
 
 	if (iova_memory_take(iovad, IOVA_MEMORY_MAGAZINE, MAGAZINE_BYTES))
 		return NULL;
-	magazine = g_new(struct iova_magazine, 1);
+	magazine = iovad->spare_magazines;
+	if (magazine)
+		iovad->spare_magazines = magazine->next;
+	else
+		magazine = g_new(struct iova_magazine, 1);
 	magazine->size = 0; /* the rest means nothing yet */
 	return magazine;
 }
@@ -30,7 +34,8 @@ static void magazine_free(struct iova_domain *iovad, struct iova_magazine *magaz
 	if (!magazine)
 		return;
 	iova_memory_give(iovad, IOVA_MEMORY_MAGAZINE);
-	g_free(magazine);
+	magazine->next = iovad->spare_magazines;
+	iovad->spare_magazines = magazine;
 }
 
 /* Returns the pfns of a magazine to the tree and leaves it empty: iova_magazine_free_pfns(). */
@@ -43,6 +48,13 @@ static void magazine_flush(struct iova_domain *iovad, struct iova_magazine *maga
 				  magazine->pfns[i]);
 	sim_unlock(iovad->sim, &iovad->tree_lock);
 	magazine->size = 0;
+}
+
+/* Has the host fetch a magazine that is about to be emptied or filled, line by line. */
+static void magazine_prefetch(const struct iova_magazine *magazine)
+{
+	for (unsigned i = 0; i < sizeof(*magazine); i += 64)
+		__builtin_prefetch((const char *)magazine + i, 1);
 }
 
 static struct iova_magazine *depot_pop(struct iova_domain *iovad, struct iova_rcache *rcache)
@@ -105,6 +117,7 @@ static bool refill(struct iova_domain *iovad, struct iova_rcache *rcache, struct
 	magazine_free(iovad, cpu_rcache->loaded);
 	cpu_rcache->loaded = depot_pop(iovad, rcache);
 	iovad->stats.depot_pops++;
+	magazine_prefetch(cpu_rcache->loaded);
 	sim_unlock(iovad->sim, &rcache->lock);
 	return true;
 }
@@ -196,6 +209,7 @@ static bool make_room(struct iova_domain *iovad, unsigned order, struct iova_cpu
 	fresh = magazine_new(iovad);
 	if (!fresh)
 		return false;
+	magazine_prefetch(fresh);
 	cpu_rcache->loaded = fresh;
 	depot_push(iovad, order, full);
 	return true;
@@ -472,10 +486,16 @@ int iova_rcaches_init(struct iova_domain *iovad)
 
 void iova_rcaches_free(struct iova_domain *iovad)
 {
-	if (!iovad->rcaches)
-		return;
-	iova_memory_give(iovad, IOVA_MEMORY_CPUHP);
-	free_rcaches(iovad, g_steal_pointer(&iovad->rcaches), NULL);
+	if (iovad->rcaches) {
+		iova_memory_give(iovad, IOVA_MEMORY_CPUHP);
+		free_rcaches(iovad, g_steal_pointer(&iovad->rcaches), NULL);
+	}
+	while (iovad->spare_magazines) {
+		struct iova_magazine *spare = iovad->spare_magazines;
+
+		iovad->spare_magazines = spare->next;
+		g_free(spare);
+	}
 }
 
 const struct sim_lock *iova_depot_lock(const struct iova_domain *iovad, unsigned order)
