@@ -18,27 +18,98 @@
 struct iommu;
 struct iommu_domain;
 
-/** What a driver does around its page table. One file each in iommu/hw. */
+/** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
+struct iommu_hw_config {
+	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3" */
+	unsigned version;    /* exynos: major * 100 + minor */
+	unsigned asids;	     /* tegra: address spaces; t8110: streams */
+	unsigned tlb_lines;  /* omap: entries of the TLB */
+	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
+	uint64_t streams;    /* apple-dart: bitmap of those attached */
+	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
+	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines */
+	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
+};
+
+/** Why an access was refused. */
+enum iommu_fault_reason {
+	IOMMU_FAULT_TRANSLATION, /* nothing is mapped there */
+	IOMMU_FAULT_PERMISSION,	 /* what is mapped may not be read, or written */
+};
+
+/** A device's access that the IOMMU refused. */
+struct iommu_fault {
+	uint64_t iova;
+	enum iommu_fault_reason reason;
+	bool write;
+	unsigned level;	 /* of the entry where the walk ended, 0 being the last */
+	unsigned stream; /* whose access: stream, client, master or port, as the IOMMU numbers them */
+	unsigned domain; /* as iommu_domain.id */
+	uint64_t entry;	 /* what the entry held */
+};
+
+#define IOMMU_REGISTERS_MAX 12
+
+/** Values of registers, by offset. */
+struct iommu_registers {
+	unsigned count;
+	struct {
+		uint32_t offset;
+		uint64_t value;
+	} at[IOMMU_REGISTERS_MAX];
+};
+
+/** What a driver does around its page table, and how it knows its hardware. One file each in iommu/hw. A member may be
+ * NULL where the driver has nothing of the kind, but for those that say otherwise. */
 struct iommu_hw_ops {
-	const char *name; /* "intel" */
-	const char *description;
-	const struct pgtable_ops *format;
+	const char *name;	   /* "intel" */
+	const char *description;   /* both never NULL */
+	const struct pgtable_ops *format; /* of a domain's table, unless @domain_format says; never NULL */
+	size_t state_size; /* of what the driver knows of an IOMMU: iommu->state, zeroed */
+	/** Takes @config in. Returns 0, or -EINVAL for what there is none of. */
+	int (*init)(struct iommu *iommu, const struct iommu_hw_config *config);
+	/** Returns the format of this IOMMU's tables. */
+	const struct pgtable_ops *(*domain_format)(const struct iommu *iommu);
+	/** Sets in @config what the driver asks of the format, whatever the caller wished. */
+	void (*domain_config)(const struct iommu *iommu, struct pgtable_config *config);
+	/** The domain's table is there: tells it of the driver (pt->tlb, with the domain as cookie, and the like). */
+	void (*domain_init)(struct iommu_domain *domain);
+	/** Points the hardware at the table. Returns 0 or a negative errno. */
+	int (*attach)(struct iommu_domain *domain);
+	/** The opposite, before the domain is freed. */
+	void (*detach)(struct iommu_domain *domain);
+	/** What iommu_iova_to_phys() answers where that is not what a device finds: @paddr is that, or 0. */
+	uint64_t (*iova_to_phys)(const struct iommu_domain *domain, uint64_t iova, uint64_t paddr);
+	/** Writes into *@ret_registers what the hardware latches of @fault. */
+	void (*fault_latch)(const struct iommu *iommu, const struct iommu_fault *fault,
+			    struct iommu_registers *ret_registers);
+	/** The interrupt handler: appends what the driver prints of @registers, a line each, and acknowledges. */
+	void (*fault_handle)(struct iommu *iommu, const struct iommu_registers *registers, GString *out);
 	/** Invalidates what @gather holds, before its table pages are freed. The gather is not empty. */
 	void (*iotlb_sync)(struct iommu_domain *domain, const struct pgtable_gather *gather);
-	/** After new mappings [@iova, @iova + @len); NULL: nothing to do. Returns 0 or a negative errno. */
+	/** After new mappings [@iova, @iova + @len). Returns 0 or a negative errno. */
 	int (*iotlb_sync_map)(struct iommu_domain *domain, uint64_t iova, uint64_t len);
-	/** Invalidates everything of the domain. */
+	/** Invalidates everything of the domain; never NULL. */
 	void (*flush_iotlb_all)(struct iommu_domain *domain);
 };
 
 /** The IOMMUs, NULL-ended. */
 extern const struct iommu_hw_ops *const iommu_hw[];
 
+/** Hears of register writes; for recordings and tests. */
+struct iommu_watch {
+	void (*write)(void *data, uint32_t offset, uint32_t value);
+	const struct pgtable_watch *pgtable; /* of every table that is made; or NULL */
+	void *data;
+};
+
 struct iommu_stats {
 	uint64_t maps, unmaps; /* calls */
 	uint64_t mapped_bytes, unmapped_bytes;
 	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
 	uint64_t invalidate_waits;
+	uint64_t invalidate_timeouts; /* of these, those that ended with the driver giving up */
+	uint64_t mmio_reads, mmio_writes;
 };
 
 /** One IOMMU of the machine. */
@@ -49,22 +120,33 @@ struct iommu {
 	struct sim_lock queue_lock; /* of the invalidation queue */
 	bool caching_mode; /* VT-d: also not-present entries may be cached, so maps are invalidated as well */
 	struct iommu_stats stats;
+	void *state;		   /* the driver's own: state_size bytes */
+	struct iommu_watch watch;
 };
 
 struct iommu_domain {
 	struct iommu *iommu;
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
+	bool attached;
 };
 
-/** Returns a new IOMMU; free with iommu_free() after its domains. */
+/** Returns a new IOMMU, the driver's usual one; free with iommu_free() after its domains. */
 struct iommu *iommu_new(struct sim *sim, const struct iommu_hw_ops *ops, const struct iotlb_config *tlb);
+
+/** The same, of @config. Returns NULL if the driver knows none like it. */
+struct iommu *iommu_new_config(struct sim *sim, const struct iommu_hw_ops *ops,
+			       const struct iommu_hw_config *config, const struct iotlb_config *tlb);
 void iommu_free(struct iommu *iommu);
 
-/** Makes a domain. Returns 0 with *@ret_domain or a negative errno. Free with iommu_domain_free(). */
+/** Makes a domain; @config is the caller's wish, which the driver completes. Returns 0 with *@ret_domain or a negative
+ * errno. Free with iommu_domain_free(), which detaches. */
 int iommu_domain_new(struct iommu *iommu, unsigned id, const struct pgtable_config *config,
 		     struct iommu_domain **ret_domain);
 void iommu_domain_free(struct iommu_domain *domain);
+
+/** Points the hardware at the domain's table. Returns 0 or a negative errno. */
+int iommu_domain_attach(struct iommu_domain *domain);
 
 /** Maps without telling the hardware (iommu_map_nosync). On failure what this call mapped is unmapped again, with an
  *  immediate sync. Fault point iommu.map. Returns 0 or a negative errno. */
@@ -85,5 +167,34 @@ uint64_t iommu_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t len);
 
 /** Returns the physical address that the page table has for @iova, 0 where it is not mapped. */
 uint64_t iommu_iova_to_phys(const struct iommu_domain *domain, uint64_t iova);
+
+/** Lets the hardware latch @fault and the driver handle it. Appends to @out what the driver prints; nothing, and false, if
+ * this one has no words for a fault. */
+bool iommu_report_fault(struct iommu *iommu, const struct iommu_fault *fault, GString *out);
+
+/* The rest is for drivers. */
+
+/** Writes a 32-bit register. */
+void iommu_writel(struct iommu *iommu, uint32_t offset, uint32_t value);
+
+/** Writes two, the lower half first. */
+void iommu_writeq(struct iommu *iommu, uint32_t offset, uint64_t value);
+
+/** Reads one register whose value does not matter. */
+void iommu_readl(struct iommu *iommu);
+
+/** Counts the accesses of a loop over the entries of a TLB, which nobody hears of one by one. */
+void iommu_scan(struct iommu *iommu, unsigned reads, unsigned writes);
+
+/** Waits, with a read, until the hardware says that it has invalidated. It is modelled as done at the first look, but for
+ * fault point iommu.invalidate_timeout: then -ETIMEDOUT, after @tries reads and the time the driver waits, @timeout_ns.
+ * Nothing has been invalidated then. */
+int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns);
+
+/** Adds a value to @registers. */
+void iommu_registers_add(struct iommu_registers *registers, uint32_t offset, uint64_t value);
+
+/** Returns the value at @offset, 0 where it was not latched. */
+uint64_t iommu_registers_get(const struct iommu_registers *registers, uint32_t offset);
 
 #endif

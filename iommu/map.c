@@ -48,7 +48,8 @@ uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t l
 void iommu_iotlb_sync(struct iommu_domain *domain, struct pgtable_gather *gather)
 {
 	if (!pgtable_gather_empty(gather)) {
-		domain->iommu->ops->iotlb_sync(domain, gather);
+		if (domain->iommu->ops->iotlb_sync)
+			domain->iommu->ops->iotlb_sync(domain, gather);
 		SIM_ANNOUNCE(domain->iommu->sim, invalidate, domain->id, gather->start, gather->end);
 	}
 	pgtable_gather_free(domain->iommu->sim, gather);
@@ -72,5 +73,7 @@ uint64_t iommu_iova_to_phys(const struct iommu_domain *domain, uint64_t iova)
 	unsigned prot;
 
 	domain->pt->ops->lookup(domain->pt, iova, &paddr, &prot);
+	if (domain->iommu->ops->iova_to_phys)
+		return domain->iommu->ops->iova_to_phys(domain, iova, paddr);
 	return paddr;
 }

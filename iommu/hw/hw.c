@@ -3,5 +3,6 @@
 
 const struct iommu_hw_ops *const iommu_hw[] = {
 	&intel_ops,
+	&ipmmu_ops,
 	NULL,
 };

@@ -6,5 +6,6 @@
 #include "iommu/iommu.h"
 
 extern const struct iommu_hw_ops intel_ops;
+extern const struct iommu_hw_ops ipmmu_ops;
 
 #endif

@@ -20,4 +20,7 @@ extern const struct pgtable_ops apple_dart_ops;
 extern const struct pgtable_ops apple_dart2_ops;
 extern const struct pgtable_ops x86_64_ops;
 
+/** Memory attributes by index, of every LPAE table of stage 1; as the kernel computes them, in a signed int. */
+#define LPAE_MAIR UINT64_C(0xfffffffff404ff44)
+
 #endif

@@ -3,8 +3,8 @@
 #define IOMMU_PGTABLE_GOLDEN_FORMAT_H
 
 /*
- * What a family of formats adds to the replay of recordings: one row a format in a table of the family's own file,
- * which golden.c lists.
+ * What a family of formats adds to the replay of recordings: one row a format in a table of the family's own file. Those
+ * of the formats by themselves are listed in golden.c; those of whole drivers, with their registers, in iommu/hw/golden.c.
  */
 #include "iommu/pgtable/golden.h"
 #include "iommu/pgtable/pgtable.h"
@@ -14,7 +14,9 @@ struct golden {
 	const char *name;
 	uint64_t line;
 	GString *out;
+	const struct golden_format *const *families; /* NULL-ended */
 	const struct golden_format *format; /* of the case's cfg line */
+	void *driver; /* what open() of the format made */
 	struct sim *sim;
 	struct pgtable *pt;
 	struct pgtable_gather gather;
@@ -22,7 +24,6 @@ struct golden {
 	uint64_t base;	      /* "physical" address of the first table page */
 	uint64_t deny;	      /* pages until one is denied, counting it; 0: none is */
 	uint64_t warnings;    /* already written */
-	uint64_t unmap_iova;  /* of the unmap_pages() call under way */
 	unsigned live_allocs; /* tables allocated and not freed */
 	struct {
 		uint64_t iova, granule;
@@ -39,7 +40,7 @@ struct golden_words {
 /** How a recording speaks of a format: one row each. */
 struct golden_format {
 	const char *fmt; /* value of cfg fmt=, and our name of the format; NULL ends a family's table */
-	/** Reads the keys of the cfg line that are the format's own. */
+	/** Reads the keys of the cfg line that are the format's own. NULL: there are none. */
 	bool (*configure)(const struct golden *golden, const struct golden_words *words,
 			  struct pgtable_config *config, GError **error);
 	/** Appends the lines on geometry that come before the root's registers. NULL: there are none. */
@@ -51,10 +52,46 @@ struct golden_format {
 	/** The number that the kernel gives the level which is @level here, 0 being the last. NULL: the same. */
 	unsigned (*level_number)(const struct pgtable *pt, unsigned level);
 	bool init_returns_null; /* so that no errno can be recorded of a set-up that fails: -1 stands for all */
+	const struct golden_driver_ops *driver; /* of a recording with registers; NULL: of the format alone */
+	const void *data;			/* of the driver's row */
+};
+
+/** How a recording of a whole driver differs from one of its format. */
+struct golden_driver_ops {
+	/** Makes the driver and golden->pt, as the cfg line @words says, and writes what is recorded of that, up to the
+	 * line "ret cfg". Returns false with *@error for a line that makes no sense; else *@ret_err is the answer, and
+	 * *@ret_page_sizes what is granted. Without a table (golden->pt NULL) nothing is to be closed. */
+	bool (*open)(struct golden *golden, const struct golden_words *words,
+		     const struct pgtable_config *config, int *ret_err, uint64_t *ret_page_sizes,
+		     GError **error);
+	/** Frees both, with golden->pt. */
+	void (*close)(struct golden *golden);
+	/** The core's iotlb_sync_map and iotlb_sync. */
+	int (*sync_map)(struct golden *golden, uint64_t iova, uint64_t len);
+	void (*iotlb_sync)(struct golden *golden, const struct pgtable_gather *gather);
+	uint64_t (*iova_to_phys)(struct golden *golden, uint64_t iova);
+	/** Around each call of the driver: to count its register accesses, and to write how many there were. */
+	void (*op_begin)(struct golden *golden);
+	void (*op_end)(struct golden *golden);
+	/** An op line of the driver's own. Returns false with *@error; NULL: there are none. */
+	bool (*op)(struct golden *golden, const struct golden_words *words, GError **error);
 };
 
 extern const struct golden_format golden_generic_formats[];
 extern const struct golden_format golden_io_formats[];
+
+/** Writes what came before an event that is written next. */
+void golden_event_begin(struct golden *golden);
+
+/** Returns what the recording calls the address of a table. */
+uint64_t golden_pa(const struct golden *golden, uint64_t paddr);
+
+/** pgtable_golden_emit() for the formats of @families, NULL-ended. */
+bool golden_emit(const struct golden_format *const *families, const char *name, const char *text, size_t len,
+		 GString *out, GError **error);
+
+/** Returns whether @text is a recording of a format of @families. */
+bool golden_probe(const struct golden_format *const *families, const char *text, size_t len);
 
 /** Appends @before and @value. */
 void golden_hex(GString *out, const char *before, uint64_t value);

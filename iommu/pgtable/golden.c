@@ -10,6 +10,7 @@
 static const struct golden_format *const families[] = {
 	golden_generic_formats,
 	golden_io_formats,
+	NULL,
 };
 
 void golden_hex(GString *out, const char *before, uint64_t value)
@@ -19,7 +20,7 @@ void golden_hex(GString *out, const char *before, uint64_t value)
 
 /* Events. */
 
-static uint64_t golden_pa(const struct golden *golden, uint64_t paddr)
+uint64_t golden_pa(const struct golden *golden, uint64_t paddr)
 {
 	return paddr - PHYSMEM_BASE + golden->base;
 }
@@ -35,7 +36,7 @@ static void event_pages_end(struct golden *golden)
 }
 
 /** Writes what came before the event that is next: pages that were added, then warnings. */
-static void event_begin(struct golden *golden)
+void golden_event_begin(struct golden *golden)
 {
 	event_pages_end(golden);
 	for (; golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]; golden->warnings++)
@@ -44,7 +45,7 @@ static void event_begin(struct golden *golden)
 
 static void event(struct golden *golden, const char *what, uint64_t paddr, const char *key, uint64_t size)
 {
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, what, golden_pa(golden, paddr));
 	golden_hex(golden->out, key, size);
 	g_string_append_c(golden->out, '\n');
@@ -56,7 +57,7 @@ static bool event_deny(void *data, uint64_t size)
 
 	if (golden->deny == 0 || --golden->deny != 0)
 		return false;
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, " alloc-fail size=", size);
 	g_string_append_c(golden->out, '\n');
 	return true;
@@ -91,7 +92,7 @@ static void event_gathered_frees(struct golden *golden, const struct pgtable_gat
 
 static void event_gather(struct golden *golden, const char *what, const struct pgtable_gather *gather)
 {
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, what, gather->start);
 	golden_hex(golden->out, " end=", gather->end);
 	g_string_append_c(golden->out, '\n');
@@ -108,7 +109,7 @@ static void event_map_pages(void *data, uint64_t iova, uint64_t paddr, uint64_t 
 {
 	struct golden *golden = data;
 
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, " map_pages iova=", iova);
 	golden_hex(golden->out, " pa=", paddr);
 	golden_hex(golden->out, " pgsize=", pgsize);
@@ -119,7 +120,7 @@ static void event_map_pages_done(void *data, int err, uint64_t mapped)
 {
 	struct golden *golden = data;
 
-	event_begin(golden);
+	golden_event_begin(golden);
 	g_string_append_printf(golden->out, " -> %d", err);
 	golden_hex(golden->out, " mapped=", mapped);
 	g_string_append_c(golden->out, '\n');
@@ -129,21 +130,17 @@ static void event_unmap_pages(void *data, uint64_t iova, uint64_t pgsize, uint64
 {
 	struct golden *golden = data;
 
-	golden->unmap_iova = iova;
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, " unmap_pages iova=", iova);
 	golden_hex(golden->out, " pgsize=", pgsize);
 	g_string_append_printf(golden->out, " count=%" G_GUINT64_FORMAT "\n", count);
 }
 
-/** The recorder's driver gathers what a call unmapped, whatever the library told it meanwhile. */
 static void event_unmap_pages_done(void *data, uint64_t unmapped)
 {
 	struct golden *golden = data;
 
-	if (unmapped)
-		pgtable_gather_add_range(&golden->gather, golden->unmap_iova, unmapped);
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, " -> ", unmapped);
 	g_string_append_c(golden->out, '\n');
 }
@@ -152,7 +149,7 @@ static void event_flush_all(void *cookie)
 {
 	struct golden *golden = cookie;
 
-	event_begin(golden);
+	golden_event_begin(golden);
 	g_string_append(golden->out, " flush_all\n");
 }
 
@@ -160,7 +157,7 @@ static void event_flush_walk(uint64_t iova, uint64_t size, uint64_t granule, voi
 {
 	struct golden *golden = cookie;
 
-	event_begin(golden);
+	golden_event_begin(golden);
 	golden_hex(golden->out, " walk iova=", iova);
 	golden_hex(golden->out, " size=", size);
 	golden_hex(golden->out, " granule=", granule);
@@ -175,7 +172,7 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 	if (!golden->pages.count || granule != golden->pages.granule ||
 	    iova != golden->pages.iova + golden->pages.count * granule ||
 	    golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]) {
-		event_begin(golden);
+		golden_event_begin(golden);
 		golden->pages.iova = iova;
 		golden->pages.granule = granule;
 	}
@@ -254,35 +251,69 @@ static bool prot_word(const struct golden *golden, const struct golden_words *wo
 
 /* Ops. */
 
+/** Frees the table, and the driver with it. */
+static void table_close(struct golden *golden)
+{
+	if (golden->format->driver)
+		golden->format->driver->close(golden);
+	else
+		pgtable_free(golden->pt);
+	golden->pt = NULL;
+}
+
+/** Ends a case of which nothing is written any more. */
 static void case_end(struct golden *golden)
 {
-	if (golden->pt) {
-		golden->pt->watch = NULL;
-		golden->pt->tlb = NULL;
-		pgtable_free(golden->pt);
-	}
-	golden->pt = NULL;
+	gsize written = golden->out->len;
+
+	if (golden->pt)
+		table_close(golden);
+	g_string_truncate(golden->out, written);
+	golden->pages.count = 0;
 	g_clear_pointer(&golden->sim, sim_free);
 }
 
-static const struct golden_format *format_find(const char *fmt)
+static const struct golden_format *format_find(const struct golden_format *const *in, const char *fmt)
 {
-	for (unsigned i = 0; i < G_N_ELEMENTS(families); i++)
-		for (const struct golden_format *format = families[i]; format->fmt; format++)
+	for (; *in; in++)
+		for (const struct golden_format *format = *in; format->fmt; format++)
 			if (strcmp(format->fmt, fmt) == 0)
 				return format;
 	return NULL;
 }
 
+/** Makes a table of the format alone. */
+static int table_open(struct golden *golden, const struct golden_words *words,
+		      const struct pgtable_config *config, uint64_t *ret_page_sizes)
+{
+	const struct pgtable_ops *ops = pgtable_format(golden->format->fmt);
+	int err = pgtable_new_watched(golden->sim, ops, config, &golden->watch, &golden->pt);
+
+	*ret_page_sizes = pgtable_page_sizes(ops, config);
+	if (err)
+		return golden->format->init_returns_null ? -1 : err;
+	golden->pt->sync = event_sync;
+	golden->pt->change_top = golden->format->change_top;
+	golden->pt->sync_data = golden;
+	golden->pt->tlb = &event_tlb;
+	golden->pt->tlb_cookie = golden;
+	if (golden->format->geometry)
+		golden->format->geometry(golden, words);
+	g_string_append(golden->out, "reg ");
+	golden->pt->ops->root_registers(golden->pt, golden->out);
+	g_string_append_c(golden->out, '\n');
+	return 0;
+}
+
 static bool op_cfg(struct golden *golden, const struct golden_words *words, GError **error)
 {
 	const char *fmt = golden_word(words, "fmt");
-	uint64_t ias, oas, level;
+	uint64_t ias, oas, level, page_sizes;
 	struct pgtable_config config = {0};
-	int err;
+	int err = 0;
 
 	case_end(golden);
-	golden->format = fmt ? format_find(fmt) : NULL;
+	golden->format = fmt ? format_find(golden->families, fmt) : NULL;
 	if (!golden->format)
 		return golden_bad_line(golden, error, "cfg of a format that is not modelled");
 	if (!golden_key(golden, words, "ias", 0, &ias, error) ||
@@ -291,36 +322,43 @@ static bool op_cfg(struct golden *golden, const struct golden_words *words, GErr
 	    !golden_key(golden, words, "base", 0, &golden->base, error) ||
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
+	if (golden->format->driver)
+		level = 0; /* there it means something else */
 	if (ias < 1 || ias > 64 || oas > 64 || level >= PGTABLE_LEVELS_MAX)
 		return golden_bad_line(golden, error, "impossible geometry");
 	config.ias_bits = (unsigned)ias;
 	config.oas_bits = (unsigned)oas;
 	config.top_level = (unsigned)level;
 	config.table_offset = golden->base - PHYSMEM_BASE;
-	if (!golden->format->configure(golden, words, &config, error))
+	if (golden->format->configure && !golden->format->configure(golden, words, &config, error))
 		return false;
 	golden->sim = sim_new(1, 0);
 	golden->warnings = 0;
 	golden->live_allocs = 0;
-	err = pgtable_new_watched(golden->sim, pgtable_format(fmt), &config, &golden->watch, &golden->pt);
-	if (!err) {
-		golden->pt->sync = event_sync;
-		golden->pt->change_top = golden->format->change_top;
-		golden->pt->sync_data = golden;
-		golden->pt->tlb = &event_tlb;
-		golden->pt->tlb_cookie = golden;
-		if (golden->format->geometry)
-			golden->format->geometry(golden, words);
-		g_string_append(golden->out, "reg ");
-		golden->pt->ops->root_registers(golden->pt, golden->out);
-		g_string_append_c(golden->out, '\n');
-	}
-	event_begin(golden);
-	g_string_append_printf(golden->out, "ret cfg %d",
-			       err && golden->format->init_returns_null ? -1 : err);
-	golden_hex(golden->out, " pgsizes=", pgtable_page_sizes(pgtable_format(fmt), &config));
+	if (!golden->format->driver)
+		err = table_open(golden, words, &config, &page_sizes);
+	else if (!golden->format->driver->open(golden, words, &config, &err, &page_sizes, error))
+		return false;
+	golden_event_begin(golden);
+	g_string_append_printf(golden->out, "ret cfg %d", err);
+	golden_hex(golden->out, " pgsizes=", page_sizes);
 	g_string_append_c(golden->out, '\n');
 	return true;
+}
+
+/* Around each call of a driver's. */
+
+static void driver_begin(struct golden *golden)
+{
+	if (golden->format->driver)
+		golden->format->driver->op_begin(golden);
+}
+
+static void driver_end(struct golden *golden)
+{
+	golden_event_begin(golden);
+	if (golden->format->driver)
+		golden->format->driver->op_end(golden);
 }
 
 static void gather_begin(struct golden *golden)
@@ -331,6 +369,8 @@ static void gather_begin(struct golden *golden)
 static void gather_end(struct golden *golden)
 {
 	event_sync(golden->pt, &golden->gather, golden);
+	if (golden->format->driver && !pgtable_gather_empty(&golden->gather))
+		golden->format->driver->iotlb_sync(golden, &golden->gather);
 	pgtable_gather_free(golden->sim, &golden->gather);
 }
 
@@ -357,13 +397,14 @@ static bool op_map(struct golden *golden, const struct golden_words *words, GErr
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
+	driver_begin(golden);
 	if (ops->map_pages)
-		err = ops->map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT],
-				     prot, &mapped);
+		err = pgtable_map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT],
+					prot, &mapped);
 	else
 		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT],
 				     prot, &mapped);
-	event_begin(golden);
+	driver_end(golden);
 	g_string_append_printf(golden->out, "ret map %d", err);
 	golden_hex(golden->out, " mapped=", mapped);
 	g_string_append_c(golden->out, '\n');
@@ -381,8 +422,9 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
 		return false;
+	driver_begin(golden);
 	err = pgtable_map(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
-	event_begin(golden);
+	golden_event_begin(golden);
 	if (golden->pt->ops->map_range) {
 		g_string_append_printf(golden->out, " map_range -> %d", err);
 		golden_hex(golden->out, " mapped=", mapped);
@@ -390,6 +432,9 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 	}
 	if (err && mapped)
 		core_unmap(golden, number[IOVA], mapped);
+	if (!err && golden->format->driver)
+		err = golden->format->driver->sync_map(golden, number[IOVA], number[LEN]);
+	driver_end(golden);
 	g_string_append_printf(golden->out, "ret cmap %d\n", err);
 	return true;
 }
@@ -406,9 +451,10 @@ static bool op_unmap(struct golden *golden, const struct golden_words *words, GE
 		return false;
 	gather_begin(golden);
 	gather->queued = queued;
+	driver_begin(golden);
 	if (ops->unmap_pages) {
-		unmapped = ops->unmap_pages(golden->pt, number[IOVA], number[SIZE], number[COUNT], gather);
-		event_begin(golden);
+		unmapped = pgtable_unmap_pages(golden->pt, number[IOVA], number[SIZE], number[COUNT], gather);
+		driver_end(golden);
 	} else {
 		unmapped = ops->unmap_range(golden->pt, number[IOVA], number[SIZE] * number[COUNT], gather);
 		event_gather(golden, " gather start=", gather);
@@ -427,8 +473,9 @@ static bool op_cunmap(struct golden *golden, const struct golden_words *words, G
 
 	if (!positional(golden, words, 1, NUMBERS, number, error))
 		return false;
+	driver_begin(golden);
 	unmapped = core_unmap(golden, number[IOVA], number[LEN]);
-	event_begin(golden);
+	driver_end(golden);
 	golden_hex(golden->out, "ret cunmap ", unmapped);
 	g_string_append_c(golden->out, '\n');
 	return true;
@@ -450,6 +497,8 @@ static bool op_walk(struct golden *golden, const struct golden_words *words, GEr
 	g_assert_cmphex(looked_up, ==, paddr);
 	if (golden->format->iova_to_phys)
 		paddr = golden->format->iova_to_phys(golden, iova, paddr);
+	if (golden->format->driver)
+		paddr = golden->format->driver->iova_to_phys(golden, iova);
 	golden_hex(golden->out, "ret walk ", paddr);
 	g_string_append_c(golden->out, '\n');
 	return true;
@@ -457,8 +506,7 @@ static bool op_walk(struct golden *golden, const struct golden_words *words, GEr
 
 static bool op_fini(struct golden *golden, const struct golden_words *words, GError **error)
 {
-	pgtable_free(golden->pt);
-	golden->pt = NULL;
+	table_close(golden);
 	g_string_append_printf(golden->out, "ret fini live_allocs=%u\n", golden->live_allocs);
 	return true;
 }
@@ -594,14 +642,20 @@ static bool emit_line(struct golden *golden, const char *line, GError **error)
 				g_string_append_printf(golden->out, "%s\n", line);
 			return ops[i].run(golden, &words, error);
 		}
+	if (golden->pt && golden->format->driver && golden->format->driver->op) {
+		g_string_append_printf(golden->out, "%s\n", line);
+		return golden->format->driver->op(golden, &words, error);
+	}
 	return golden_bad_line(golden, error, "unknown op");
 }
 
-bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
+bool golden_emit(const struct golden_format *const *in, const char *name, const char *text, size_t len,
+		 GString *out, GError **error)
 {
 	struct golden golden = {
 		.name = name,
 		.out = out,
+		.families = in,
 		.watch = {.deny_page = event_deny,
 			  .page_alloc = event_alloc,
 			  .page_free = event_free,
@@ -628,8 +682,13 @@ bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString
 	return ok;
 }
 
+bool pgtable_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
+{
+	return golden_emit(families, name, text, len, out, error);
+}
+
 /* A recording says with each case which format it is of; all its cases are of one. */
-static bool pgtable_golden_probe(const char *text, size_t len)
+bool golden_probe(const struct golden_format *const *in, const char *text, size_t len)
 {
 	const char *key = g_strstr_len(text, (gssize)len, "\ncfg fmt=");
 	g_autofree char *fmt = NULL;
@@ -638,7 +697,12 @@ static bool pgtable_golden_probe(const char *text, size_t len)
 		return false;
 	key += strlen("\ncfg fmt=");
 	fmt = g_strndup(key, strcspn(key, " \n"));
-	return format_find(fmt) != NULL;
+	return format_find(in, fmt) != NULL;
+}
+
+static bool pgtable_golden_probe(const char *text, size_t len)
+{
+	return golden_probe(families, text, len);
 }
 
 const struct golden_runner pgtable_golden_runner = {"pagetable", pgtable_golden_probe, pgtable_golden_emit};

@@ -526,7 +526,8 @@ static void lpae_s1_root_registers(const struct pgtable *pt, GString *out)
 	control_register(pt, "tcr", "ips", out);
 	/* The attributes by index: non-cacheable, write-back, device, inner non-cacheable with outer write-back. The
 	 * kernel computes them as int, hence the upper half. */
-	g_string_append_printf(out, " tcr.tsz=%u mair=0xfffffffff404ff44", 64 - pt->config.ias_bits);
+	g_string_append_printf(out, " tcr.tsz=%u mair=0x%" G_GINT64_MODIFIER "x", 64 - pt->config.ias_bits,
+			       LPAE_MAIR);
 }
 
 static void lpae_s2_root_registers(const struct pgtable *pt, GString *out)

@@ -25,6 +25,13 @@ static const struct fault_point points[] = {
 			.sees = "the driver cannot make new entries visible to the hardware",
 			.source = "iommu_sync_map() in drivers/iommu/iommu.c",
 		},
+	[FAULT_IOMMU_INVALIDATE_TIMEOUT - FAULT_ROOM_IOMMU] =
+		{
+			.name = "iommu.invalidate_timeout",
+			.error = -ETIMEDOUT,
+			.sees = "the hardware does not say that it has invalidated, until the driver gives up",
+			.source = "each driver's wait: pagetable-facts section 6",
+		},
 };
 
 const struct fault_table iommu_fault_table = {

@@ -377,7 +377,7 @@ int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint
 
 		if (watch && watch->map_pages)
 			watch->map_pages(watch->data, at, to, size, count);
-		err = pt->ops->map_pages(pt, at, to, size, count, prot, &now);
+		err = pgtable_map_pages(pt, at, to, size, count, prot, &now);
 		if (watch && watch->map_pages_done)
 			watch->map_pages_done(watch->data, err, now);
 		done += now;
@@ -399,7 +399,9 @@ uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 
 		if (watch && watch->unmap_pages)
 			watch->unmap_pages(watch->data, at, size, count);
-		now = pt->ops->unmap_pages(pt, at, size, count, gather);
+		now = pgtable_unmap_pages(pt, at, size, count, gather);
+		if (now)
+			pgtable_gather_add_range(gather, at, now);
 		if (watch && watch->unmap_pages_done)
 			watch->unmap_pages_done(watch->data, now);
 		done += now;
@@ -412,7 +414,10 @@ static void free_io_pgtable(struct pgtable *pt)
 {
 	if (pt->tlb && pt->tlb->flush_all)
 		pt->tlb->flush_all(pt->tlb_cookie);
-	pgtable_free_tables(pt, pt->config.top_level, pt->root_paddr);
+	if (pt->ops->free_tables)
+		pt->ops->free_tables(pt);
+	else
+		pgtable_free_tables(pt, pt->config.top_level, pt->root_paddr);
 	for (unsigned i = 1; i < pt->root_count; i++)
 		pgtable_free_tables(pt, pt->config.top_level, pt->roots[i]);
 	g_assert(pt->table_pages == 0);

@@ -176,6 +176,9 @@ struct pgtable_ops {
 		       struct pgtable_entry *ret_entry);
 	/** Appends the register values that point hardware at the table, "name=value" with spaces between. */
 	void (*root_registers)(const struct pgtable *pt, GString *out);
+	/** Frees every table and whatever else init() allocated, the last step of pgtable_free(); NULL: the tables depth
+	 * first, each after those that it points to. */
+	void (*free_tables)(struct pgtable *pt);
 };
 
 /** Hears of the side effects on table memory; any member may be NULL. For recordings and tests. */
@@ -202,6 +205,17 @@ struct pgtable_tlb_ops {
 	void (*flush_walk)(uint64_t iova, uint64_t size, uint64_t granule, void *cookie);
 	/** The page of @granule at @iova went; to be invalidated when @gather is synchronised. */
 	void (*add_page)(struct pgtable_gather *gather, uint64_t iova, uint64_t granule, void *cookie);
+
+	/* The rest is for formats that a driver has for itself, which invalidate in the midst of a change. @entry is
+	 * the simulated address of the entry. */
+
+	/** A page of @size is about to be mapped at @iova. */
+	void (*map_begin)(uint64_t iova, uint64_t size, void *cookie);
+	/** The directory's entry for @iova points to a new table now (@linked), or no longer to the one it did, which
+	 * is about to be freed. */
+	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
+	/** A page of @size was mapped at @iova, or unmapped. */
+	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 
 /** Geometry of one level: a table of 2^@index_lg2 entries, each spanning 2^@span_lg2 bytes of IOVA. */
@@ -250,6 +264,8 @@ struct pgtable {
 	/** Hears of what io-pgtable formats unmap. NULL: pages are gathered as a range, and nobody is told else. */
 	const struct pgtable_tlb_ops *tlb;
 	void *tlb_cookie;
+	uint64_t paddr_or;     /* the driver ORs it into each address that it maps: MediaTek's 4 GB mode */
+	bool gathers_attempts; /* the driver gathers what it is asked to unmap, whether or not it was mapped */
 	const struct pgtable_watch *watch;
 };
 
@@ -272,11 +288,27 @@ int pgtable_new_watched(struct sim *sim, const struct pgtable_ops *format,
 			struct pgtable **ret_pt);
 void pgtable_free(struct pgtable *pt);
 
+/** One call of the driver's map_pages. */
+static inline int pgtable_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t pgsize,
+				    uint64_t count, unsigned prot, uint64_t *mapped)
+{
+	return pt->ops->map_pages(pt, iova, paddr | pt->paddr_or, pgsize, count, prot, mapped);
+}
+
+/** One of its unmap_pages. */
+static inline uint64_t pgtable_unmap_pages(struct pgtable *pt, uint64_t iova, uint64_t pgsize, uint64_t count,
+					   struct pgtable_gather *gather)
+{
+	if (pt->gathers_attempts)
+		pgtable_gather_add_range(gather, iova, pgsize * count);
+	return pt->ops->unmap_pages(pt, iova, pgsize, count, gather);
+}
+
 /** Maps through map_pages(), size by size: see pgtable_map(). */
 int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
 
-/** The counterpart. */
+/** The counterpart. What it unmaps is gathered, whatever the format told its driver meanwhile. */
 uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 				struct pgtable_gather *gather);
 
@@ -325,6 +357,12 @@ struct pgtable_visitor {
 /** Visits all tables, depth first, in ascending order. @path names a table by the indices that lead to it:
  * "T.0.511". */
 void pgtable_visit(const struct pgtable *pt, const struct pgtable_visitor *visitor);
+
+/** Returns the address of the root as hardware is told it. */
+static inline uint64_t pgtable_root(const struct pgtable *pt)
+{
+	return pt->root_paddr + pt->config.table_offset;
+}
 
 /** The rest is for formats. */
 

@@ -19,6 +19,8 @@ const struct work_kind work_kinds[WORK_KINDS] = {
 	[WORK_CACHE_LINE] = {"cache_line", "one cache line fetched from another CPU", 70, "assumed"},
 	[WORK_INVALIDATE_SUBMIT] = {"invalidate_submit", "one invalidation command queued", 50, "assumed"},
 	[WORK_INVALIDATE_WAIT] = {"invalidate_wait", "one wait for an invalidation", 600, "assumed"},
+	[WORK_MMIO_READ] = {"mmio_read", "one read of a register of an IOMMU", 800, "assumed"},
+	[WORK_MMIO_WRITE] = {"mmio_write", "one write to a register of an IOMMU", 120, "assumed"},
 	[WORK_DOORBELL] = {"doorbell", "one MMIO write", 120, "assumed"},
 	[WORK_INTERRUPT] = {"interrupt", "one interrupt taken", 900, "assumed"},
 };

@@ -21,6 +21,8 @@ enum work {
 	WORK_CACHE_LINE,	/* one cache line fetched from another CPU */
 	WORK_INVALIDATE_SUBMIT, /* one invalidation command written to its queue */
 	WORK_INVALIDATE_WAIT,	/* one wait for the hardware to have done it */
+	WORK_MMIO_READ,		/* one read of a register of an IOMMU, which the CPU waits for */
+	WORK_MMIO_WRITE,	/* one write to one */
 	WORK_DOORBELL,		/* one MMIO write to a doorbell */
 	WORK_INTERRUPT,		/* one interrupt taken */
 	WORK_KINDS,

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "iommu/iommu.h"
+#include "sim/fault/fault.h"
+
+void iommu_writel(struct iommu *iommu, uint32_t offset, uint32_t value)
+{
+	iommu->stats.mmio_writes++;
+	sim_charge(iommu->sim, WORK_MMIO_WRITE, 1);
+	if (iommu->watch.write)
+		iommu->watch.write(iommu->watch.data, offset, value);
+}
+
+void iommu_writeq(struct iommu *iommu, uint32_t offset, uint64_t value)
+{
+	iommu_writel(iommu, offset, (uint32_t)value);
+	iommu_writel(iommu, offset + 4, (uint32_t)(value >> 32));
+}
+
+static void iommu_read(struct iommu *iommu, unsigned times)
+{
+	iommu->stats.mmio_reads += times;
+	sim_charge(iommu->sim, WORK_MMIO_READ, times);
+}
+
+void iommu_readl(struct iommu *iommu)
+{
+	iommu_read(iommu, 1);
+}
+
+void iommu_scan(struct iommu *iommu, unsigned reads, unsigned writes)
+{
+	iommu_read(iommu, reads);
+	iommu->stats.mmio_writes += writes;
+	sim_charge(iommu->sim, WORK_MMIO_WRITE, writes);
+}
+
+int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns)
+{
+	int err = sim_fault(iommu->sim, FAULT_IOMMU_INVALIDATE_TIMEOUT);
+
+	iommu->stats.invalidate_waits++;
+	if (err) {
+		iommu->stats.invalidate_timeouts++;
+		iommu_read(iommu, tries);
+		iommu->sim->cursor_ps += timeout_ns * 1000;
+		return err;
+	}
+	iommu_read(iommu, 1);
+	sim_charge(iommu->sim, WORK_INVALIDATE_WAIT, 1);
+	return 0;
+}
+
+void iommu_registers_add(struct iommu_registers *registers, uint32_t offset, uint64_t value)
+{
+	g_assert(registers->count < IOMMU_REGISTERS_MAX);
+	registers->at[registers->count].offset = offset;
+	registers->at[registers->count++].value = value;
+}
+
+uint64_t iommu_registers_get(const struct iommu_registers *registers, uint32_t offset)
+{
+	for (unsigned i = 0; i < registers->count; i++)
+		if (registers->at[i].offset == offset)
+			return registers->at[i].value;
+	return 0;
+}
+
+bool iommu_report_fault(struct iommu *iommu, const struct iommu_fault *fault, GString *out)
+{
+	struct iommu_registers registers = {0};
+
+	if (!iommu->ops->fault_latch)
+		return false;
+	iommu->ops->fault_latch(iommu, fault, &registers);
+	iommu->ops->fault_handle(iommu, &registers, out);
+	return true;
+}
