@@ -66,36 +66,39 @@ static void golden_flush(uint64_t iova, uint64_t size, bool np_cache, GString *o
 	}
 }
 
+struct golden {
+	const char *name;
+	GString *out;
+};
+
+static bool golden_line(void *data, uint64_t number, char *line, GError **error)
+{
+	const struct golden *golden = data;
+	uint64_t first, last;
+	unsigned np_cache;
+	int used = 0;
+
+	if (line[0] == ' ')
+		return true;
+	g_string_append_printf(golden->out, "%s\n", line);
+	if (line[0] == '#' || line[0] == '\0')
+		return true;
+	if (sscanf(line, "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x np_cache=%u%n", &first,
+		   &last, &np_cache, &used) != 3 ||
+	    line[used] != '\0' || first > last || np_cache > 1) {
+		sim_error_line(error, golden->name, number,
+			       "not 'flush start=ADDRESS end=ADDRESS np_cache=0|1': %s", line);
+		return false;
+	}
+	golden_flush(first, last - first + 1, np_cache, golden->out);
+	return true;
+}
+
 bool amd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
 {
-	const char *end = text + len;
-	uint64_t number = 0;
+	struct golden golden = {name, out};
 
-	for (const char *line = text; line < end;) {
-		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		g_autofree char *copy = g_strndup(line, (size_t)((stop ? stop : end) - line));
-		uint64_t first, last;
-		unsigned np_cache;
-		int used = 0;
-
-		number++;
-		line = stop ? stop + 1 : end;
-		if (copy[0] == ' ')
-			continue;
-		g_string_append_printf(out, "%s\n", copy);
-		if (copy[0] == '#' || copy[0] == '\0')
-			continue;
-		if (sscanf(copy,
-			   "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x np_cache=%u%n",
-			   &first, &last, &np_cache, &used) != 3 ||
-		    copy[used] != '\0' || first > last || np_cache > 1) {
-			sim_error_line(error, name, number,
-				       "not 'flush start=ADDRESS end=ADDRESS np_cache=0|1': %s", copy);
-			return false;
-		}
-		golden_flush(first, last - first + 1, np_cache, out);
-	}
-	return true;
+	return golden_lines(name, text, len, golden_line, &golden, error);
 }
 
 static bool amd_inv_golden_probe(const char *text, size_t len)

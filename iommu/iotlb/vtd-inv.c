@@ -59,36 +59,37 @@ static void golden_flush(uint64_t start, uint64_t end, GString *out)
 	}
 }
 
+struct golden {
+	const char *name;
+	GString *out;
+};
+
+static bool golden_line(void *data, uint64_t number, char *line, GError **error)
+{
+	const struct golden *golden = data;
+	uint64_t first, last;
+	int used = 0;
+
+	if (line[0] == ' ')
+		return true;
+	g_string_append_printf(golden->out, "%s\n", line);
+	if (line[0] == '#' || line[0] == '\0')
+		return true;
+	if (sscanf(line, "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x%n", &first, &last,
+		   &used) != 2 ||
+	    line[used] != '\0' || first > last) {
+		sim_error_line(error, golden->name, number, "not 'flush start=ADDRESS end=ADDRESS': %s", line);
+		return false;
+	}
+	golden_flush(first, last, golden->out);
+	return true;
+}
+
 bool vtd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
 {
-	const char *end = text + len;
-	uint64_t number = 0;
+	struct golden golden = {name, out};
 
-	for (const char *line = text; line < end;) {
-		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		g_autofree char *copy = g_strndup(line, (size_t)((stop ? stop : end) - line));
-		uint64_t first, last;
-		int used = 0;
-
-		number++;
-		line = stop ? stop + 1 : end;
-		if (copy[0] == ' ')
-			continue;
-		if (copy[0] == '#' || copy[0] == '\0') {
-			g_string_append_printf(out, "%s\n", copy);
-			continue;
-		}
-		if (sscanf(copy, "flush start=%" G_GINT64_MODIFIER "x end=%" G_GINT64_MODIFIER "x%n", &first,
-			   &last, &used) != 2 ||
-		    copy[used] != '\0' || first > last) {
-			sim_error_line(error, name, number, "not 'flush start=ADDRESS end=ADDRESS': %s",
-				       copy);
-			return false;
-		}
-		g_string_append_printf(out, "%s\n", copy);
-		golden_flush(first, last, out);
-	}
-	return true;
+	return golden_lines(name, text, len, golden_line, &golden, error);
 }
 
 static bool vtd_inv_golden_probe(const char *text, size_t len)

@@ -210,8 +210,11 @@ static bool order_header(struct order *order, const char *text)
 	return true;
 }
 
-static bool order_line(struct order *order, char *text)
+static bool order_line(void *data, uint64_t number, char *text, GError **error)
 {
+	struct order *order = data;
+
+	order->line = number;
 	if (order->line == 1 && !order_header(order, text))
 		return false;
 	if (*text && *text != '#')
@@ -223,19 +226,8 @@ static bool order_line(struct order *order, char *text)
 static bool alloc_order_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
 {
 	struct order order = {.name = name, .error = error, .out = out, .held = g_hash_table_new(NULL, NULL)};
-	const char *end = text + len;
-	bool ok = true;
+	bool ok = golden_lines(name, text, len, order_line, &order, error);
 
-	while (ok && text < end) {
-		const char *newline = memchr(text, '\n', (size_t)(end - text));
-		size_t line_len = (size_t)((newline ? newline : end) - text);
-		g_autofree char *line = g_strndup(text, line_len);
-
-		order.line++;
-		ok = strlen(line) == line_len ? order_line(&order, line)
-					      : order_bad(&order, "the line holds a zero byte");
-		text += line_len + 1;
-	}
 	iova_domain_free(order.iovad);
 	sim_free(order.sim);
 	g_hash_table_unref(order.held);

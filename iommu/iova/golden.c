@@ -553,10 +553,12 @@ static bool run_op(struct golden *golden, char *input)
 }
 
 /* Answers one line, of which @line holds a copy. */
-static bool run_line(struct golden *golden, char *line)
+static bool run_line(void *data, uint64_t number, char *line, GError **error)
 {
+	struct golden *golden = data;
 	char *result = strstr(line, " = ");
 
+	golden->line = number;
 	if (golden->line == 1 && strcmp(line, "iova-golden 1") != 0)
 		return bad_line(golden, "not an 'iova-golden 1' file");
 	if (golden->line > 1 && *line && *line != '#') {
@@ -575,23 +577,13 @@ static bool run_line(struct golden *golden, char *line)
 bool iova_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error)
 {
 	struct golden golden = {.name = name, .error = error, .out = out};
-	const char *end = text + len;
-	bool ok = true;
+	bool ok;
 
 	if (!len) {
 		golden.line = 1;
 		return bad_line(&golden, "not an 'iova-golden 1' file");
 	}
-	while (ok && text < end) {
-		const char *newline = memchr(text, '\n', (size_t)(end - text));
-		size_t line_len = (size_t)((newline ? newline : end) - text);
-		g_autofree char *line = g_strndup(text, line_len);
-
-		golden.line++;
-		ok = strlen(line) == line_len ? run_line(&golden, line)
-					      : bad_line(&golden, "the line holds a zero byte");
-		text += line_len + 1;
-	}
+	ok = golden_lines(name, text, len, run_line, &golden, error);
 	drop_domain(&golden, NULL);
 	return ok;
 }

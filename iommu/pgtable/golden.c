@@ -621,11 +621,13 @@ static bool is_answer(const char *line)
 	       g_str_has_prefix(line, "tab ") || strcmp(line, "enddump") == 0;
 }
 
-static bool emit_line(struct golden *golden, const char *line, GError **error)
+static bool emit_line(void *data, uint64_t number, char *line, GError **error)
 {
+	struct golden *golden = data;
 	g_auto(GStrv) split = NULL;
 	struct golden_words words;
 
+	golden->line = number;
 	if (is_answer(line))
 		return true;
 	if (line[0] == '#' || line[0] == '\0' || g_str_has_prefix(line, "case ")) {
@@ -665,18 +667,10 @@ bool golden_emit(const struct golden_format *const *in, const char *name, const 
 			  .unmap_pages = event_unmap_pages,
 			  .unmap_pages_done = event_unmap_pages_done},
 	};
-	const char *end = text + len;
-	bool ok = true;
+	bool ok;
 
 	golden.watch.data = &golden;
-	while (ok && text < end) {
-		const char *stop = memchr(text, '\n', (size_t)(end - text));
-		g_autofree char *line = g_strndup(text, (size_t)((stop ? stop : end) - text));
-
-		golden.line++;
-		text = stop ? stop + 1 : end;
-		ok = emit_line(&golden, line, error);
-	}
+	ok = golden_lines(name, text, len, emit_line, &golden, error);
 	case_end(&golden);
 	pgtable_gather_finish(&golden.gather);
 	return ok;

@@ -10,6 +10,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <glib.h>
 
@@ -21,5 +22,12 @@ struct golden_runner {
 	 *  "NAME:LINE: …" in *@error when they cannot be read; @out then holds the answers up to there. */
 	bool (*emit)(const char *name, const char *text, size_t len, GString *out, GError **error);
 };
+
+/** Is handed a line, its number from 1 on, without the newline; may write into it. Returns false, with *@error, to end. */
+typedef bool (*golden_line_fn)(void *data, uint64_t number, char *line, GError **error);
+
+/** For runners: hands the lines of @text to @fn in turn. Returns false if @fn did or a line holds a zero byte. */
+bool golden_lines(const char *name, const char *text, size_t len, golden_line_fn fn, void *data,
+		  GError **error);
 
 #endif
