@@ -58,6 +58,39 @@ struct dma_live {
 	unsigned cpu;
 };
 
+/** A call of the DMA interface, or one below it, as it returns; for observers. What does not concern the kind is 0. */
+enum dma_call_kind {
+	DMA_CALL_TRY_ALLOC, /* @paddr, @size -> @addr, 0: none */
+	DMA_CALL_LINK,	    /* @paddr, @offset, @size -> @err */
+	DMA_CALL_SYNC,	    /* @offset, @size -> @err */
+	DMA_CALL_DESTROY,   /* @size: as mapped; @allocated */
+	DMA_CALL_MAP_PHYS,  /* @paddr, @size -> @addr, or DMA_MAPPING_ERROR */
+	DMA_CALL_UNMAP_PHYS, /* @addr, @size */
+	DMA_CALL_USE_64BIT, /* none below 4 GiB: these are no longer tried first */
+};
+
+struct dma_call {
+	enum dma_call_kind kind;
+	bool to_device;
+	int err;
+	uint64_t paddr, addr, offset, size, allocated;
+};
+
+struct dma_device;
+struct dma_pool;
+struct dma_pool_block;
+
+/** Where memory that device and CPU share comes from, if not from the DMA layer itself: recordings have addresses of
+ * their own for it. Each as the function without "memory" in its name, below. */
+struct dma_memory_ops {
+	int (*alloc_coherent)(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,
+			      uint64_t *ret_addr);
+	void (*free_coherent)(struct dma_device *dev, unsigned order, uint64_t paddr, uint64_t addr);
+	int (*pool_alloc)(struct dma_pool *pool, struct dma_pool_block *ret_block);
+	void (*pool_free)(struct dma_pool *pool, const struct dma_pool_block *block);
+	void *data;
+};
+
 struct dma_config {
 	const char *name;      /* "nvme0" */
 	uint64_t mask;	       /* highest address the device can use */
@@ -82,6 +115,7 @@ struct dma_device {
 	struct fq *fq; /* NULL: strict; set by the owner after dma_device_init(), who frees it */
 	unsigned granule_lg2;
 	bool try_32bit;	  /* PCI devices ask below 4 GiB first, until that fails once */
+	const struct dma_memory_ops *memory; /* NULL, but for recordings */
 	struct umap live; /* IOVA page -> struct dma_live, packed */
 	struct dma_stats stats;
 };
