@@ -375,6 +375,7 @@ bool pgtable_is_empty(const struct pgtable *pt, unsigned level, uint64_t paddr);
 /** Ends a map that replaced tables: lets pt->sync invalidate, then frees them. */
 void pgtable_sync_replaced(struct pgtable *pt, struct pgtable_gather *gather);
 
+/** What pgtable_cache_flush() does for an incoherent walker. */
 void pgtable_cache_flush_incoherent(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
 
 /** Tells that [@paddr, @paddr + @len_bytes) of table memory was written and, the walker being incoherent,
