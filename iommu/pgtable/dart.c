@@ -160,8 +160,13 @@ static uint64_t leaf_attrs(const struct pgtable *pt, unsigned prot)
 /** Finds the last table for @iova, making those that are missing on the way. */
 static int table_reach(struct pgtable *pt, uint64_t iova, uint64_t *ret_table)
 {
-	uint64_t table = io_pgtable_root(pt, iova);
+	uint64_t table = io_pgtable_leaf_table(pt, iova);
 
+	if (G_LIKELY(table)) {
+		*ret_table = table;
+		return 0;
+	}
+	table = io_pgtable_root(pt, iova);
 	for (unsigned above = pt->config.top_level; above > 0; above--) {
 		uint64_t *entry = table_entries(pt, table) + level_index(pt, above, iova);
 
@@ -176,6 +181,7 @@ static int table_reach(struct pgtable *pt, uint64_t iova, uint64_t *ret_table)
 		}
 		table = entry_table(pt, *entry);
 	}
+	io_pgtable_leaf_table_add(pt, iova, table);
 	*ret_table = table;
 	return 0;
 }
@@ -183,8 +189,11 @@ static int table_reach(struct pgtable *pt, uint64_t iova, uint64_t *ret_table)
 /** Returns the last table for @iova, or 0. */
 static uint64_t table_find(const struct pgtable *pt, uint64_t iova)
 {
-	uint64_t table = io_pgtable_root(pt, iova);
+	uint64_t table = io_pgtable_leaf_table(pt, iova);
 
+	if (G_LIKELY(table))
+		return table;
+	table = io_pgtable_root(pt, iova);
 	for (unsigned above = pt->config.top_level; above > 0; above--) {
 		uint64_t raw = table_entries(pt, table)[level_index(pt, above, iova)];
 
@@ -192,6 +201,7 @@ static uint64_t table_find(const struct pgtable *pt, uint64_t iova)
 			return 0;
 		table = entry_table(pt, raw);
 	}
+	io_pgtable_leaf_table_add(pt, iova, table);
 	return table;
 }
 

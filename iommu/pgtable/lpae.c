@@ -318,8 +318,7 @@ static int table_link(struct pgtable *pt, unsigned level, uint64_t *entry, uint6
 	return 0;
 }
 
-/** Finds the table of @level that holds the entry of @iova, making those that are missing on the way. */
-static int table_reach(struct pgtable *pt, uint64_t iova, unsigned level, uint64_t *ret_table)
+static G_NO_INLINE int table_descend(struct pgtable *pt, uint64_t iova, unsigned level, uint64_t *ret_table)
 {
 	uint64_t table = pt->root_paddr;
 
@@ -342,8 +341,17 @@ static int table_reach(struct pgtable *pt, uint64_t iova, unsigned level, uint64
 		}
 		table = entry_table(pt, *entry);
 	}
+	if (level == 0)
+		io_pgtable_leaf_table_add(pt, iova, table);
 	*ret_table = table;
 	return 0;
+}
+
+/** Finds the table of @level that holds the entry of @iova, making those that are missing on the way. */
+static inline int table_reach(struct pgtable *pt, uint64_t iova, unsigned level, uint64_t *ret_table)
+{
+	*ret_table = level == 0 ? io_pgtable_leaf_table(pt, iova) : 0;
+	return G_LIKELY(*ret_table) ? 0 : table_descend(pt, iova, level, ret_table);
 }
 
 /** Takes out and frees the table that @entry, at @at, points to. */
@@ -424,8 +432,7 @@ static int lpae_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uin
 	return 0;
 }
 
-/** Returns the table of @level that holds the entry of @iova, or 0 after a warning. */
-static uint64_t table_find(struct pgtable *pt, uint64_t iova, unsigned level)
+static G_NO_INLINE uint64_t table_find_from_root(struct pgtable *pt, uint64_t iova, unsigned level)
 {
 	uint64_t table = pt->root_paddr;
 
@@ -443,7 +450,17 @@ static uint64_t table_find(struct pgtable *pt, uint64_t iova, unsigned level)
 			io_pgtable_warn_unless_off(pt, "unmap of what is not mapped");
 		return 0;
 	}
+	if (level == 0)
+		io_pgtable_leaf_table_add(pt, iova, table);
 	return table;
+}
+
+/** Returns the table of @level that holds the entry of @iova, or 0 after a warning. */
+static inline uint64_t table_find(struct pgtable *pt, uint64_t iova, unsigned level)
+{
+	uint64_t table = level == 0 ? io_pgtable_leaf_table(pt, iova) : 0;
+
+	return G_LIKELY(table) ? table : table_find_from_root(pt, iova, level);
 }
 
 static uint64_t lpae_unmap_pages(struct pgtable *pt, uint64_t iova, uint64_t pgsize, uint64_t count,

@@ -147,10 +147,8 @@ void pgtable_page_free(struct pgtable *pt, uint64_t paddr)
 	sim_charge(pt->sim, WORK_PT_PAGE, 1);
 }
 
-void pgtable_cache_flush(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
+void pgtable_cache_flush_incoherent(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
 {
-	if (!pt->config.incoherent)
-		return;
 	pt->cache_flushes++;
 	if (pt->watch && pt->watch->cache_flush)
 		pt->watch->cache_flush(pt->watch->data, paddr, len_bytes);

@@ -232,6 +232,16 @@ struct pgtable_slab {
 	uint32_t used_bytes; /* of the last frame */
 };
 
+#define PGTABLE_RECENT 64
+
+/** A table of level 0 that was used before: see pgtable_recent_find(). */
+struct pgtable_recent {
+	uint64_t number;     /* IOVA divided by what such a table spans */
+	uint64_t generation; /* of the page table then; 0: none */
+	uint64_t paddr;
+	void *entries;
+};
+
 struct pgtable {
 	const struct pgtable_ops *ops;
 	struct sim *sim;
@@ -267,6 +277,7 @@ struct pgtable {
 	uint64_t paddr_or;     /* the driver ORs it into each address that it maps: MediaTek's 4 GB mode */
 	bool gathers_attempts; /* the driver gathers what it is asked to unmap, whether or not it was mapped */
 	const struct pgtable_watch *watch;
+	struct pgtable_recent recent[PGTABLE_RECENT]; /* by the low bits of @number */
 };
 
 /** The formats, NULL-ended. */
@@ -402,9 +413,16 @@ bool pgtable_is_empty(const struct pgtable *pt, unsigned level, uint64_t paddr);
 /** Ends a map that replaced tables: lets pt->sync invalidate, then frees them. */
 void pgtable_sync_replaced(struct pgtable *pt, struct pgtable_gather *gather);
 
+/** What pgtable_cache_flush() does for an incoherent walker. */
+void pgtable_cache_flush_incoherent(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
+
 /** Tells that [@paddr, @paddr + @len_bytes) of table memory was written and, the walker being incoherent,
  * flushed. */
-void pgtable_cache_flush(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
+static inline void pgtable_cache_flush(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
+{
+	if (G_UNLIKELY(pt->config.incoherent))
+		pgtable_cache_flush_incoherent(pt, paddr, len_bytes);
+}
 
 /** Charges @count entries written or cleared. */
 static inline void pgtable_wrote(struct pgtable *pt, uint64_t count)
@@ -423,6 +441,30 @@ static inline uint64_t pgtable_entry_raw(const struct pgtable *pt, const void *e
 static inline void *pgtable_bytes(const struct pgtable *pt, uint64_t paddr)
 {
 	return physmem_bytes(&pt->sim->mem, paddr);
+}
+
+/** Returns the table of level 0 for @iova, where it spans 2^@span_lg2 bytes, or NULL. It was found from the root by
+ * this @iova or by one that lies in the same table, and no table has been unlinked since. */
+static inline const struct pgtable_recent *pgtable_recent_find(const struct pgtable *pt, unsigned span_lg2,
+							       uint64_t iova)
+{
+	const struct pgtable_recent *recent = &pt->recent[iova >> span_lg2 & (PGTABLE_RECENT - 1)];
+
+	return G_LIKELY(recent->number == iova >> span_lg2 && recent->generation == pt->table_generation)
+		       ? recent
+		       : NULL;
+}
+
+/** Remembers that the root leads to the table of level 0 at @paddr for @iova. @pt says the same as before, and was
+ * made by pgtable_new(), so it may be written. */
+static inline void pgtable_recent_add(const struct pgtable *pt, unsigned span_lg2, uint64_t iova,
+				      uint64_t paddr)
+{
+	((struct pgtable *)pt)->recent[iova >> span_lg2 & (PGTABLE_RECENT - 1)] =
+		(struct pgtable_recent){.number = iova >> span_lg2,
+					.generation = pt->table_generation,
+					.paddr = paddr,
+					.entries = pgtable_bytes(pt, paddr)};
 }
 
 #endif
