@@ -129,9 +129,9 @@ static int pass(struct stage *stage, enum site site)
 	return injection->error;
 }
 
-static const char *direction(bool to_device)
+static const char *direction(unsigned flags)
 {
-	return to_device ? "to_device" : "from_device";
+	return flags & DMA_TO_DEVICE ? "to_device" : "from_device";
 }
 
 /* Below: page table and IOMMU. */
@@ -236,22 +236,24 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 		break;
 	case DMA_CALL_LINK:
 		say(stage,
-		    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x0 -> %d bounced=0",
-		    call->paddr, call->offset, call->size, direction(call->to_device), call->err);
+		    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x%x -> %d bounced=0",
+		    call->paddr, call->offset, call->size, direction(call->flags), call->flags & DMA_ATTRS,
+		    call->err);
 		break;
 	case DMA_CALL_SYNC:
 		say(stage, "= dma_iova_sync off=" HEX " size=" HEX " -> %d", call->offset, call->size, call->err);
 		break;
 	case DMA_CALL_DESTROY:
-		say(stage, "= dma_iova_destroy mapped=" HEX " attrs=0x0 (alloc_size=" HEX ")", call->size,
-		    call->allocated);
+		say(stage, "= dma_iova_destroy mapped=" HEX " attrs=0x%x (alloc_size=" HEX ")", call->size,
+		    call->flags & DMA_ATTRS, call->allocated);
 		break;
 	case DMA_CALL_MAP_PHYS:
-		say(stage, "= dma_map_phys phys=" HEX " size=" HEX " attrs=0x0 -> " HEX, call->paddr, call->size,
-		    call->addr);
+		say(stage, "= dma_map_phys phys=" HEX " size=" HEX " attrs=0x%x -> " HEX, call->paddr, call->size,
+		    call->flags & DMA_ATTRS, call->addr);
 		break;
 	case DMA_CALL_UNMAP_PHYS:
-		say(stage, "= dma_unmap_phys addr=" HEX " size=" HEX " attrs=0x0", call->addr, call->size);
+		say(stage, "= dma_unmap_phys addr=" HEX " size=" HEX " attrs=0x%x", call->addr, call->size,
+		    call->flags & DMA_ATTRS);
 		break;
 	case DMA_CALL_USE_64BIT:
 		say(stage, "! notice using 64-bit dma addresses (32-bit window exhausted once)");
@@ -561,12 +563,12 @@ static void blk_unmap(struct stage *stage, struct flight *flight)
 		say(stage, "unmap skipped (driver never unmaps after a failed start)");
 		return;
 	}
-	whole = blk_rq_dma_unmap(&stage->dev, &flight->state, flight->mapped);
+	whole = blk_rq_dma_unmap(&flight->req, &stage->dev, &flight->state, flight->mapped);
 	say(stage, "= blk_rq_dma_unmap mapped=" HEX " -> %d", flight->mapped, whole);
 	for (guint i = 0; !whole && i < flight->segments->len; i++) {
 		const struct nvme_dma_vec *vec = &g_array_index(flight->segments, struct nvme_dma_vec, i);
 
-		dma_unmap_phys(&stage->dev, vec->addr, vec->len);
+		dma_unmap_phys(&stage->dev, vec->addr, vec->len, blk_dma_flags(&flight->req));
 	}
 }
 

@@ -51,7 +51,7 @@ static bool blk_rq_dma_map_iova(struct request *req, struct dma_device *dev, str
 	iter->addr = state->addr;
 	iter->len = state->size;
 	do {
-		err = dma_iova_link(dev, state, segment.paddr, linked, segment.len, req->to_device);
+		err = dma_iova_link(dev, state, segment.paddr, linked, segment.len, blk_dma_flags(req));
 		if (err && rollback)
 			goto destroy;
 		if (err)
@@ -68,7 +68,7 @@ static bool blk_rq_dma_map_iova(struct request *req, struct dma_device *dev, str
 	return false;
 
 destroy:
-	dma_iova_destroy(dev, state, linked);
+	dma_iova_destroy(dev, state, linked, blk_dma_flags(req));
 	iter->status = errno_to_blk_status(err);
 	return false;
 }
@@ -76,7 +76,7 @@ destroy:
 static bool blk_dma_map_direct(struct request *req, struct dma_device *dev, struct blk_dma_iter *iter,
 			       const struct bio_vec *segment)
 {
-	iter->addr = dma_map_phys(dev, segment->paddr, segment->len, req->to_device);
+	iter->addr = dma_map_phys(dev, segment->paddr, segment->len, blk_dma_flags(req));
 	iter->len = segment->len;
 	if (iter->addr != DMA_MAPPING_ERROR)
 		return true;
@@ -115,10 +115,11 @@ bool blk_rq_dma_map_iter_next(struct request *req, struct dma_device *dev, struc
 	return blk_dma_map_direct(req, dev, iter, &segment);
 }
 
-bool blk_rq_dma_unmap(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped)
+bool blk_rq_dma_unmap(const struct request *req, struct dma_device *dev, struct dma_iova_state *state,
+		      uint64_t mapped)
 {
 	if (blk_dma_coalesced(state)) {
-		dma_iova_destroy(dev, state, mapped);
+		dma_iova_destroy(dev, state, mapped, blk_dma_flags(req));
 		return true;
 	}
 	return !dma_use_iommu(dev);

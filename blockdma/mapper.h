@@ -34,6 +34,12 @@ extern const char *const blk_status_names[BLK_STATUSES];
 /** Translates a negative errno as the block layer's table does (section 2.7). */
 enum blk_status errno_to_blk_status(int err);
 
+/** Returns how the data of @req are mapped. */
+static inline unsigned blk_dma_flags(const struct request *req)
+{
+	return req->to_device ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
+}
+
 struct blk_dma_iter {
 	struct req_iterator iter;
 	uint64_t addr; /* of the DMA segment */
@@ -55,6 +61,7 @@ static inline bool blk_dma_coalesced(const struct dma_iova_state *state)
 
 /** Undoes the mapping of the first @mapped bytes where that is one step. Returns whether it was; else the driver unmaps
  *  each segment. */
-bool blk_rq_dma_unmap(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped);
+bool blk_rq_dma_unmap(const struct request *req, struct dma_device *dev, struct dma_iova_state *state,
+		      uint64_t mapped);
 
 #endif

@@ -72,7 +72,7 @@ static void nvme_unmap_segments(struct nvme *nvme, struct nvme_iod *iod)
 
 	if (!iod->sgl) {
 		for (unsigned i = 0; i < iod->vec_count; i++)
-			dma_unmap_phys(nvme->dev, iod->vecs[i].addr, iod->vecs[i].len);
+			dma_unmap_phys(nvme->dev, iod->vecs[i].addr, iod->vecs[i].len, blk_dma_flags(iod->req));
 		nvme_put_vecs(nvme, iod);
 		return;
 	}
@@ -81,7 +81,7 @@ static void nvme_unmap_segments(struct nvme *nvme, struct nvme_iod *iod)
 		count = inline_desc->length / sizeof(*list);
 	}
 	for (unsigned i = 0; i < count; i++)
-		dma_unmap_phys(nvme->dev, list[i].addr, list[i].length);
+		dma_unmap_phys(nvme->dev, list[i].addr, list[i].length, blk_dma_flags(iod->req));
 }
 
 void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod)
@@ -89,8 +89,8 @@ void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod)
 	if (iod->req->vec_count == 0)
 		return;
 	if (iod->single)
-		dma_unmap_phys(nvme->dev, iod->sqe.dptr[0], iod->total_len);
-	else if (!blk_rq_dma_unmap(nvme->dev, &iod->state, iod->total_len))
+		dma_unmap_phys(nvme->dev, iod->sqe.dptr[0], iod->total_len, blk_dma_flags(iod->req));
+	else if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->total_len))
 		nvme_unmap_segments(nvme, iod);
 	nvme_free_descriptors(nvme, iod);
 }
@@ -105,7 +105,7 @@ static void nvme_abort_prps(struct nvme *nvme, struct nvme_iod *iod)
 
 	if (behaves(nvme->sim, PRP_POOL_UNMAP) == PRP_POOL_WHOLE)
 		mapped = iod->req->bytes;
-	if (!blk_rq_dma_unmap(nvme->dev, &iod->state, mapped))
+	if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, mapped))
 		nvme_unmap_segments(nvme, iod);
 	nvme_put_vecs(nvme, iod);
 	nvme_free_descriptors(nvme, iod);
@@ -116,8 +116,8 @@ static void nvme_abort_first(struct nvme *nvme, struct nvme_iod *iod, const stru
 {
 	if (behaves(nvme->sim, DESCRIPTOR_POOL_UNMAP) == DESCRIPTOR_POOL_LEAK)
 		return;
-	if (!blk_rq_dma_unmap(nvme->dev, &iod->state, iod->req->bytes))
-		dma_unmap_phys(nvme->dev, iter->addr, iter->len);
+	if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->req->bytes))
+		dma_unmap_phys(nvme->dev, iter->addr, iter->len, blk_dma_flags(iod->req));
 }
 
 struct prp_cursor {
@@ -279,7 +279,7 @@ static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_
 	force_sgl = may_sgl && req->op == REQ_OP_DRV;
 	if (!prp_possible && !may_sgl)
 		return false;
-	addr = dma_map_phys(nvme->dev, segment.paddr, segment.len, req->to_device);
+	addr = dma_map_phys(nvme->dev, segment.paddr, segment.len, blk_dma_flags(req));
 	if (addr == DMA_MAPPING_ERROR) {
 		*ret_status = BLK_STS_RESOURCE;
 		return true;

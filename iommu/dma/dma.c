@@ -253,9 +253,9 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 	pgtable_gather_finish(&gather);
 }
 
-static unsigned dma_prot(bool to_device)
+static unsigned dma_prot(unsigned flags)
 {
-	return (to_device ? PROT_READ : PROT_WRITE) | PROT_CACHE;
+	return (flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE) | PROT_CACHE;
 }
 
 /** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
@@ -288,24 +288,24 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	dma_unmap_and_free(dev, addr - offset, size, size);
 }
 
-uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device)
+uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
 {
 	uint64_t addr = paddr;
 
 	dev->stats.map_calls++;
 	if (dma_use_iommu(dev))
-		addr = dma_map(dev, paddr, len, dma_prot(to_device), DMA_TAKER_MAP_PHYS);
+		addr = dma_map(dev, paddr, len, dma_prot(flags), DMA_TAKER_MAP_PHYS);
 	if (addr == DMA_MAPPING_ERROR)
 		dev->stats.errors++;
 	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_MAP_PHYS,
 					     .paddr = paddr,
 					     .size = len,
 					     .addr = addr,
-					     .to_device = to_device});
+					     .flags = flags});
 	return addr;
 }
 
-void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len)
+void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags)
 {
 	dev->stats.unmap_calls++;
 	if (dma_use_iommu(dev)) {
@@ -315,7 +315,7 @@ void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len)
 			sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
 				 "unmap of IOVA 0x%" G_GINT64_MODIFIER "x, which nobody holds", addr);
 	}
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len});
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len, .flags = flags});
 }
 
 /* ---- one IOVA for a request ---- */
@@ -340,7 +340,7 @@ bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, ui
 }
 
 static int dma_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-		    uint64_t size, bool to_device)
+		    uint64_t size, unsigned flags)
 {
 	uint64_t pad = dma_offset(dev, paddr);
 	int err;
@@ -353,14 +353,14 @@ static int dma_link(struct dma_device *dev, struct dma_iova_state *state, uint64
 	err = sim_fault_size(dev->sim, FAULT_DMA_LINK, size);
 	if (!err)
 		err = iommu_map_nosync(dev->domain, state->addr + offset - pad, paddr - pad,
-				       dma_align(dev, size + pad), dma_prot(to_device));
+				       dma_align(dev, size + pad), dma_prot(flags));
 	return err;
 }
 
 int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-		  uint64_t size, bool to_device)
+		  uint64_t size, unsigned flags)
 {
-	int err = dma_link(dev, state, paddr, offset, size, to_device);
+	int err = dma_link(dev, state, paddr, offset, size, flags);
 
 	dev->stats.links++;
 	if (err)
@@ -370,7 +370,7 @@ int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 					     .offset = offset,
 					     .size = size,
 					     .err = err,
-					     .to_device = to_device});
+					     .flags = flags});
 	return err;
 }
 
@@ -407,12 +407,12 @@ static void dma_report_left_behind(struct dma_device *dev, const struct dma_live
 	}
 }
 
-void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped)
+void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped, unsigned flags)
 {
 	uint64_t offset = dma_offset(dev, state->addr), iova = state->addr - offset;
 	uint64_t allocated = dma_align(dev, state->size + offset), size = dma_align(dev, mapped + offset);
 	bool whole = behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE;
-	struct dma_call call = {.kind = DMA_CALL_DESTROY, .size = mapped, .allocated = state->size};
+	struct dma_call call = {.kind = DMA_CALL_DESTROY, .size = mapped, .allocated = state->size, .flags = flags};
 	struct dma_live live;
 
 	dev->stats.destroys++;

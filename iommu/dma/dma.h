@@ -35,6 +35,17 @@ extern const struct fault_table dma_fault_table;
 
 #define DMA_MAPPING_ERROR UINT64_MAX
 
+/** Which way the data go, and how they are mapped: the attributes are the bits of include/linux/dma-mapping.h. */
+enum dma_flags {
+	DMA_FROM_DEVICE = 0,
+	DMA_TO_DEVICE = 1 << 0,
+	DMA_ATTR_SKIP_CPU_SYNC = 1 << 5,     /* no cache maintenance */
+	DMA_ATTR_MMIO = 1 << 10,	     /* memory of another device */
+	DMA_ATTR_REQUIRE_COHERENT = 1 << 12, /* rather fail than bounce or flush */
+};
+
+#define DMA_ATTRS (~(unsigned)DMA_TO_DEVICE)
+
 /** Largest mapping that the IOVA caches serve, in bytes: what drivers are told is optimal (32 CPU pages). */
 #define DMA_OPT_MAPPING_SIZE (32u << FRAME_LG2)
 
@@ -71,7 +82,7 @@ enum dma_call_kind {
 
 struct dma_call {
 	enum dma_call_kind kind;
-	bool to_device;
+	unsigned flags; /* of enum dma_flags */
 	int err;
 	uint64_t paddr, addr, offset, size, allocated;
 };
@@ -137,9 +148,9 @@ static inline bool dma_use_iommu(const struct dma_device *dev)
 }
 
 /** Maps @len bytes at @paddr. Returns the IOVA, or DMA_MAPPING_ERROR with nothing left behind. */
-uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device);
-/** Undoes dma_map_phys(); @len as given there. Another length is what DMA debugging calls a wrong size. */
-void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len);
+uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags);
+/** Undoes dma_map_phys(); @len and @flags as given there. Another length is what DMA debugging calls a wrong size. */
+void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags);
 
 /** Takes an IOVA for @size bytes whose first segment is at @paddr. Returns false, with *@state zeroed, when the device
  *  has no IOMMU or there is no IOVA. */
@@ -147,12 +158,12 @@ bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, ui
 /** Maps @size bytes at @paddr at @offset in the state; the first and last granule become visible whole. Returns 0, or a
  *  negative errno with nothing of this call mapped. */
 int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-		  uint64_t size, bool to_device);
+		  uint64_t size, unsigned flags);
 /** Makes the links of [@offset, @offset + @size) known to the hardware. Returns 0 or a negative errno; links stay. */
 int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size);
 /** Unmaps the first @mapped bytes and frees the IOVA; @mapped = 0 only frees. Less than was allocated returns the IOVA in
  *  a smaller class (defect D5) unless rollback-iova-free = whole. */
-void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped);
+void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped, unsigned flags);
 
 /** Allocates zeroed memory that device and CPU share: 2^@order frames for @use. Returns 0 with both addresses, or -ENOMEM. */
 int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,

@@ -58,10 +58,10 @@ static void fixture_finish(struct fixture *f)
 
 static uint64_t map_unmap(struct fixture *f)
 {
-	uint64_t addr = dma_map_phys(&f->dev, 0x100000, 4096, true);
+	uint64_t addr = dma_map_phys(&f->dev, 0x100000, 4096, DMA_TO_DEVICE);
 
 	g_assert_cmphex(addr, !=, DMA_MAPPING_ERROR);
-	dma_unmap_phys(&f->dev, addr, 4096);
+	dma_unmap_phys(&f->dev, addr, 4096, DMA_TO_DEVICE);
 	return addr;
 }
 
@@ -138,8 +138,8 @@ static void test_the_timer_empties_all_rings_into_one_cpu(void)
 	g_assert_cmpuint(fq_stats(f.dev.fq)->window_ns_max, ==, 10000000);
 	/* CPU 1 armed the timer: both are in its magazine, rings in the order of CPUs, so CPU 1's own came last. */
 	f.sim->cpu = 1;
-	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, true), ==, first);
-	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, true), ==, second);
+	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, DMA_TO_DEVICE), ==, first);
+	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, DMA_TO_DEVICE), ==, second);
 	/* One-shot: nothing waits until the next unmap. */
 	g_assert_cmpuint(f.sim->events.count, ==, 0);
 	fixture_finish(&f);
@@ -185,9 +185,9 @@ static void test_freed_table_pages_wait_for_the_flush(void)
 	fixture_init(&f, 1, false);
 	/* 2 MiB of small pages: one last-level table, which the unmap takes out whole. */
 	g_assert_true(dma_iova_try_alloc(&f.dev, &state, 0x1000, len));
-	g_assert_cmpint(dma_iova_link(&f.dev, &state, 0x1000, 0, len, true), ==, 0);
+	g_assert_cmpint(dma_iova_link(&f.dev, &state, 0x1000, 0, len, DMA_TO_DEVICE), ==, 0);
 	before = f.sim->mem.in_use[FRAME_PGTABLE];
-	dma_iova_destroy(&f.dev, &state, len);
+	dma_iova_destroy(&f.dev, &state, len, DMA_TO_DEVICE);
 	g_assert_cmpuint(f.sim->mem.in_use[FRAME_PGTABLE], ==, before);
 	sim_run_until(f.sim, FQ_PERCPU_NS);
 	g_assert_cmpuint(f.sim->mem.in_use[FRAME_PGTABLE], <, before);
@@ -201,7 +201,7 @@ static void test_nothing_linked_is_freed_at_once(void)
 
 	fixture_init(&f, 1, false);
 	g_assert_true(dma_iova_try_alloc(&f.dev, &state, 0x1000, 8192));
-	dma_iova_destroy(&f.dev, &state, 0);
+	dma_iova_destroy(&f.dev, &state, 0, DMA_TO_DEVICE);
 	g_assert_cmpuint(queued(&f), ==, 0);
 	g_assert_cmpuint(f.dev.live.count, ==, 0);
 	fixture_finish(&f);
@@ -214,9 +214,9 @@ static void test_a_stale_entry_serves_until_the_flush(void)
 	uint64_t addr;
 
 	fixture_init(&f, 1, false);
-	addr = dma_map_phys(&f.dev, 0x100000, 4096, true);
+	addr = dma_map_phys(&f.dev, 0x100000, 4096, DMA_TO_DEVICE);
 	g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
-	dma_unmap_phys(&f.dev, addr, 4096);
+	dma_unmap_phys(&f.dev, addr, 4096, DMA_TO_DEVICE);
 	g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
 	g_assert_true(result.stale);
 	sim_run_until(f.sim, FQ_PERCPU_NS);
