@@ -98,6 +98,7 @@ struct stage {
 	GArray *flights; /* of struct flight, one a request of the case */
 
 	bool timer;
+	struct queue_limits limits;
 	uint64_t iova_live, warnings;
 	uint64_t large_live, small_live, large_next, small_next;
 };
@@ -344,12 +345,20 @@ static void flight_add(struct stage *stage, const struct golden_request *rec, ui
 				.req = {.number = number,
 					.vecs = (struct bio_vec *)(void *)rec->vecs->data,
 					.vec_count = rec->vecs->len,
+					.bio_first = (const uint32_t *)(const void *)rec->bio_first->data,
+					.bio_count = rec->bio_first->len,
+					.meta_vecs = (struct bio_vec *)(void *)rec->meta_vecs->data,
+					.meta_vec_count = rec->meta_vecs->len,
+					.limits = &stage->limits,
+					.special = rec->special,
 					.op = stage->rec->settings.usercmd ? REQ_OP_DRV : rec->op,
 					.to_device = rec->to_device},
 				.segments = g_array_new(FALSE, FALSE, sizeof(struct nvme_dma_vec))};
 
 	for (guint i = 0; i < rec->vecs->len; i++)
 		flight.req.bytes += flight.req.vecs[i].len;
+	flight.req.meta_bytes = ((flight.req.bytes >> 9) >> (stage->rec->settings.interval_exp - 9)) *
+				stage->rec->settings.meta_size;
 	request_prepare(&flight.req);
 	g_array_append_val(stage->flights, flight);
 }
@@ -385,6 +394,13 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 					     .found = heard_finding,
 					     .unmap = heard_unmap,
 					     .data = stage}};
+	stage->limits = (struct queue_limits){.max_bytes = settings->max_bytes,
+					      .max_segments = (uint32_t)settings->max_segments,
+					      .logical_block_bytes = (uint32_t)settings->lbs,
+					      .virt_boundary_mask = settings->virt_boundary,
+					      .seg_boundary_mask = settings->seg_boundary,
+					      .max_segment_size = (uint32_t)settings->max_segment_size,
+					      .dma_alignment = (uint32_t)settings->dma_alignment};
 	sim_observe(stage->sim, &stage->observer);
 	behaviour_set_version(stage->sim, version);
 	stage->sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = IOVA_MAGAZINE_CHECKED;
@@ -674,36 +690,28 @@ static void drive_nvme_unmap(struct stage *stage, struct flight *flight)
 static bool derive(struct stage *stage, const struct flight *flight)
 {
 	const struct golden_request *req = flight->rec;
-	const struct golden_settings *settings = &stage->rec->settings;
-	struct queue_limits limits = {.max_bytes = settings->max_bytes,
-				      .max_segments = (uint32_t)settings->max_segments,
-				      .logical_block_bytes = (uint32_t)settings->lbs,
-				      .virt_boundary_mask = settings->virt_boundary};
-	bool split = false;
+	bool whole = true;
 
 	for (guint bio = 0; !req->special && bio < req->bio_first->len; bio++) {
 		uint32_t first = g_array_index(req->bio_first, uint32_t, bio), end = req->vecs->len;
-		const struct bio_vec *vecs = (const struct bio_vec *)(const void *)req->vecs->data + first;
-		uint64_t bytes = 0, fits;
+		struct bio_split split;
 
 		if (bio + 1 < req->bio_first->len)
 			end = g_array_index(req->bio_first, uint32_t, bio + 1);
-		for (uint32_t i = 0; i < end - first; i++)
-			bytes += vecs[i].len;
-		fits = request_split_bytes(vecs, end - first, 0, &limits);
-		if (fits == bytes)
+		split = bio_split(flight->req.vecs + first, end - first, 0, &stage->limits);
+		if (!split.err && !split.split)
 			continue;
-		say(stage, "derive bio=%u split=%" G_GINT64_FORMAT, bio,
-		    fits ? (int64_t)(fits / 512) : -EINVAL);
-		split = true;
+		say(stage, "derive bio=%u split=%" G_GINT64_FORMAT " segs_before_split=%u gap_bit=%u", bio,
+		    split.err ? split.err : (int64_t)(split.bytes / 512), split.segments, split.gap_bit);
+		whole = false;
 	}
-	if (split) {
+	if (!whole) {
 		say(stage, "status split");
 		return true;
 	}
-	say(stage, "derive req=%s bytes=%" G_GUINT64_FORMAT " segs=%u meta_segs=0 gap_bit=%u gap_mask=" HEX,
-	    req->name, flight->req.bytes, flight->req.nr_phys_segments, flight->req.gap_bit,
-	    request_gap_mask(&flight->req));
+	say(stage, "derive req=%s bytes=%" G_GUINT64_FORMAT " segs=%u meta_segs=%u gap_bit=%u gap_mask=" HEX,
+	    req->name, flight->req.bytes, flight->req.nr_phys_segments, flight->req.nr_integrity_segments,
+	    flight->req.gap_bit, request_gap_mask(&flight->req));
 	return false;
 }
 

@@ -97,7 +97,7 @@ bool blk_rq_dma_map_iter_start(struct request *req, struct dma_device *dev, stru
 {
 	struct bio_vec segment;
 
-	*iter = (struct blk_dma_iter){.iter = {.req = req}, .status = BLK_STS_OK};
+	*iter = (struct blk_dma_iter){.iter = request_data(req), .status = BLK_STS_OK};
 	*state = (struct dma_iova_state){0};
 	if (!request_next_segment(&iter->iter, &segment))
 		return false;

@@ -269,7 +269,7 @@ static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_
 			      enum blk_status *ret_status)
 {
 	const struct request *req = iod->req;
-	struct req_iterator iter = {.req = req};
+	struct req_iterator iter = request_data(req);
 	struct bio_vec segment;
 	bool prp_possible, force_sgl;
 	uint64_t addr;
