@@ -125,6 +125,16 @@ struct bio_split bio_split(const struct bio_vec *vecs, uint32_t count, uint64_t 
 	return split;
 }
 
+uint64_t request_integrity_gap_mask(const struct request *req)
+{
+	uint64_t gaps = 0;
+
+	for (uint32_t i = 1; i < req->meta_vec_count; i++)
+		if (!touches(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]))
+			gaps |= joint_bits(&req->meta_vecs[i - 1], &req->meta_vecs[i]);
+	return gaps ? ~UINT64_C(0) << (lowest_bit(gaps) - 1) : 0;
+}
+
 /** Counts the segments that the limits make of one vector. */
 static uint32_t vector_segments(const struct queue_limits *limits, const struct bio_vec *vec)
 {
@@ -135,34 +145,54 @@ static uint32_t vector_segments(const struct queue_limits *limits, const struct 
 	return count;
 }
 
-/** Whether a bio starts at vector @vec; *@bio is the next that may. */
-static bool starts_bio(const struct request *req, uint32_t vec, uint32_t *bio)
+/** Whether a bio starts at vector @vec, @firsts being where @count bios do; *@bio is the next that may. */
+static bool starts_bio(const uint32_t *firsts, uint32_t count, uint32_t vec, uint32_t *bio)
 {
-	while (*bio < req->bio_count && req->bio_first[*bio] < vec)
+	while (firsts && *bio < count && firsts[*bio] < vec)
 		++*bio;
-	return *bio < req->bio_count && req->bio_first[*bio] == vec;
+	return firsts && *bio < count && firsts[*bio] == vec;
+}
+
+/** Counts the segments of the integrity data: merged within a bio, and added up. */
+static uint32_t integrity_segments(const struct request *req)
+{
+	uint32_t count = 0, bio = 0;
+	uint64_t len = 0;
+
+	for (uint32_t i = 0; i < req->meta_vec_count; i++) {
+		const struct bio_vec *vec = &req->meta_vecs[i];
+
+		if (i && !starts_bio(req->meta_first, req->bio_count, i, &bio) &&
+		    touches(req->limits, vec - 1, vec) &&
+		    len + vec->len <= (req->limits && req->limits->max_segment_size
+					       ? req->limits->max_segment_size
+					       : UINT32_MAX)) {
+			len += vec->len;
+			continue;
+		}
+		len = vec->len;
+		count++;
+	}
+	return count;
 }
 
 void request_prepare(struct request *req)
 {
 	uint32_t bio = 0;
-	struct req_iterator integrity = request_integrity(req);
-	struct bio_vec segment;
 	uint64_t gaps = 0;
 
-	req->nr_phys_segments = req->nr_integrity_segments = 0;
+	req->nr_phys_segments = 0;
 	for (uint32_t i = 0; i < req->vec_count; i++) {
 		/* Counted before merging: touching vectors are two segments for the driver's choices. */
 		req->nr_phys_segments += vector_segments(req->limits, &req->vecs[i]);
 		if (i == 0)
 			continue;
 		/* Also where two vectors of a bio touch and will merge (D10); at the joint of two bios not. */
-		if (!starts_bio(req, i, &bio) || !touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
+		if (!starts_bio(req->bio_first, req->bio_count, i, &bio) || !touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
 			gaps |= joint_bits(&req->vecs[i - 1], &req->vecs[i]);
 	}
 	if (req->special)
 		req->nr_phys_segments = 1;
 	req->gap_bit = lowest_bit(gaps);
-	while (request_next_segment(&integrity, &segment))
-		req->nr_integrity_segments++;
+	req->nr_integrity_segments = integrity_segments(req);
 }

@@ -50,6 +50,7 @@ struct request {
 	uint32_t bio_count;	   /* of these */
 	struct bio_vec *meta_vecs; /* integrity data */
 	uint32_t meta_vec_count;
+	const uint32_t *meta_first;	   /* as @bio_first, with as many, of the integrity vectors */
 	uint64_t meta_bytes;		   /* as the sectors need, whatever the vectors hold */
 	const struct queue_limits *limits; /* of segments; NULL: none */
 	bool special;			   /* the vector is the driver's own payload: a discard's ranges */
@@ -68,6 +69,9 @@ static inline uint64_t request_gap_mask(const struct request *req)
 {
 	return req->gap_bit ? ~UINT64_C(0) << (req->gap_bit - 1) : 0;
 }
+
+/** The same of the joints of the integrity vectors. */
+uint64_t request_integrity_gap_mask(const struct request *req);
 
 /** Where a bio has to be split. */
 struct bio_split {

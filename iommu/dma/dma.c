@@ -255,7 +255,7 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 
 static unsigned dma_prot(unsigned flags)
 {
-	return (flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE) | PROT_CACHE;
+	return (flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE) | (flags & DMA_ATTR_MMIO ? PROT_MMIO : PROT_CACHE);
 }
 
 /** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
@@ -286,6 +286,14 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	uint64_t offset = dma_offset(dev, addr), size = dma_align(dev, len + offset);
 
 	dma_unmap_and_free(dev, addr - offset, size, size);
+}
+
+uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr)
+{
+	uint64_t addr = paddr + dev->config.p2p.bus_offset;
+
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr});
+	return addr;
 }
 
 uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
