@@ -47,6 +47,11 @@ const struct behaviour_row behaviour_rows[BEHAVIOURS] = {
 			    "D8; whole: no upstream commit",
 			    "Whether a failed PRP list undoes the whole coalesced mapping or what was put into PRPs.",
 			    {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_WHOLE}},
+	[QCOM_FAULT_REPORT] = {"qcom-fault-report",
+			       {"handled", "unhandled"},
+			       "049541e178d5 makes handled; unhandled: posted in June 2026, no commit known",
+			       "Whether the Qualcomm IOMMU driver prints faults that a device driver handled, or the others.",
+			       {QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_UNHANDLED}},
 };
 
 const char *behaviour_value_name(enum behaviour row, enum kernel_version version)
