@@ -30,7 +30,7 @@ static inline void harness_hear_write(void *data, uint32_t offset, uint32_t valu
 static inline void harness_init(struct harness *harness, const struct iommu_hw_ops *ops,
 				const struct iommu_hw_config *config, const struct pgtable_config *table)
 {
-	static const struct iotlb_config tlb = {.entries = 64, .ways = 4, .walk_entries = 16};
+	static const struct iotlb_config tlb = {.entries = 256, .ways = 4, .walk_entries = 16};
 
 	*harness = (struct harness){.sim = sim_new(2, 1), .written = g_string_new(NULL)};
 	harness->iommu = iommu_new_config(harness->sim, ops, config, &tlb);

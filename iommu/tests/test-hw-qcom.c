@@ -107,6 +107,44 @@ static void test_only_the_pages_that_went_are_forgotten(struct harness *harness,
 	}
 }
 
+/* What was obeyed once is not obeyed again. */
+static void test_a_page_that_is_mapped_again_stays(struct harness *harness, const void *data)
+{
+	harness_map(harness, 0, 0x555000, 2 * PAGE);
+	iommu_unmap(harness->domain, 0, PAGE);
+	harness_map(harness, 0, 0x777000, PAGE);
+	harness_touch(harness, 0);
+	iommu_unmap(harness->domain, PAGE, PAGE);
+	g_assert_true(harness_touch(harness, 0).hit);
+}
+
+/* Addresses that follow one another, but not of one domain. */
+static void test_another_domain_keeps_its_pages(struct harness *harness, const void *data)
+{
+	static const struct pgtable_config table = {.table_offset = TABLES};
+	struct pgtable_gather gather = {0}, gather_other = {0};
+	struct iommu_domain *other;
+	struct iotlb_result result;
+
+	g_assert_cmpint(iommu_domain_new(harness->iommu, HARNESS_DOMAIN + 1, &table, &other), ==, 0);
+	g_assert_cmpint(iommu_map_nosync(other, 0, 0x888000, 2 * PAGE, PROT_READ), ==, 0);
+	harness_map(harness, 0, 0x555000, 2 * PAGE);
+	harness_touch(harness, PAGE);
+	iotlb_translate(harness->iommu->tlb, HARNESS_DOMAIN + 1, other->pt, PAGE, &result);
+	pgtable_gather_init(&gather);
+	pgtable_gather_init(&gather_other);
+	iommu_unmap_fast(harness->domain, 0, PAGE, &gather);
+	iommu_unmap_fast(other, PAGE, PAGE, &gather_other);
+	iommu_iotlb_sync(harness->domain, &gather);
+	iommu_iotlb_sync(other, &gather_other);
+	g_assert_true(harness_touch(harness, PAGE).hit);
+	iotlb_translate(harness->iommu->tlb, HARNESS_DOMAIN + 1, other->pt, PAGE, &result);
+	g_assert_false(result.hit);
+	pgtable_gather_finish(&gather);
+	pgtable_gather_finish(&gather_other);
+	iommu_domain_free(other);
+}
+
 /* More than the model keeps: the first are obeyed early, all of them in the end. */
 static void test_many_scattered_pages_are_all_forgotten(struct harness *harness, const void *data)
 {
@@ -164,11 +202,15 @@ static void test_flush_walk_and_flush_all_of_the_format(struct harness *harness,
 {
 	const struct pgtable_tlb_ops *tlb = harness->domain->pt->tlb;
 	g_autofree char *before = NULL, *walk = NULL, *all = NULL;
+	struct pgtable_gather gather = {0};
 
 	harness_map(harness, 0, 0x555000, 4 * PAGE);
 	harness_map(harness, LARGE, 0x555000, PAGE);
+	harness_map(harness, 0xfffff000, 0x555000, PAGE);
 	harness_touch(harness, PAGE);
 	harness_touch(harness, LARGE);
+	harness_touch(harness, 0xfffff000);
+	tlb->add_page(&gather, 0, PAGE, harness->domain);
 	before = harness_written(harness);
 	tlb->flush_walk(PAGE, 2 * PAGE, PAGE, harness->domain);
 	walk = harness_written(harness);
@@ -262,6 +304,8 @@ int main(int argc, char **argv)
 	TEST("unmap-names-each-page-and-waits-once", test_unmap_names_each_page_and_waits_once);
 	TEST("nothing-stale-after-any-unmap", test_nothing_stale_after_any_unmap);
 	TEST("only-the-pages-that-went-are-forgotten", test_only_the_pages_that_went_are_forgotten);
+	TEST("a-page-that-is-mapped-again-stays", test_a_page_that_is_mapped_again_stays);
+	TEST("another-domain-keeps-its-pages", test_another_domain_keeps_its_pages);
 	TEST("many-scattered-pages-are-all-forgotten", test_many_scattered_pages_are_all_forgotten);
 	TEST("failed-map-leaves-nothing-stale", test_failed_map_leaves_nothing_stale);
 	TEST("queued-unmap-outlives-flush-all", test_queued_unmap_outlives_flush_all);
