@@ -54,13 +54,12 @@ struct dart_kind {
 	uint32_t tcr, tcr_translate, tcr_four_level;
 	unsigned ttbr_count; /* of each stream */
 	uint32_t ttbr_valid;
-	unsigned ttbr_page_lg2, ttbr_lg2; /* a TTBR holds a number of pages of this size, from this bit on */
+	unsigned ttbr_page_lg2, ttbr_lg2; /* a TTBR holds an address in such pages, from this bit on */
 	uint32_t error, error_addr_lo, error_addr_hi;
 	unsigned error_stream_lg2, error_stream_bits, error_code_bits;
 	uint32_t error_streams; /* a bit for each, to be cleared as well; 0: there are none */
-	const char *
-		faults[FAULTS_MAX]; /* by bit of the error code: no TTBR, no table or leaf from the top on, no
-					 * permission to write, to read */
+	/* By bit of the error code: no TTBR; no entry, from the top table on; no permission to write; none to read. */
+	const char *faults[FAULTS_MAX];
 	unsigned fault_count;
 };
 
