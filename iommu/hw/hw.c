@@ -2,7 +2,9 @@
 #include "iommu/hw/hw.h"
 
 const struct iommu_hw_ops *const iommu_hw[] = {
+	&dart_ops,
 	&intel_ops,
 	&ipmmu_ops,
+	&qcom_ops,
 	NULL,
 };

@@ -57,6 +57,11 @@ const struct behaviour_row behaviour_rows[BEHAVIOURS] = {
 			  "85686c72966c (D9)",
 			  "Whether the record of a peer-to-peer request's segments is freed on success.",
 			  {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, P2P_VEC_LEAK, P2P_VEC_LEAK, P2P_VEC_LEAK, P2P_VEC_LEAK, P2P_VEC_FIXED, P2P_VEC_FIXED}},
+	[QCOM_FAULT_REPORT] = {"qcom-fault-report",
+			       {"handled", "unhandled"},
+			       "049541e178d5 makes handled; unhandled: posted in June 2026, no commit known",
+			       "Whether the Qualcomm IOMMU driver prints faults that a device driver handled, or the others.",
+			       {QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_UNHANDLED}},
 };
 
 const char *behaviour_value_name(enum behaviour row, enum kernel_version version)
