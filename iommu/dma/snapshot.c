@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "iommu/dma/snapshot.h"
 
+#include "iommu/dma/pgtable-section.h"
+
 /* ---- domain ---- */
 
 static void dma_domain_write(struct snapshot_writer *writer, struct sim *sim, void *data)
@@ -300,6 +302,19 @@ static const struct snapshot_rule dma_mapping_rules[] = {
 
 const struct snapshot_section dma_mapping_section = {"mapping", dma_mapping_nouns, dma_mapping_write,
 						     dma_mapping_rules};
+
+/* ---- pagetable ---- */
+
+static void dma_pgtable_write(struct snapshot_writer *writer, struct sim *sim, void *data)
+{
+	const struct dma_device *dev = data;
+
+	if (dma_use_iommu(dev))
+		pgtable_section_write(writer, dev->domain->id, dev->domain->pt);
+}
+
+const struct snapshot_section dma_pgtable_section = {PGTABLE_SECTION, pgtable_section_nouns,
+						     dma_pgtable_write, pgtable_section_rules};
 
 /* ---- iotlb ---- */
 

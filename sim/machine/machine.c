@@ -272,6 +272,7 @@ bool machine_snapshot(struct machine *machine, const char *path, const struct sn
 		{&dma_domain_section, &machine->dev},
 		{&dma_iova_section, &machine->dev},
 		{&dma_mapping_section, &machine->dev},
+		{&dma_pgtable_section, &machine->dev},
 		{&dma_iotlb_section, &machine->dev},
 		{&nvme_section, machine->nvme},
 		requests ? *requests : (struct snapshot_source){&ledger_section, NULL},
@@ -288,6 +289,7 @@ bool machine_snapshot_left(struct machine *machine, const char *path, GError **e
 		{&dma_domain_section, &machine->dev},
 		{&dma_held_section, &machine->dev},
 		{&dma_mapping_section, &machine->dev},
+		{&dma_pgtable_section, &machine->dev},
 		{&ledger_section, NULL},
 		{NULL, NULL},
 	};
