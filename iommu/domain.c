@@ -4,10 +4,12 @@
 struct iommu *iommu_new(struct sim *sim, const struct iommu_hw_ops *ops, const struct iotlb_config *tlb)
 {
 	struct iommu *iommu = g_new0(struct iommu, 1);
+	struct iotlb_config seeded = *tlb;
 
 	iommu->sim = sim;
 	iommu->ops = ops;
-	iommu->tlb = iotlb_new(tlb);
+	prng_init(&seeded.prng, sim->seed, "iotlb");
+	iommu->tlb = iotlb_new(&seeded);
 	iommu->queue_lock.name = "invalidation queue";
 	return iommu;
 }
@@ -52,6 +54,8 @@ void iommu_domain_free(struct iommu_domain *domain)
 	if (!domain)
 		return;
 	iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
+	if (domain->device_tlb)
+		iotlb_invalidate_domain(domain->device_tlb, domain->id);
 	pgtable_free(domain->pt);
 	g_free(domain);
 }

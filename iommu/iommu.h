@@ -23,6 +23,8 @@ struct iommu_hw_ops {
 	const char *name; /* "intel" */
 	const char *description;
 	const struct pgtable_ops *format;
+	struct iotlb_config tlb; /* of hardware of this kind, where nobody says else */
+	const char *tlb_source;	 /* where these numbers come from; "assumed" where no source states them */
 	/** Invalidates what @gather holds, before its table pages are freed. The gather is not empty. */
 	void (*iotlb_sync)(struct iommu_domain *domain, const struct pgtable_gather *gather);
 	/** After new mappings [@iova, @iova + @len); NULL: nothing to do. Returns 0 or a negative errno. */
@@ -38,6 +40,7 @@ struct iommu_stats {
 	uint64_t maps, unmaps; /* calls */
 	uint64_t mapped_bytes, unmapped_bytes;
 	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
+	uint64_t device_invalidations; /* of these, to a device's own cache */
 	uint64_t invalidate_waits;
 };
 
@@ -55,9 +58,12 @@ struct iommu_domain {
 	struct iommu *iommu;
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
+	/** The cache of the attached device, where ATS is on, borrowed: the driver invalidates it as well. NULL:
+	 * none. */
+	struct iotlb *device_tlb;
 };
 
-/** Returns a new IOMMU; free with iommu_free() after its domains. */
+/** Returns a new IOMMU whose caches are as @tlb says, random victims drawn from @sim's seed; free with iommu_free() after its domains. */
 struct iommu *iommu_new(struct sim *sim, const struct iommu_hw_ops *ops, const struct iotlb_config *tlb);
 void iommu_free(struct iommu *iommu);
 

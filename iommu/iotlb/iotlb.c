@@ -509,11 +509,14 @@ bool iotlb_translate_ats(struct iotlb *device, struct iotlb *tlb, unsigned domai
 {
 	unsigned size_lg2;
 	struct leaf leaf;
+	bool found;
 
 	if (translate_by_leaf(device, domain, pt, iova, ret_result))
 		return true;
 	device->stats.misses++;
-	if (!iotlb_translate(tlb, domain, pt, iova, ret_result))
+	found = iotlb_translate(tlb, domain, pt, iova, ret_result);
+	ret_result->requested = true;
+	if (!found)
 		return false;
 	size_lg2 = leaf_held_size_lg2(device, ret_result->size_lg2);
 	if (!device->config.entries || !size_lg2)

@@ -68,6 +68,7 @@ struct iotlb_result {
 	bool hit;   /* answered without a walk */
 	bool stale; /* the answer, made of what was remembered, disagrees with the page table as it is now:
 		     * unmapped, mapped elsewhere, with other permissions, or not found though mapped */
+	bool requested;	      /* the device's own cache did not have it: ATS */
 	uint8_t size_lg2;     /* of the entry or page that holds the translation */
 	unsigned table_reads; /* memory accesses of the walk */
 };

@@ -4,6 +4,7 @@
  * answer, with lists of all that was filled, kept in order of use and searched from end to end, whose victims
  * are found from the definition of each replacement; the commands with what Linux 7.0 wrote.
  */
+#include "iommu/iotlb/ats.h"
 #include "iommu/iotlb/iotlb.h"
 #include "iommu/iotlb/unmap-log.h"
 #include "iommu/iotlb/vtd-inv.h"
@@ -811,9 +812,13 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 static bool reference_translate_ats(struct reference *device, struct reference *reference, unsigned domain,
 				    const struct pgtable *pt, uint64_t iova, struct iotlb_result *ret_result)
 {
+	bool found;
+
 	if (reference_hit(device, domain, pt, iova, ret_result))
 		return true;
-	if (!reference_translate(reference, domain, pt, iova, ret_result))
+	found = reference_translate(reference, domain, pt, iova, ret_result);
+	ret_result->requested = true;
+	if (!found)
 		return false;
 	reference_fill_leaf(device, domain, iova, UINT64_C(1) << ret_result->size_lg2, ret_result->paddr,
 			    ret_result->prot);
@@ -955,6 +960,7 @@ static void assert_same_result(const struct iotlb_result *one, const struct iotl
 	g_assert_cmpuint(one->prot, ==, two->prot);
 	g_assert_cmpint(one->hit, ==, two->hit);
 	g_assert_cmpint(one->stale, ==, two->stale);
+	g_assert_cmpint(one->requested, ==, two->requested);
 	g_assert_cmpuint(one->size_lg2, ==, two->size_lg2);
 	g_assert_cmpuint(one->table_reads, ==, two->table_reads);
 }
@@ -1123,6 +1129,34 @@ static void test_psi_of_everything_is_everything(void)
 	g_assert_cmphex(qw[1], ==, 0);
 }
 
+/* What a device makes of the address is what the driver meant, to the page: the lowest clear bit tells it. */
+static void test_device_is_sent_the_range(void)
+{
+	struct prng prng;
+
+	prng_init(&prng, 5, "ats");
+	for (unsigned i = 0; i < 10000; i++) {
+		uint64_t start = prng_next(&prng) >> prng_below(&prng, 52), addr, sent, first, last, bit;
+		uint64_t end = start + (prng_next(&prng) >> (prng_below(&prng, 60) + 4));
+		unsigned mask;
+
+		if (end < start)
+			continue;
+		vtd_psi(start, end, &addr, &mask);
+		sent = vtd_dev_iotlb_addr(addr, mask);
+		ats_range(sent, &first, &last);
+		g_assert_cmphex(first, ==, addr);
+		g_assert_cmphex(last - first, ==,
+				mask == VTD_MASK_ALL ? UINT64_MAX : (UINT64_C(1) << (mask + 12)) - 1);
+		g_assert_cmphex(sent & (PAGE - 1), ==, mask ? ATS_SIZE : 0);
+		for (bit = PAGE; sent & bit; bit *= 2)
+			;
+		if (mask)
+			g_assert_cmphex(bit, ==, UINT64_C(1) << (mask + 11));
+	}
+	g_assert_cmphex(vtd_dev_iotlb_addr(0, VTD_MASK_ALL), ==, UINT64_C(0x7ffffffffffff001));
+}
+
 static void test_recordings(void)
 {
 	golden_check_all("inv-vtd", vtd_inv_golden_emit);
@@ -1194,6 +1228,7 @@ int main(int argc, char **argv)
 			test_psi_is_the_smallest_aligned_range);
 	g_test_add_func("/iommu/vtd-inv/psi-of-everything-is-everything",
 			test_psi_of_everything_is_everything);
+	g_test_add_func("/iommu/vtd-inv/device-is-sent-the-range", test_device_is_sent_the_range);
 	g_test_add_func("/iommu/vtd-inv/golden/byte-for-byte", test_recordings);
 	g_test_add_func("/iommu/vtd-inv/golden/unusable-recording-is-refused-by-line",
 			test_unusable_recording_is_refused_by_line);
