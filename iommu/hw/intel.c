@@ -81,7 +81,7 @@ const struct iommu_hw_ops intel_ops = {
 	.description = "Intel VT-d, second stage, queued invalidation",
 	.format = &vtdss_ops,
 	.tlb = {.entries = 512, .ways = 8, .walk_entries = 64},
-	.tlb_source = "assumed: Intel publishes no sizes",
+	.tlb_source = "assumed, Intel publishes no sizes",
 	.iotlb_sync = intel_iotlb_sync,
 	.iotlb_sync_map = intel_iotlb_sync_map,
 	.flush_iotlb_all = intel_flush_iotlb_all,
