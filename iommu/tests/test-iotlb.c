@@ -682,7 +682,7 @@ static void reference_fill_leaf(struct reference *reference, unsigned domain, ui
 		taken |= UINT64_C(1) << other->way;
 		oldest = i;
 	}
-	while (taken >> new.way & 1 && new.way < reference->config.ways)
+	while (new.way < reference->config.ways && taken >> new.way & 1)
 		new.way++;
 	if (new.way == reference->config.ways) {
 		new.way = reference_victim_way(reference, &new, oldest);

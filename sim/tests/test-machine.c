@@ -1055,6 +1055,37 @@ static void test_late_access(const void *data)
 	machine_free(machine);
 }
 
+/* What the device keeps is in the snapshot, and that its mapping is gone. */
+static void test_snapshot_has_the_devices_cache(void)
+{
+	g_autofree char *path = write_file(""), *text = NULL;
+	struct machine_config config;
+	struct machine *machine;
+	struct nvme_iod *iod;
+	struct bio_vec vec = {.paddr = SEGMENTS_BASE, .len = 4096};
+	struct request req = {.number = 1, .bytes = 4096, .vecs = &vec, .vec_count = 1};
+	const char *step;
+
+	config_of(&config, (const char *const[]){"iommu.mode=lazy", "iotlb.ats=yes", NULL});
+	machine = machine_new(&config, 1, NULL);
+	g_assert_cmpint(machine_probe(machine, true, &step), ==, 0);
+	request_prepare(&req);
+	iod = nvme_get_tag(machine->nvme, 1);
+	g_assert_cmpint(nvme_prep_rq(machine->nvme, iod, &req, 1), ==, BLK_STS_OK);
+	late_serve(machine, iod);
+	nvme_unmap_rq(machine->nvme, iod);
+	nvme_put_tag(machine->nvme, 1, iod);
+	g_assert_true(machine_snapshot(machine, path, NULL, NULL));
+	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	g_assert_true(g_regex_match_simple("^devtlb domain=1 iova=\\S+ pa=0x0000000100000000 state=stale$",
+					   text, G_REGEX_MULTILINE, 0));
+	g_assert_true(g_regex_match_simple("^devtlb domain=1 iova=\\S+ pa=\\S+ state=valid$", text,
+					   G_REGEX_MULTILINE, 0));
+	g_unlink(path);
+	machine_remove(machine);
+	machine_free(machine);
+}
+
 /* ---- every fault point, every pass ---- */
 
 /* What 7.0 is known for: D7 leaks, and a cache that could not be created is freed through a null pointer. */
@@ -1268,6 +1299,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/replay/requests-of-the-device-take-time",
 			test_replay_requests_of_the_device_take_time);
 	ADD_ROWS(lates, "late-access", test_late_access);
+	g_test_add_func("/machine/snapshot/has-the-devices-cache", test_snapshot_has_the_devices_cache);
 	g_test_add_func("/machine/replay/requeues-are-counted-for-each",
 			test_replay_requeues_are_counted_for_each);
 	g_test_add_func("/machine/sweep/passes-every-point", test_sweep_passes_every_point);
