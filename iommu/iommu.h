@@ -23,8 +23,10 @@ struct iommu_hw_ops {
 	const char *name; /* "intel" */
 	const char *description;
 	const struct pgtable_ops *format;
-	struct iotlb_config tlb; /* of hardware of this kind, where nobody says else */
-	const char *tlb_source;	 /* where these numbers come from; "assumed" where no source states them */
+	/** The caches of hardware of this kind, where the machine file does not say else: at least one way, also
+	 * where there are no entries. */
+	struct iotlb_config tlb;
+	const char *tlb_source; /* where these numbers come from; "assumed" where no source states them */
 	/** Invalidates what @gather holds, before its table pages are freed. The gather is not empty. */
 	void (*iotlb_sync)(struct iommu_domain *domain, const struct pgtable_gather *gather);
 	/** After new mappings [@iova, @iova + @len); NULL: nothing to do. Returns 0 or a negative errno. */
@@ -63,7 +65,8 @@ struct iommu_domain {
 	struct iotlb *device_tlb;
 };
 
-/** Returns a new IOMMU whose caches are as @tlb says, random victims drawn from @sim's seed; free with iommu_free() after its domains. */
+/** Returns a new IOMMU whose caches are as @tlb says, random victims drawn from @sim's seed. Free with iommu_free() after
+ *  its domains. */
 struct iommu *iommu_new(struct sim *sim, const struct iommu_hw_ops *ops, const struct iotlb_config *tlb);
 void iommu_free(struct iommu *iommu);
 

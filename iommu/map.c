@@ -35,10 +35,11 @@ int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len)
 /** Lets the caches know when [@iova, @iova + @len) went; @tables: table pages went as well. */
 static void iommu_log_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t len, bool tables)
 {
-	struct iotlb *tlbs[] = {domain->iommu->tlb, domain->device_tlb};
+	uint64_t last = iova + len - 1, now_ns = domain->iommu->sim->now_ns;
 
-	for (unsigned i = 0; i < G_N_ELEMENTS(tlbs) && tlbs[i]; i++)
-		iotlb_unmapped(tlbs[i], domain->id, iova, iova + len - 1, tables, domain->iommu->sim->now_ns);
+	iotlb_unmapped(domain->iommu->tlb, domain->id, iova, last, tables, now_ns);
+	if (domain->device_tlb)
+		iotlb_unmapped(domain->device_tlb, domain->id, iova, last, tables, now_ns);
 }
 
 uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len,
