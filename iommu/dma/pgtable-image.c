@@ -66,8 +66,8 @@ static int G_GNUC_PRINTF(3, 4)
 	va_start(args, format);
 	message = g_strdup_vprintf(format, args);
 	va_end(args);
-	return sim_error_line(error, reading->path, reading->line->number, "%s %s", reading->line->noun,
-			      message);
+	sim_error_line(error, reading->path, reading->line->number, "%s %s", reading->line->noun, message);
+	return -1;
 }
 
 /* ---- fields ---- */
@@ -77,13 +77,14 @@ static bool has_field(const struct image_reading *reading, const char *field)
 	return snapshot_line_get(reading->line, field) != NULL;
 }
 
-/** Reads the number in @field, which must not be above @max. */
+/** Reads the number in @field, which must not be above @max; 0 where it cannot be read. */
 static int read_u64(const struct image_reading *reading, const char *field, uint64_t max, uint64_t *ret_value,
 		    GError **error)
 {
 	const char *text = snapshot_line_get(reading->line, field);
 	uint64_t value;
 
+	*ret_value = 0;
 	if (!text)
 		return fault(reading, error, "without its field \"%s\"", field);
 	if (!text_parse_u64(text, &value))
