@@ -308,7 +308,8 @@ static inline uint64_t pgtable_unmap_pages(struct pgtable *pt, uint64_t iova, ui
 int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
 
-/** The counterpart. What it unmaps is gathered, whatever the format told its driver meanwhile. */
+/** The counterpart. If neither the format nor the driver has gathered anything once some of it is unmapped, the whole
+ * range is, also what then turns out not to be mapped. */
 uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 				struct pgtable_gather *gather);
 
