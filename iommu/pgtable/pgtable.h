@@ -214,7 +214,8 @@ struct pgtable_tlb_ops {
 	/** The directory's entry for @iova points to a new table now (@linked), or no longer to the one it did, which
 	 * is about to be freed. */
 	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
-	/** A page of @size was mapped at @iova, or unmapped. */
+	/** A page of @size was mapped at @iova, or unmapped; or pages as long, of a format that does all of a call at
+	 * once: then 0 where none was. */
 	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 
