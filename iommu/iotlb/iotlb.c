@@ -428,6 +428,12 @@ void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64
 		walks_invalidate(tlb, domain, first, last);
 }
 
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last)
+{
+	tlb->stats.invalidations++;
+	walks_invalidate(tlb, domain, first, last);
+}
+
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain)
 {
 	iotlb_invalidate(tlb, domain, 0, UINT64_MAX, false);
