@@ -4,5 +4,8 @@
 const struct iommu_hw_ops *const iommu_hw[] = {
 	&intel_ops,
 	&ipmmu_ops,
+	&mtk_ops,
+	&mtk_v1_iommu_ops,
+	&sun50i_iommu_ops,
 	NULL,
 };
