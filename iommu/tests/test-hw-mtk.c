@@ -486,6 +486,25 @@ static void test_v1_walk_reads_one_entry(struct fixture *fixture, const void *da
 	g_assert_cmpuint(iotlb_stats(fixture->iommu->tlb)->walk_hits, ==, 0);
 }
 
+/* The driver would write behind the table. */
+static void test_v1_range_over_the_end_is_refused(struct fixture *fixture, const void *data)
+{
+	struct pgtable *pt = fixture->domain->pt;
+	struct pgtable_gather gather = {0};
+	uint64_t last = 0xfffff000, mapped = 1;
+
+	pgtable_gather_init(&gather);
+	g_assert_cmpint(pgtable_map_pages(pt, last, PAGE, PAGE, 2, RW, &mapped), ==, -ERANGE);
+	g_assert_cmphex(mapped, ==, 0);
+	g_assert_cmpint(pgtable_map_pages(pt, last, PAGE, PAGE, UINT64_MAX, RW, &mapped), ==, -ERANGE);
+	g_assert_cmphex(pgtable_unmap_pages(pt, last, PAGE, 2, &gather), ==, 0);
+	g_assert_cmpuint(warnings(fixture), ==, 3);
+	assert_writes(fixture, "");
+	g_assert_cmpint(pgtable_map_pages(pt, last, PAGE, PAGE, 1, RW, &mapped), ==, 0);
+	g_assert_cmphex(pgtable_unmap_pages(pt, last, PAGE, 1, &gather), ==, PAGE);
+	pgtable_gather_finish(&gather);
+}
+
 /* Nothing was mapped, and the end of that is before its start; at IOVA 0 it wraps, to the end of all. */
 static void test_v1_refused_map_invalidates_nothing_or_everything(struct fixture *fixture, const void *data)
 {
@@ -596,6 +615,7 @@ int main(int argc, char **argv)
 	TEST("mtk-v1/calls-invalidate-their-range-themselves", setup_v1, NULL,
 	     test_v1_calls_invalidate_their_range_themselves);
 	TEST("mtk-v1/walk-reads-one-entry", setup_v1, NULL, test_v1_walk_reads_one_entry);
+	TEST("mtk-v1/range-over-the-end-is-refused", setup_v1, NULL, test_v1_range_over_the_end_is_refused);
 	TEST("mtk-v1/refused-map-invalidates-nothing-or-everything", setup_v1, NULL,
 	     test_v1_refused_map_invalidates_nothing_or_everything);
 	TEST("mtk-v1/partial-flush-that-times-out-becomes-a-full-one", setup_v1, NULL,

@@ -157,6 +157,18 @@ static void test_map_of_one_page_zaps_two(struct fixture *fixture, const void *d
 	g_assert_true(cached(fixture, 6 * PAGE));
 }
 
+static void test_bits_above_32_are_ignored(struct fixture *fixture, const void *data)
+{
+	uint64_t iova = (UINT64_C(1) << 32) + 5 * PAGE;
+
+	map(fixture, 5 * PAGE, PAGE);
+	g_assert_cmphex(touch(fixture, iova + 3).paddr, ==, 5 * PAGE + 3);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, iova + 3), ==, 5 * PAGE + 3);
+	g_assert_cmpint(iommu_map_nosync(fixture->domain, iova, PAGE, PAGE, RW), ==, -EBUSY);
+	g_assert_cmphex(iommu_unmap(fixture->domain, iova, PAGE), ==, PAGE);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, 5 * PAGE), ==, 0);
+}
+
 /* Addresses behind the end of the space are those at its start. */
 static void test_zap_at_the_end_of_the_space_wraps(struct fixture *fixture, const void *data)
 {
@@ -366,6 +378,7 @@ int main(int argc, char **argv)
 			test_damaged_recordings_are_refused_by_line);
 	TEST("map-zaps-around-both-ends", test_map_zaps_around_both_ends);
 	TEST("map-of-one-page-zaps-two", test_map_of_one_page_zaps_two);
+	TEST("bits-above-32-are-ignored", test_bits_above_32_are_ignored);
 	TEST("zap-at-the-end-of-the-space-wraps", test_zap_at_the_end_of_the_space_wraps);
 	TEST("map-zaps-the-walk-cache-by-table", test_map_zaps_the_walk_cache_by_table);
 	TEST("map-of-more-than-a-table-zaps-those-behind", test_map_of_more_than_a_table_zaps_those_behind);
