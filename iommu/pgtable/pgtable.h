@@ -214,7 +214,7 @@ struct pgtable_tlb_ops {
 	/** The directory's entry for @iova points to a new table now (@linked), or no longer to the one it did, which
 	 * is about to be freed. */
 	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
-	/** A page of @size was mapped at @iova, or unmapped. */
+	/** A page of @size was mapped at @iova, or unmapped; @size 0: there was nothing to unmap. */
 	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 
@@ -308,7 +308,8 @@ static inline uint64_t pgtable_unmap_pages(struct pgtable *pt, uint64_t iova, ui
 int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
 
-/** The counterpart. What it unmaps is gathered, whatever the format told its driver meanwhile. */
+/** The counterpart. Where the driver gathered nothing of the first page, all @len bytes are, so that it is called to
+ * synchronise. */
 uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 				struct pgtable_gather *gather);
 
