@@ -428,9 +428,38 @@ void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64
 		walks_invalidate(tlb, domain, first, last);
 }
 
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last)
+{
+	tlb->stats.invalidations++;
+	walks_invalidate(tlb, domain, first, last);
+}
+
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain)
 {
 	iotlb_invalidate(tlb, domain, 0, UINT64_MAX, false);
+}
+
+bool iotlb_entry(const struct iotlb *tlb, uint32_t number, struct iotlb_entry *ret_entry)
+{
+	uint64_t key = number < tlb->config.entries ? tlb->keys[number] : KEY_NONE;
+
+	if (key == KEY_NONE)
+		return false;
+	*ret_entry = (struct iotlb_entry){
+		.domain = tlb->leaves[number].domain,
+		.iova = key & ~(uint64_t)KEY_SIZE,
+		.paddr = tlb->leaves[number].paddr,
+		.size = UINT64_C(1) << (key & KEY_SIZE),
+	};
+	return true;
+}
+
+void iotlb_invalidate_entry(struct iotlb *tlb, uint32_t number)
+{
+	g_assert(tlb->keys[number] != KEY_NONE);
+	leaf_drop(tlb, number);
+	tlb->stats.invalidations++;
+	tlb->stats.invalidated++;
 }
 
 /* Dump. */
