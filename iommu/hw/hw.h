@@ -7,5 +7,7 @@
 
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
+extern const struct iommu_hw_ops omap_ops;
+extern const struct iommu_hw_ops tegra_ops;
 
 #endif

@@ -8,7 +8,9 @@
 #include "iommu/pgtable/pgtable.h"
 
 extern const struct pgtable_ops amdv1_ops;
+extern const struct pgtable_ops omap_iommu_ops;
 extern const struct pgtable_ops riscv64_ops;
+extern const struct pgtable_ops tegra_smmu_ops;
 extern const struct pgtable_ops vtdss_ops;
 extern const struct pgtable_ops arm_64_lpae_s1_ops;
 extern const struct pgtable_ops arm_64_lpae_s2_ops;
@@ -22,5 +24,9 @@ extern const struct pgtable_ops x86_64_ops;
 
 /** Memory attributes by index, of every LPAE table of stage 1; as the kernel computes them, in a signed int. */
 #define LPAE_MAIR UINT64_C(0xfffffffff404ff44)
+
+/** Empties an OMAP table: what the driver does when it detaches. Source: iopgtable_clear_entry_all() in
+ * drivers/iommu/omap-iommu.c. */
+void omap_clear_all(struct pgtable *pt);
 
 #endif
