@@ -144,8 +144,8 @@ static void find_page_in_section(struct pgtable *pt, uint64_t iova)
 		 iova, at);
 }
 
-/** Forgets the tables that sections are about to be written over. Nothing frees them any more, and nothing else gets
- * their memory. */
+/** Forgets the tables of the directory's entries from @at on, which are about to be overwritten. Nothing frees them any
+ * more, and nothing else gets their memory. */
 static void tables_leak(struct pgtable *pt, uint64_t iova, uint64_t at, uint64_t count)
 {
 	const entry_t *entries = pgtable_bytes(pt, at);
@@ -154,7 +154,7 @@ static void tables_leak(struct pgtable *pt, uint64_t iova, uint64_t at, uint64_t
 		if (!entry_is_table(1, entries[i]))
 			continue;
 		sim_find(pt->sim, FINDING_LEAK, "iopte_alloc",
-			 "the table of 0x%" G_GINT64_MODIFIER "x: a section was mapped over it",
+			 "the table of 0x%" G_GINT64_MODIFIER "x: its entry in the directory is overwritten",
 			 iova + (i << pt->levels[1].span_lg2));
 		pt->table_pages--;
 		pt->table_generation++;
@@ -207,17 +207,21 @@ static int omap_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uin
 	return err;
 }
 
-/** Clears the entry of @iova, which may be empty, or all of the larger page that it is one of. The flush has the right
- * length, but begins at the given entry. Returns the size of what went. */
+/** Clears the entry of @iova, which may be empty, or all of the larger page that it is one of, whatever may stand there
+ * by now. The flush has the right length, but begins at the given entry. Returns the size of what went. */
 static uint64_t leaf_clear(struct pgtable *pt, unsigned level, uint64_t table, uint64_t iova)
 {
-	uint64_t at = entry_at(pt, level, table, iova), count = 1;
+	uint64_t at = entry_at(pt, level, table, iova), first, count = 1, size;
 
 	if (entry_is_contiguous(level, *(entry_t *)pgtable_bytes(pt, at)))
 		count = 1u << OMAP_CONT_LG2;
-	entries_write(pt, at & ~(count * sizeof(entry_t) - 1), 0, count);
+	first = at & ~(count * sizeof(entry_t) - 1);
+	size = count << pt->levels[level].span_lg2;
+	if (level)
+		tables_leak(pt, iova & -size, first, count);
+	entries_write(pt, first, 0, count);
 	pgtable_cache_flush(pt, at, count * sizeof(entry_t));
-	return count << pt->levels[level].span_lg2;
+	return size;
 }
 
 static bool table_is_empty(const struct pgtable *pt, uint64_t table)

@@ -23,6 +23,25 @@
 
 #define DART_TABLES (UINT64_C(0x880000000) - PHYSMEM_BASE)
 
+/* Of formats that a driver has for itself. */
+enum variant_option {
+	ONE_PAGE = 1 << 0,	/* each call does one page, whatever it is asked for */
+	REPLACES = 1 << 1,	/* a map over what is mapped replaces it silently */
+	WHOLE_LEAF = 1 << 2,	/* an unmap inside a larger page takes all of it */
+	LEAKS_TABLE = 1 << 3,	/* a block over a live table leaks that, and an unmap frees it only when empty */
+	FREES_EMPTY = 1 << 4,	/* a table goes with its last page */
+	HOLE_IS_PAGE = 1 << 5,	/* an unmap of nothing where there is a table says that it was a page */
+	TRUNCATES = 1 << 6,	/* addresses too wide are not refused, but cut, and nothing warns of a hole */
+	WIDE_PADDR = 1 << 7,	/* but a physical one reaches into the attributes */
+	NO_PERMISSIONS = 1 << 8, /* protection is ignored */
+	NO_PROT_OK = 1 << 9,	/* and may be none */
+	ANY_SIZE = 1 << 10,	/* the size of a call is not looked at */
+};
+
+#define OMAP_OPTIONS \
+	(ONE_PAGE | REPLACES | WHOLE_LEAF | LEAKS_TABLE | FREES_EMPTY | HOLE_IS_PAGE | TRUNCATES | NO_PERMISSIONS | NO_PROT_OK)
+#define TEGRA_OPTIONS (ONE_PAGE | REPLACES | FREES_EMPTY | TRUNCATES | WIDE_PADDR | NO_PROT_OK | ANY_SIZE)
+
 static const struct variant {
 	const char *name;
 	const char *format;
@@ -32,6 +51,7 @@ static const struct variant {
 	bool write_reads;  /* what may be written can be read */
 	bool any_iova;	   /* the bits above its width are ignored, and every refusal warns */
 	bool page_by_page; /* the format does the pages of a call one after another, each from the root */
+	unsigned options;  /* of enum variant_option */
 } variants[] = {
 	{"lpae64s1-4k-48", "arm_64_lpae_s1", {.ias_bits = 48, .oas_bits = 48}, 3, 9, true},
 	{"lpae64s1-4k-39-upper-half",
@@ -94,6 +114,24 @@ static const struct variant {
 	 14,
 	 .write_reads = true,
 	 .page_by_page = true},
+	{"omap",
+	 "omap_iommu",
+	 {.ias_bits = 32, .oas_bits = 32, .table_offset = LOW_TABLES},
+	 1,
+	 12,
+	 .options = OMAP_OPTIONS},
+	{"tegra-32",
+	 "tegra_smmu",
+	 {.ias_bits = 32, .oas_bits = 32, .table_offset = LOW_TABLES},
+	 1,
+	 10,
+	 .options = TEGRA_OPTIONS},
+	{"tegra-34",
+	 "tegra_smmu",
+	 {.ias_bits = 32, .oas_bits = 34, .table_offset = UINT64_C(0x280000000) - PHYSMEM_BASE},
+	 1,
+	 10,
+	 .options = TEGRA_OPTIONS},
 };
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
@@ -212,6 +250,11 @@ static uint64_t phys(const struct fixture *fixture, uint64_t iova)
 	return phys_prot(fixture, iova, &prot);
 }
 
+static bool has(const struct fixture *fixture, enum variant_option option)
+{
+	return fixture->variant->options & option;
+}
+
 static uint64_t warnings(const struct fixture *fixture)
 {
 	return fixture->sim->findings.count[FINDING_KERNEL_WARNING];
@@ -289,7 +332,7 @@ static void test_every_page_size_maps_walks_and_unmaps(struct fixture *fixture, 
 static void test_calls_end_with_the_table_and_the_core_goes_on(struct fixture *fixture, const void *data)
 {
 	uint64_t page = fixture->page, block = fixture->block, iova = block - 2 * page, mapped;
-	uint64_t at_once = fixture->variant->page_by_page ? 5 : 2;
+	uint64_t at_once = fixture->variant->page_by_page ? 5 : has(fixture, ONE_PAGE) ? 1 : 2;
 
 	g_assert_cmpint(map_pages(fixture, iova, 7 * page, page, 5, &mapped), ==, 0);
 	g_assert_cmphex(mapped, ==, at_once * page);
@@ -318,11 +361,29 @@ static void test_core_chooses_the_largest_pages(struct fixture *fixture, const v
 	g_assert_cmpuint(leaves_of(fixture).count, ==, block / page);
 }
 
+/** It replaces what was there, once: the page is unmapped once, and its table goes as if it had been mapped once. */
+static void map_over_mapped_replaces(struct fixture *fixture)
+{
+	uint64_t page = fixture->page, mapped;
+
+	g_assert_cmpint(map_pages(fixture, 8 * page, 300 * page, page, 8, &mapped), ==, 0);
+	g_assert_cmphex(mapped, ==, page);
+	g_assert_cmphex(phys(fixture, 8 * page), ==, 300 * page);
+	g_assert_cmphex(unmap_pages(fixture, 8 * page, page, 1), ==, page);
+	g_assert_cmphex(phys(fixture, 8 * page), ==, 0);
+	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
+	g_assert_cmpuint(warnings(fixture), ==, 0);
+}
+
 static void test_map_over_mapped_is_refused_and_warns(struct fixture *fixture, const void *data)
 {
 	uint64_t page = fixture->page, mapped = 1;
 
 	map_ok(fixture, 8 * page, 100 * page, page);
+	if (has(fixture, REPLACES)) {
+		map_over_mapped_replaces(fixture);
+		return;
+	}
 	g_assert_cmpint(map_pages(fixture, 4 * page, 300 * page, page, 8, &mapped), ==, -EEXIST);
 	g_assert_cmphex(mapped, ==, fixture->variant->page_by_page ? 4 * page : 0);
 	g_assert_cmpuint(warnings(fixture), ==, 1);
@@ -333,9 +394,38 @@ static void test_map_over_mapped_is_refused_and_warns(struct fixture *fixture, c
 	g_assert_cmpuint(warnings(fixture), ==, fixture->variant->any_iova ? 2 : 1);
 }
 
+/** In a larger page of entries of its own level the page takes the place of one; in a larger one of the directory it is
+ * not seen, and what the kernel wrote over instead is a finding. An unmap in it takes all that is left. */
+static void page_inside_a_larger_one_replaces(struct fixture *fixture, uint64_t size)
+{
+	bool section = size >= fixture->block;
+	uint64_t page = fixture->page, iova = size + page, mapped = 0;
+	uint64_t corrupted = fixture->sim->findings.count[FINDING_CORRUPTION];
+
+	map_ok(fixture, size, 3 * size, size);
+	g_assert_cmpint(map_pages(fixture, iova, page, page, 1, &mapped), ==, 0);
+	g_assert_cmphex(mapped, ==, page);
+	g_assert_cmphex(phys(fixture, iova + 5), ==, (section ? 3 * size + page : page) + 5);
+	g_assert_cmphex(phys(fixture, iova + page), ==, 3 * size + 2 * page);
+	g_assert_cmpuint(fixture->sim->findings.count[FINDING_CORRUPTION], ==, corrupted + section);
+	g_assert_cmpuint(leaves_of(fixture).count, ==, section ? 1 : size / page);
+	g_assert_cmphex(leaves_of(fixture).paddr, ==, section ? 3 * size : 4 * size - page);
+	if (!section)
+		g_assert_cmphex(unmap_pages(fixture, iova, page, 1), ==, page);
+	g_assert_cmphex(unmap_pages(fixture, size + 3 * page, page, 1), ==, size);
+	g_assert_cmpuint(leaves_of(fixture).count, ==, 0);
+	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
+}
+
 static void test_page_inside_a_larger_one_is_refused(struct fixture *fixture, const void *data)
 {
 	uint64_t page = fixture->page, mapped = 1, warned = 0;
+
+	if (has(fixture, WHOLE_LEAF)) {
+		for (uint64_t sizes = fixture->pt->page_sizes & ~page; sizes; sizes &= sizes - 1)
+			page_inside_a_larger_one_replaces(fixture, sizes & -sizes);
+		return;
+	}
 
 	for (uint64_t sizes = fixture->pt->page_sizes & ~page; sizes; sizes &= sizes - 1) {
 		uint64_t size = sizes & -sizes;
@@ -373,9 +463,31 @@ static void test_block_takes_the_place_of_a_live_table(struct fixture *fixture, 
 	g_assert_cmpuint(pt->table_pages, ==, tables - 1);
 	g_assert_cmpuint(pt->table_generation, >, generation);
 	g_assert_cmphex(phys(fixture, block + page), ==, 3 * block + page);
-	g_assert_cmpuint(fixture->walks_flushed, ==, 1);
-	g_assert_cmphex(fixture->walk_flushed_bytes, ==, block);
+	g_assert_cmpuint(fixture->walks_flushed, ==, has(fixture, LEAKS_TABLE) ? 0 : 1);
+	g_assert_cmphex(fixture->walk_flushed_bytes, ==, has(fixture, LEAKS_TABLE) ? 0 : block);
+	g_assert_cmpuint(fixture->sim->findings.count[FINDING_LEAK], ==, has(fixture, LEAKS_TABLE) ? 1 : 0);
 	g_assert_cmpuint(fixture->pages_added, ==, 0);
+}
+
+/** Whatever the size of the unmap, a table goes with its last page and not before. */
+static void table_goes_with_its_last_page(struct fixture *fixture)
+{
+	const struct pgtable *pt = fixture->pt;
+	uint64_t page = fixture->page, block = fixture->block, generation, hole;
+	struct pgtable_walk walk;
+
+	map_ok(fixture, block, page, block);
+	g_assert_true(pt->ops->walk(pt, block, &walk));
+	generation = pt->table_generation;
+	g_assert_cmphex(unmap(fixture, block, block - page), ==, block - page);
+	hole = unmap_pages(fixture, block, has(fixture, LEAKS_TABLE) ? block : page, 1);
+	g_assert_cmphex(hole, ==, has(fixture, HOLE_IS_PAGE) ? page : 0);
+	g_assert_cmpuint(pt->table_pages, ==, fixture->roots + 1);
+	g_assert_cmphex(unmap(fixture, 2 * block - page, page), ==, page);
+	g_assert_cmpuint(pt->table_pages, ==, fixture->roots);
+	g_assert_cmpuint(pt->table_generation, >, generation);
+	g_assert_cmpuint(fixture->pages_added, ==, (block + hole) / page);
+	g_assert_false(pt->ops->walk_from(pt, block, 0, walk.table[0], &walk));
 }
 
 static void test_unmap_of_a_block_frees_the_table_there(struct fixture *fixture, const void *data)
@@ -384,6 +496,10 @@ static void test_unmap_of_a_block_frees_the_table_there(struct fixture *fixture,
 	uint64_t page = fixture->page, block = fixture->block, tables;
 	struct pgtable_walk walk;
 
+	if (has(fixture, FREES_EMPTY)) {
+		table_goes_with_its_last_page(fixture);
+		return;
+	}
 	if (!(pt->page_sizes & block))
 		return;
 	map_ok(fixture, block, page, block);
@@ -423,6 +539,18 @@ static void test_unmap_stops_at_a_hole_and_warns(struct fixture *fixture, const 
 
 	map_ok(fixture, 0, page, 3 * page);
 	map_ok(fixture, 4 * page, page, page);
+	if (has(fixture, ONE_PAGE)) {
+		/* The core goes on as long as it is told of a page. */
+		uint64_t pages = has(fixture, HOLE_IS_PAGE) ? 5 : 3;
+
+		g_assert_cmphex(unmap(fixture, 0, 5 * page), ==, pages * page);
+		g_assert_cmphex(phys(fixture, 4 * page), ==, pages == 5 ? 0 : page);
+		g_assert_cmpuint(fixture->pages_added, ==, pages);
+		g_assert_cmphex(unmap_pages(fixture, 0, page, 1), ==, 0);
+		g_assert_cmphex(unmap_pages(fixture, 3 * fixture->block, page, 1), ==, 0);
+		g_assert_cmpuint(warnings(fixture), ==, 0);
+		return;
+	}
 	g_assert_cmphex(unmap_pages(fixture, 0, page, 5), ==, 3 * page);
 	g_assert_cmpuint(warnings(fixture), ==, 1);
 	g_assert_cmpuint(fixture->pages_added, ==, 3);
@@ -432,12 +560,37 @@ static void test_unmap_stops_at_a_hole_and_warns(struct fixture *fixture, const 
 	g_assert_cmpuint(fixture->pages_added, ==, 3);
 }
 
+/** Addresses are cut to their width, and nobody says a word. */
+static void out_of_range_is_truncated(struct fixture *fixture)
+{
+	const struct pgtable_config *config = &fixture->pt->config;
+	uint64_t page = fixture->page, end = UINT64_C(1) << config->ias_bits, wide = UINT64_C(1) << config->oas_bits;
+	struct pgtable_walk walk;
+	uint64_t mapped;
+
+	g_assert_cmpint(map_pages(fixture, end + page, wide + 7 * page, page, 1, &mapped), ==, 0);
+	g_assert_cmphex(mapped, ==, page);
+	g_assert_cmphex(phys(fixture, page + 5), ==, 7 * page + 5);
+	g_assert_cmphex(phys(fixture, end + page + 5), ==, 7 * page + 5);
+	g_assert_true(fixture->pt->ops->walk(fixture->pt, page, &walk));
+	g_assert_cmphex(walk.raw & wide / page, ==, has(fixture, WIDE_PADDR) ? wide / page : 0);
+	g_assert_cmphex(unmap_pages(fixture, end + page, page, 1), ==, page);
+	g_assert_cmphex(phys(fixture, page), ==, 0);
+	map_ok(fixture, end - page, page, page);
+	g_assert_cmphex(phys(fixture, end - 1), ==, 2 * page - 1);
+	g_assert_cmpuint(warnings(fixture), ==, 0);
+}
+
 static void test_out_of_range_is_refused_with_a_warning(struct fixture *fixture, const void *data)
 {
 	const struct pgtable_config *config = &fixture->pt->config;
 	uint64_t page = fixture->page, end = UINT64_C(1) << config->ias_bits, mapped = 1;
 
 	g_assert_cmphex(phys(fixture, end), ==, 0);
+	if (has(fixture, TRUNCATES)) {
+		out_of_range_is_truncated(fixture);
+		return;
+	}
 	if (!fixture->variant->any_iova) {
 		g_assert_cmpint(map_pages(fixture, end, page, page, 1, &mapped), ==, -ERANGE);
 		g_assert_cmphex(mapped, ==, 0);
@@ -457,10 +610,20 @@ static void test_size_that_the_table_lacks_is_refused(struct fixture *fixture, c
 
 	if (fixture->variant->page_by_page)
 		return;
+	if (has(fixture, ANY_SIZE)) {
+		/* It is one page, whatever it is called. */
+		g_assert_cmpint(map_pages(fixture, 0, page, 2 * page, 1, &mapped), ==, 0);
+		g_assert_cmphex(mapped, ==, 2 * page);
+		g_assert_cmphex(phys(fixture, 0), ==, page);
+		g_assert_cmphex(phys(fixture, page), ==, 0);
+		g_assert_cmphex(unmap_pages(fixture, 0, 2 * page, 1), ==, 2 * page);
+		g_assert_cmphex(phys(fixture, 0), ==, 0);
+		return;
+	}
 	g_assert_cmpint(map_pages(fixture, 0, 0, 2 * page, 1, &mapped), ==, -EINVAL);
 	g_assert_cmphex(mapped, ==, 0);
 	g_assert_cmphex(unmap_pages(fixture, 0, 2 * page, 1), ==, 0);
-	g_assert_cmpuint(warnings(fixture), ==, 2);
+	g_assert_cmpuint(warnings(fixture), ==, has(fixture, ONE_PAGE) ? 0 : 2);
 	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
 }
 
@@ -471,8 +634,18 @@ static void test_misaligned_and_forbidding_maps_are_refused_silently(struct fixt
 	g_assert_cmpint(map(fixture, page + 1, page, page, READ_WRITE, &mapped), ==, -EINVAL);
 	g_assert_cmpint(map(fixture, page, page + 64, page, READ_WRITE, &mapped), ==, -EINVAL);
 	g_assert_cmpint(map(fixture, page, page, page + 1, READ_WRITE, &mapped), ==, -EINVAL);
-	g_assert_cmpint(map(fixture, page, page, page, PROT_CACHE, &mapped), ==, -EINVAL);
 	g_assert_cmphex(mapped, ==, 0);
+	if (has(fixture, NO_PROT_OK)) {
+		unsigned prot;
+
+		g_assert_cmpint(map(fixture, page, page, page, PROT_CACHE, &mapped), ==, 0);
+		g_assert_cmphex(phys_prot(fixture, page, &prot), ==, page);
+		g_assert_cmpuint(prot, ==, has(fixture, NO_PERMISSIONS) ? READ_WRITE : 0);
+		g_assert_cmphex(unmap(fixture, page, page), ==, page);
+	} else {
+		g_assert_cmpint(map(fixture, page, page, page, PROT_CACHE, &mapped), ==, -EINVAL);
+		g_assert_cmphex(mapped, ==, 0);
+	}
 	g_assert_cmphex(unmap(fixture, page + 1, page), ==, 0);
 	g_assert_cmpuint(warnings(fixture), ==, 0);
 	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots);
@@ -579,12 +752,134 @@ static void random_step(struct fixture *fixture, struct reference *reference, st
 		g_hash_table_remove(reference->pages, GSIZE_TO_POINTER((iova + at) / page));
 }
 
+/* Random calls of formats that do a page at a time and replace what is there. The reference is flat: each page of the
+ * smallest size knows where it leads and of how many such pages the leaf is that it belongs to. */
+
+#define FLAT_PAGES (3u << 13)
+
+struct flat {
+	struct {
+		uint64_t paddr;
+		unsigned prot, span; /* in pages; 0: nothing is mapped */
+	} page[FLAT_PAGES];
+	uint64_t block; /* pages of a table */
+	uint64_t leaked;
+};
+
+/** Whether the directory has a table where page @number is: as long as it holds anything. */
+static bool flat_has_table(const struct flat *flat, uint64_t number)
+{
+	uint64_t first = number / flat->block * flat->block;
+
+	for (uint64_t i = first; i < first + flat->block; i++)
+		if (flat->page[i].span && flat->page[i].span < flat->block)
+			return true;
+	return false;
+}
+
+/** Counts the tables in @count pages from @first on, which are lost when the directory is written there. */
+static void flat_leak(struct flat *flat, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = first; i < first + count; i += flat->block)
+		flat->leaked += flat_has_table(flat, i);
+}
+
+static void flat_map(struct flat *flat, uint64_t number, uint64_t paddr, uint64_t span, uint64_t page, unsigned prot)
+{
+	if (span >= flat->block)
+		flat_leak(flat, number, span);
+	else if (flat->page[number].span >= flat->block)
+		return; /* lost in the memory that the larger page maps */
+	for (uint64_t i = 0; i < span; i++) {
+		flat->page[number + i].paddr = paddr + i * page;
+		flat->page[number + i].prot = prot;
+		flat->page[number + i].span = (unsigned)span;
+	}
+}
+
+/** Returns how many pages went, or are said to. */
+static uint64_t flat_unmap(struct flat *flat, uint64_t number, bool hole_is_page)
+{
+	uint64_t span = flat->page[number].span, first;
+
+	if (!span)
+		return hole_is_page && flat_has_table(flat, number);
+	first = number / span * span;
+	if (span > flat->block)
+		flat_leak(flat, first, span);
+	memset(&flat->page[first], 0, span * sizeof(flat->page[0]));
+	return span;
+}
+
+static void flat_compare(const struct fixture *fixture, const struct flat *flat)
+{
+	uint64_t tables = 0;
+
+	for (uint64_t i = 0; i < FLAT_PAGES; i++) {
+		unsigned prot;
+
+		g_assert_cmphex(phys_prot(fixture, i * fixture->page + 5, &prot), ==,
+				flat->page[i].span ? flat->page[i].paddr + 5 : 0);
+		g_assert_cmpuint(prot, ==, flat->page[i].prot);
+		if (i % flat->block == 0)
+			tables += flat_has_table(flat, i);
+	}
+	g_assert_cmpuint(fixture->pt->table_pages, ==, fixture->roots + tables);
+	g_assert_cmpuint(fixture->sim->findings.count[FINDING_LEAK], ==, flat->leaked);
+}
+
+/** Pages near the start of tables, and of the largest pages, so that they meet. */
+static uint64_t flat_number(struct prng *prng, const struct flat *flat)
+{
+	return (prng_below(prng, 6) << 12 | prng_below(prng, 4) * flat->block | prng_below(prng, 40)) % FLAT_PAGES;
+}
+
+static void random_calls_as_a_flat_table(struct fixture *fixture)
+{
+	g_autofree struct flat *flat = g_new0(struct flat, 1);
+	uint64_t page = fixture->page, mapped;
+	struct prng prng;
+
+	flat->block = fixture->block / page;
+	prng_init(&prng, 7, "one page a call");
+	for (unsigned step = 0; step < 4000; step++) {
+		uint64_t number = flat_number(&prng, flat), sizes = fixture->pt->page_sizes, size;
+
+		if (prng_below(&prng, 5) < 3) {
+			unsigned prot = prng_below(&prng, 2) ? READ_WRITE : prng_below(&prng, 2) ? PROT_READ : PROT_WRITE;
+			uint64_t paddr;
+
+			for (unsigned drop = (unsigned)prng_below(&prng, 6) / 2; drop && sizes & (sizes - 1); drop--)
+				sizes &= sizes - 1;
+			size = sizes & -sizes;
+			number &= -(size / page);
+			paddr = (1 + prng_below(&prng, 64)) * size;
+			g_assert_cmpint(map(fixture, number * page, paddr, size, prot, &mapped), ==, 0);
+			flat_map(flat, number, paddr, size / page, page,
+				 has(fixture, NO_PERMISSIONS) ? READ_WRITE : prot);
+		} else {
+			uint64_t unmapped = unmap_pages(fixture, number * page, page, 1) / page;
+
+			g_assert_cmpuint(flat_unmap(flat, number, has(fixture, HOLE_IS_PAGE)), ==, unmapped);
+		}
+		if (step % 40 == 39)
+			flat_compare(fixture, flat);
+	}
+	g_assert_cmpuint(!!flat->leaked, ==, has(fixture, LEAKS_TABLE));
+}
+
 static void test_random_calls_as_a_table_of_pages(struct fixture *fixture, const void *data)
 {
 	struct reference reference = {g_hash_table_new(NULL, NULL), fixture->page};
 	struct prng prng;
 	GHashTableIter iter;
 	gpointer key;
+
+	if (has(fixture, ONE_PAGE)) {
+		g_hash_table_unref(reference.pages);
+		random_calls_as_a_flat_table(fixture);
+		return;
+	}
 
 	prng_init(&prng, 7, "io-pgtable");
 	for (unsigned step = 0; step < 600; step++) {
@@ -683,6 +978,15 @@ static void test_impossible_geometry_is_refused(void)
 		  .quirks = QUIRK_NO_PERMS | QUIRK_ARM_MTK_TTBR_EXT,
 		  .table_offset = LOW_TABLES}},
 		{"arm_v7s", {.ias_bits = 32, .oas_bits = 32}}, /* tables that entries cannot point to */
+		{"omap_iommu", {.ias_bits = 31, .oas_bits = 32, .table_offset = LOW_TABLES}},
+		{"omap_iommu", {.ias_bits = 32, .oas_bits = 34, .table_offset = LOW_TABLES}},
+		{"omap_iommu", {.ias_bits = 32, .oas_bits = 32, .quirks = QUIRK_ARM_NS, .table_offset = LOW_TABLES}},
+		{"omap_iommu", {.ias_bits = 32, .oas_bits = 32}},
+		{"tegra_smmu", {.ias_bits = 34, .oas_bits = 34, .table_offset = LOW_TABLES}},
+		{"tegra_smmu", {.ias_bits = 32, .oas_bits = 35, .table_offset = LOW_TABLES}},
+		{"tegra_smmu", {.ias_bits = 32, .oas_bits = 12, .table_offset = LOW_TABLES}},
+		{"tegra_smmu", {.ias_bits = 32, .oas_bits = 34, .quirks = QUIRK_ARM_NS, .table_offset = LOW_TABLES}},
+		{"tegra_smmu", {.ias_bits = 32, .oas_bits = 34}},
 	};
 	struct sim *sim = sim_new(1, 1);
 	struct pgtable *pt = NULL;
@@ -691,6 +995,62 @@ static void test_impossible_geometry_is_refused(void)
 		g_assert_cmpint(pgtable_new(sim, pgtable_format(bad[i].format), &bad[i].config, &pt), ==, -EINVAL);
 	g_assert_null(pt);
 	g_assert_cmpuint(sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+	sim_free(sim);
+}
+
+/* The root is the last page that an entry can point to, so there is no room for a table. */
+static void test_tables_out_of_reach_are_refused(void)
+{
+	static const struct {
+		const char *format;
+		unsigned oas_bits;
+		uint64_t root_bytes;
+		unsigned warnings;
+	} cases[] = {
+		{"omap_iommu", 32, 0x4000, 1},
+		{"tegra_smmu", 34, 0x1000, 0},
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const struct pgtable_config config = {.ias_bits = 32,
+						      .oas_bits = cases[i].oas_bits,
+						      .table_offset = (UINT64_C(1) << cases[i].oas_bits) -
+								      cases[i].root_bytes - PHYSMEM_BASE};
+		struct sim *sim = sim_new(1, 1);
+		struct pgtable *pt;
+		uint64_t mapped;
+
+		g_assert_cmpint(pgtable_new(sim, pgtable_format(cases[i].format), &config, &pt), ==, 0);
+		g_assert_cmpint(pgtable_map(pt, 0x1000, 0x1000, 0x1000, READ_WRITE, &mapped), ==, -ENOMEM);
+		g_assert_cmphex(mapped, ==, 0);
+		g_assert_cmpuint(pt->table_pages, ==, 1);
+		g_assert_cmpuint(sim->findings.count[FINDING_KERNEL_WARNING], ==, cases[i].warnings);
+		pgtable_free(pt);
+		g_assert_cmpuint(sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+		sim_free(sim);
+	}
+}
+
+/* A larger page is checked for its alignment when its table is there already; a small one is cut. */
+static void test_omap_misaligned_pages(void)
+{
+	static const struct pgtable_config config = {.ias_bits = 32, .oas_bits = 32, .table_offset = LOW_TABLES};
+	struct sim *sim = sim_new(1, 1);
+	struct pgtable *pt;
+	struct pgtable_walk walk;
+	uint64_t mapped;
+
+	g_assert_cmpint(pgtable_new(sim, pgtable_format("omap_iommu"), &config, &pt), ==, 0);
+	g_assert_cmpint(pgtable_map_pages(pt, 0x100000, 0x101000, 1 << 20, 1, READ_WRITE, &mapped), ==, -EINVAL);
+	g_assert_cmpint(pgtable_map_pages(pt, 0x1100000, 0, 1 << 24, 1, READ_WRITE, &mapped), ==, -EINVAL);
+	g_assert_cmpuint(pt->table_pages, ==, 1);
+	g_assert_cmpint(pgtable_map_pages(pt, 0x1000, 0x10000, 1 << 16, 1, READ_WRITE, &mapped), ==, -EINVAL);
+	g_assert_cmpuint(pt->table_pages, ==, 2);
+	g_assert_cmphex(mapped, ==, 0);
+	g_assert_cmpint(pgtable_map_pages(pt, 0x1234, 0x5678, 1 << 12, 1, READ_WRITE, &mapped), ==, 0);
+	g_assert_true(pt->ops->walk(pt, 0x1002, &walk));
+	g_assert_cmphex(walk.paddr, ==, 0x5002);
+	pgtable_free(pt);
 	sim_free(sim);
 }
 
@@ -783,6 +1143,8 @@ int main(int argc, char **argv)
 		}
 	g_test_add_func("/iommu/io-pgtable/every-format-has-a-variant", test_every_format_has_a_variant);
 	g_test_add_func("/iommu/io-pgtable/impossible-geometry-is-refused", test_impossible_geometry_is_refused);
+	g_test_add_func("/iommu/io-pgtable/tables-out-of-reach-are-refused", test_tables_out_of_reach_are_refused);
+	g_test_add_func("/iommu/io-pgtable/omap-misaligned-pages", test_omap_misaligned_pages);
 	g_test_add_func("/iommu/io-pgtable/golden/lpae-byte-for-byte", test_lpae_recordings);
 	g_test_add_func("/iommu/io-pgtable/every-failing-root-is-reported", test_every_failing_root_is_reported);
 	g_test_add_func("/iommu/io-pgtable/golden/dart-byte-for-byte", test_dart_recordings);
