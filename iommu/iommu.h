@@ -20,7 +20,8 @@ struct iommu_domain;
 
 /** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
 struct iommu_hw_config {
-	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3"; tegra: "tegra30" */
+	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3";
+			      * tegra: "tegra30", "tegra114", "tegra124", "tegra210" */
 	unsigned version;    /* exynos: major * 100 + minor */
 	unsigned asids;	     /* tegra: address spaces, if not those of its @soc; t8110: streams */
 	unsigned tlb_lines;  /* omap: entries of the TLB */

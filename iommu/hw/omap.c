@@ -113,7 +113,7 @@ static uint32_t cam_page_size(uint64_t size)
 
 static bool cam_covers(uint32_t cam, uint64_t iova)
 {
-	return cam & MMU_CAM_V && ((cam ^ iova) & -cam_size(cam) & UINT32_MAX) == 0;
+	return cam & MMU_CAM_V && ((cam ^ iova) & -cam_size(cam)) == 0;
 }
 
 /** Reads entry @line. Returns false where neither software nor a walk for @domain put one. */

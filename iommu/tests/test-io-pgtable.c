@@ -1054,6 +1054,30 @@ static void test_omap_misaligned_pages(void)
 	sim_free(sim);
 }
 
+/* A section taken out of a larger one, and a table put there: the rest of the larger one takes it along. */
+static void test_omap_super_section_takes_a_table_along(void)
+{
+	static const struct pgtable_config config = {.ias_bits = 32, .oas_bits = 32, .table_offset = LOW_TABLES};
+	uint64_t section = UINT64_C(1) << 20, mapped;
+	struct pgtable_gather gather = {0};
+	struct sim *sim = sim_new(1, 1);
+	struct pgtable *pt;
+
+	pgtable_gather_init(&gather);
+	g_assert_cmpint(pgtable_new(sim, pgtable_format("omap_iommu"), &config, &pt), ==, 0);
+	g_assert_cmpint(pgtable_map(pt, 0, 0, 16 * section, READ_WRITE, &mapped), ==, 0);
+	g_assert_cmpint(pgtable_map(pt, 5 * section, 0, section, READ_WRITE, &mapped), ==, 0);
+	g_assert_cmphex(pgtable_unmap_pages(pt, 5 * section, section, 1, &gather), ==, section);
+	g_assert_cmpint(pgtable_map(pt, 5 * section, 0, 0x1000, READ_WRITE, &mapped), ==, 0);
+	g_assert_cmpuint(pt->table_pages, ==, 2);
+	g_assert_cmphex(pgtable_unmap_pages(pt, 7 * section, section, 1, &gather), ==, 16 * section);
+	g_assert_cmpuint(pt->table_pages, ==, 1);
+	g_assert_cmpuint(sim->findings.count[FINDING_LEAK], ==, 1);
+	pgtable_free(pt);
+	g_assert_cmpuint(sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+	sim_free(sim);
+}
+
 static void test_lpae_recordings(void)
 {
 	golden_check_all("lpae", pgtable_golden_emit);
@@ -1145,6 +1169,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/iommu/io-pgtable/impossible-geometry-is-refused", test_impossible_geometry_is_refused);
 	g_test_add_func("/iommu/io-pgtable/tables-out-of-reach-are-refused", test_tables_out_of_reach_are_refused);
 	g_test_add_func("/iommu/io-pgtable/omap-misaligned-pages", test_omap_misaligned_pages);
+	g_test_add_func("/iommu/io-pgtable/omap-super-section-takes-a-table-along",
+			test_omap_super_section_takes_a_table_along);
 	g_test_add_func("/iommu/io-pgtable/golden/lpae-byte-for-byte", test_lpae_recordings);
 	g_test_add_func("/iommu/io-pgtable/every-failing-root-is-reported", test_every_failing_root_is_reported);
 	g_test_add_func("/iommu/io-pgtable/golden/dart-byte-for-byte", test_dart_recordings);
