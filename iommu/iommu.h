@@ -20,12 +20,14 @@ struct iommu_domain;
 
 /** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
 struct iommu_hw_config {
-	/** apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3"; mtk: "mt8195-vdo". */
+	/** apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3"; mtk: "mt8195-vdo"; tegra:
+	 * "tegra30", "tegra114", "tegra124", "tegra210". */
 	const char *soc;
 	unsigned version;    /* exynos: major * 100 + minor */
-	unsigned asids;	     /* tegra: address spaces; t8110: streams */
+	unsigned asids;	     /* tegra: address spaces, if not those of its @soc; t8110: streams */
 	unsigned tlb_lines;  /* omap: entries of the TLB */
 	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
+	unsigned address_bits; /* tegra: width of a physical address */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
 	unsigned features;   /* mtk: as its platform data has them, of one without a name; exynos: bit 0, virtual machines */
@@ -134,6 +136,7 @@ struct iommu_domain {
 	struct iommu *iommu;
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
+	unsigned asid; /* tegra: the driver's number for it, as long as it is attached */
 	bool attached;
 	/** The cache of the attached device, where ATS is on, borrowed: the driver invalidates it as well. NULL:
 	 * none. */

@@ -7,7 +7,9 @@ const struct iommu_hw_ops *const iommu_hw[] = {
 	&ipmmu_ops,
 	&mtk_ops,
 	&mtk_v1_iommu_ops,
+	&omap_ops,
 	&qcom_ops,
 	&sun50i_iommu_ops,
+	&tegra_ops,
 	NULL,
 };

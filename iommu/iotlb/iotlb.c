@@ -651,6 +651,29 @@ void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain)
 	iotlb_invalidate(tlb, domain, 0, UINT64_MAX, false);
 }
 
+bool iotlb_entry(const struct iotlb *tlb, uint32_t number, struct iotlb_entry *ret_entry)
+{
+	uint64_t key = number < tlb->config.entries ? tlb->keys[number] : KEY_NONE;
+
+	if (key == KEY_NONE)
+		return false;
+	*ret_entry = (struct iotlb_entry){
+		.domain = tlb->leaves[number].domain,
+		.iova = key & ~(uint64_t)KEY_SIZE,
+		.paddr = tlb->leaves[number].paddr,
+		.size = UINT64_C(1) << (key & KEY_SIZE),
+	};
+	return true;
+}
+
+void iotlb_invalidate_entry(struct iotlb *tlb, uint32_t number)
+{
+	g_assert(tlb->keys[number] != KEY_NONE);
+	leaf_drop(tlb, number);
+	tlb->stats.invalidations++;
+	tlb->stats.invalidated++;
+}
+
 /* Dump. */
 
 static int compare_entries(const void *a, const void *b, void *data)

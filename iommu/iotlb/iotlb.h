@@ -102,6 +102,19 @@ void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, 
 /** Drops everything of @domain. */
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain);
 
+/** A leaf entry, as whoever can look at the hardware's entries one by one finds it. */
+struct iotlb_entry {
+	unsigned domain;
+	uint64_t iova, paddr, size;
+};
+
+/** Reads entry @number: those of one set lie side by side, and a fully associative IOTLB has one set. Returns false where
+ * there is nothing, also beyond the last one. */
+bool iotlb_entry(const struct iotlb *tlb, uint32_t number, struct iotlb_entry *ret_entry);
+
+/** Drops entry @number, which holds something, and no other, whatever overlaps it. */
+void iotlb_invalidate_entry(struct iotlb *tlb, uint32_t number);
+
 /** Calls @fn for every leaf entry, sorted by (domain, iova), smaller pages first. */
 void iotlb_dump(const struct iotlb *tlb,
 		void (*fn)(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size,

@@ -178,6 +178,7 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 		golden->pages.granule = granule;
 	}
 	golden->pages.count++;
+	pgtable_gather_add_range(gather, iova, granule);
 }
 
 static const struct pgtable_tlb_ops event_tlb = {

@@ -227,7 +227,7 @@ struct pgtable_tlb_ops {
 	 * is about to be freed. */
 	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
 	/** A page of @size was mapped at @iova, or unmapped; or pages as long, of a format that does all of a call at
-	 * once: then 0 where none was. */
+	 * once. @size 0: there was nothing to unmap. */
 	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 

@@ -14,6 +14,7 @@ const struct finding_kind_info finding_kinds[FINDING_KINDS] = {
 	[FINDING_REF_DOUBLE_PUT] = {"reference dropped twice", TRUE},
 	[FINDING_NULL_DEREF] = {"null dereference", TRUE},
 	[FINDING_KERNEL_WARNING] = {"kernel warning", TRUE},
+	[FINDING_CORRUPTION] = {"memory corruption", TRUE},
 	[FINDING_STUCK] = {"request given up", FALSE},
 	[FINDING_IOVA_SMALLER_CLASS] = {"IOVA returned in a smaller class", FALSE},
 	[FINDING_STALE_REACHABLE] = {"stale entries reachable", FALSE},

@@ -28,6 +28,7 @@ enum finding_kind {
 	FINDING_REF_DOUBLE_PUT, /* reference dropped twice */
 	FINDING_NULL_DEREF,	/* null dereference that the modelled kernel would have hit */
 	FINDING_KERNEL_WARNING, /* a WARN of the modelled kernel */
+	FINDING_CORRUPTION,	/* the modelled kernel writes to memory that is somebody else's */
 	FINDING_STUCK, /* observation: request for which no resource was found so often that the run goes on
 				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */
