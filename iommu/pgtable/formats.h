@@ -18,9 +18,13 @@ extern const struct pgtable_ops arm_mali_lpae_ops;
 extern const struct pgtable_ops arm_v7s_ops;
 extern const struct pgtable_ops apple_dart_ops;
 extern const struct pgtable_ops apple_dart2_ops;
+extern const struct pgtable_ops exynos_sysmmu_ops;
 extern const struct pgtable_ops x86_64_ops;
 
 /** Memory attributes by index, of every LPAE table of stage 1; as the kernel computes them, in a signed int. */
 #define LPAE_MAIR UINT64_C(0xfffffffff404ff44)
+
+/** Returns the address of the table that all unused entries of @pt, an Exynos table, point to. */
+uint64_t exynos_zero_table(const struct pgtable *pt);
 
 #endif
