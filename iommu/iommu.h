@@ -27,7 +27,7 @@ struct iommu_hw_config {
 	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
-	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines */
+	unsigned features;   /* mtk: as its platform data has them; exynos: enum exynos_feature */
 	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
 };
 
