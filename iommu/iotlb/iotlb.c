@@ -320,16 +320,16 @@ static bool translate_by_walk(struct iotlb *tlb, unsigned domain, const struct p
 		.stale = !trusted && walk_disagrees(pt, iova, found, &walk),
 		.table_reads = walk.levels_touched,
 	};
-	if (!found)
+	if (!found && !tlb->config.walk_caches_faults)
 		return false;
-	if (tlb->config.entries)
+	if (found && tlb->config.entries)
 		leaf_fill(tlb, domain, pt, iova, &walk, trusted);
 	/* From the top down, so that the table next to the leaf is the one used last. */
 	for (unsigned level = pt->config.top_level; tlb->config.walk_entries && level-- > walk.stop_level;)
 		if (walk.table[level])
 			walk_fill(tlb, domain, pt, level, iova, walk.table[level],
 				  trusted ? pt->table_generation : GENERATION_NEVER);
-	return true;
+	return found;
 }
 
 bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,

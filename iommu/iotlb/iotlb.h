@@ -20,6 +20,7 @@ struct iotlb_config {
 	uint32_t entries;      /* leaf translations; power of two, 0 switches the IOTLB off */
 	uint32_t ways;	       /* power of two, at most entries */
 	uint32_t walk_entries; /* paging-structure entries, fully associative by table span; 0: off */
+	bool walk_caches_faults; /* also those of a walk that found no translation: Exynos SysMMU */
 };
 
 struct iotlb_stats {

@@ -108,6 +108,24 @@ static void test_what_is_not_mapped_is_not_remembered(struct fixture *fixture, c
 	g_assert_false(result.hit);
 }
 
+/* But where the hardware does so, the way to where nothing was found. */
+static void test_tables_of_a_fault_are_remembered(struct fixture *fixture, const void *data)
+{
+	static const struct iotlb_config config = {
+		.entries = 16, .ways = 4, .walk_entries = 4, .walk_caches_faults = true};
+	struct iotlb_result result;
+
+	map(fixture->pt, 0, 5 * PAGE, PAGE, READ_WRITE);
+	iotlb_free(fixture->tlb);
+	fixture->tlb = iotlb_new(&config);
+	g_assert_false(iotlb_translate(fixture->tlb, DOMAIN, fixture->pt, PAGE, &result));
+	g_assert_cmpuint(result.table_reads, ==, 4);
+	result = translate(fixture, 0);
+	g_assert_cmphex(result.paddr, ==, 5 * PAGE);
+	g_assert_cmpuint(result.table_reads, ==, 1);
+	g_assert_false(result.hit);
+}
+
 static void test_hit_after_unmap_is_stale(struct fixture *fixture, const void *data)
 {
 	struct iotlb_result result;
@@ -408,14 +426,19 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 	reference->stats.misses++;
 	ret_result->stale =
 		found != now_found || (found && (walk.paddr != now.paddr || walk.prot != now.prot));
-	if (!found)
+	if (!found && !reference->config.walk_caches_faults)
 		return false;
-	ret_result->paddr = walk.paddr;
-	ret_result->prot = walk.prot;
-	known = (struct known){
-		domain,	  0, iova & ~(walk.leaf_size - 1), walk.leaf_size, walk.paddr & ~(walk.leaf_size - 1),
-		walk.prot};
-	reference_fill_leaf(reference, &known);
+	if (found) {
+		ret_result->paddr = walk.paddr;
+		ret_result->prot = walk.prot;
+		known = (struct known){domain,
+				       0,
+				       iova & ~(walk.leaf_size - 1),
+				       walk.leaf_size,
+				       walk.paddr & ~(walk.leaf_size - 1),
+				       walk.prot};
+		reference_fill_leaf(reference, &known);
+	}
 	for (unsigned level = pt->config.top_level; level-- > walk.stop_level;) {
 		uint64_t span = UINT64_C(1) << (pt->levels[level].span_lg2 + pt->levels[level].index_lg2);
 
@@ -424,7 +447,7 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 		known = (struct known){domain, level, iova & ~(span - 1), span, walk.table[level], 0};
 		reference_fill_table(reference, &known);
 	}
-	return true;
+	return found;
 }
 
 static void known_drop(struct reference *reference, GArray *list, unsigned domain, uint64_t first,
@@ -549,6 +572,7 @@ static void test_random_calls_as_lists_in_order_of_use(void)
 		{.entries = 16, .ways = 16, .walk_entries = 3},
 		{.entries = 64, .ways = 4, .walk_entries = 8},
 		{.entries = 128, .ways = 1, .walk_entries = 32},
+		{.entries = 64, .ways = 4, .walk_entries = 8, .walk_caches_faults = true},
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++)
@@ -618,6 +642,7 @@ int main(int argc, char **argv)
 		{"neighbour-is-found-from-the-remembered-table",
 		 test_neighbour_is_found_from_the_remembered_table},
 		{"what-is-not-mapped-is-not-remembered", test_what_is_not_mapped_is_not_remembered},
+		{"tables-of-a-fault-are-remembered", test_tables_of_a_fault_are_remembered},
 		{"hit-after-unmap-is-stale", test_hit_after_unmap_is_stale},
 		{"hit-is-stale-when-its-table-page-is-used-again",
 		 test_hit_is_stale_when_its_table_page_is_used_again},
