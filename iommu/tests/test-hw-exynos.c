@@ -321,6 +321,81 @@ static void test_random_calls_leave_nothing_stale_but_by_sections(struct fixture
 		g_assert_cmpuint(random_stale_answers(fixture, true), ==, 0);
 }
 
+/* What the core never asks, but the driver would do; @size at @iova in one call. */
+
+static int map_call(struct fixture *fixture, uint64_t iova, uint64_t paddr, uint64_t size)
+{
+	uint64_t mapped;
+
+	return pgtable_map_pages(fixture->domain->pt, iova, paddr, size, 1, RW, &mapped);
+}
+
+static uint64_t unmap_call(struct fixture *fixture, uint64_t iova, uint64_t size)
+{
+	struct pgtable_gather gather = {0};
+
+	return pgtable_unmap_pages(fixture->domain->pt, iova, size, 1, &gather);
+}
+
+static uint64_t warnings(const struct fixture *fixture)
+{
+	return fixture->sim->findings.count[FINDING_KERNEL_WARNING];
+}
+
+/* Sixteen entries from within the last sixteen on would go on behind the table. */
+static void test_large_page_ends_with_its_table(struct fixture *fixture, const void *data)
+{
+	uint64_t last = 2 * SECTION - LARGE;
+
+	g_assert_cmpint(map_call(fixture, last + PAGE, SECTION, LARGE), ==, -EINVAL);
+	g_assert_cmpuint(warnings(fixture), ==, 1);
+	g_assert_cmpint(map_call(fixture, last, SECTION, LARGE), ==, 0);
+	g_assert_cmphex(unmap_call(fixture, last + PAGE, LARGE), ==, 0);
+	g_assert_cmpuint(warnings(fixture), ==, 2);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, 2 * SECTION - 1), ==, SECTION + LARGE - 1);
+	g_assert_cmphex(unmap_call(fixture, last, LARGE), ==, LARGE);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, last), ==, 0);
+}
+
+static void test_unmap_takes_a_section_at_most(struct fixture *fixture, const void *data)
+{
+	map(fixture, SECTION, 16 * SECTION, 2 * SECTION);
+	g_assert_cmphex(unmap_call(fixture, 0, 4 * SECTION), ==, SECTION);
+	g_assert_cmphex(unmap_call(fixture, SECTION, 4 * SECTION), ==, SECTION);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, SECTION), ==, 0);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, 2 * SECTION), ==, 17 * SECTION);
+}
+
+/* A used entry in the midst: what was written before it is taken back, and of that nothing is flushed from CPU caches. */
+static void test_large_page_over_a_used_entry_is_taken_back(struct fixture *fixture, const void *data)
+{
+	const struct pgtable *pt = fixture->domain->pt;
+	uint64_t flushed, written;
+
+	map(fixture, SECTION + 9 * PAGE, 7 * PAGE, PAGE);
+	flushed = pt->cache_flushes;
+	written = pt->pte_writes;
+	g_assert_cmpint(map_call(fixture, SECTION, SECTION, LARGE), ==, -EADDRINUSE);
+	g_assert_cmpuint(warnings(fixture), ==, 1);
+	g_assert_cmpuint(pt->cache_flushes, ==, flushed);
+	g_assert_cmpuint(pt->pte_writes - written, ==, 18);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, SECTION), ==, 0);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, SECTION + 8 * PAGE), ==, 0);
+	g_assert_cmphex(iommu_iova_to_phys(fixture->domain, SECTION + 9 * PAGE), ==, 7 * PAGE);
+}
+
+/* The lowest bits of an address that is not aligned make an entry of no kind; a table in its place flushes nothing. */
+static void test_table_where_no_shared_one_was_flushes_nothing(struct fixture *fixture, const void *data)
+{
+	uint64_t odd = fixture->kind->version < 500 ? 1 : 0x10;
+
+	g_assert_cmpint(map_call(fixture, SECTION, 16 * SECTION + odd, SECTION), ==, 0);
+	assert_found(fixture, SECTION, 0);
+	g_assert_cmpint(map_call(fixture, SECTION, 7 * PAGE, PAGE), ==, 0);
+	assert_found(fixture, SECTION, 7 * PAGE);
+	g_assert_cmpuint(fixture->writes->len, ==, 0);
+}
+
 /* Faults. */
 
 static const struct {
@@ -489,6 +564,12 @@ int main(int argc, char **argv)
 		 test_unmap_keeps_the_first_level_from_version_5_on},
 		{"random-calls-leave-nothing-stale-but-by-sections",
 		 test_random_calls_leave_nothing_stale_but_by_sections},
+		{"large-page-ends-with-its-table", test_large_page_ends_with_its_table},
+		{"unmap-takes-a-section-at-most", test_unmap_takes_a_section_at_most},
+		{"large-page-over-a-used-entry-is-taken-back",
+		 test_large_page_over_a_used_entry_is_taken_back},
+		{"table-where-no-shared-one-was-flushes-nothing",
+		 test_table_where_no_shared_one_was_flushes_nothing},
 	};
 
 	g_test_init(&argc, &argv, NULL);
