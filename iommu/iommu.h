@@ -30,7 +30,7 @@ struct iommu_hw_config {
 	unsigned address_bits; /* tegra: width of a physical address */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
-	unsigned features;   /* mtk: as its platform data has them, of one without a name; exynos: bit 0, virtual machines */
+	unsigned features;   /* mtk: as its platform data has them, of one without a name; exynos: enum exynos_feature */
 	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
 };
 

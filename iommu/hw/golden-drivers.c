@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "iommu/hw/dart.h"
+#include "iommu/hw/exynos.h"
 #include "iommu/hw/golden-driver.h"
 #include "iommu/hw/ipmmu.h"
 #include "iommu/hw/mtk.h"
@@ -88,6 +89,41 @@ static bool small_key(const struct golden *golden, const struct golden_words *wo
 	*ret_value = (unsigned)value;
 	return true;
 }
+
+static bool exynos_configure(const struct golden *golden, const struct golden_words *words,
+			     struct iommu_hw_config *hw, GError **error)
+{
+	uint64_t version, vm;
+
+	if (!golden_key(golden, words, "ver", 0, &version, error) ||
+	    !golden_key(golden, words, "level", 0, &vm, error))
+		return false;
+	if (version > UINT16_MAX || vm > 1)
+		return golden_bad_line(golden, error, "cfg of a SysMMU that there is none of");
+	hw->version = (unsigned)version;
+	hw->features = vm ? EXYNOS_VM : 0;
+	return true;
+}
+
+/** What an unused entry holds shows the first one: nothing is mapped yet. */
+static void exynos_registers(const struct iommu_domain *domain, GString *out)
+{
+	unsigned version = exynos_version(domain->iommu);
+	const struct pgtable *pt = domain->pt;
+	uint32_t link = *(const uint32_t *)pgtable_bytes(pt, pt->root_paddr);
+
+	g_string_append_printf(out, "version=%u.%u", version / 100, version % 100);
+	golden_hex(out, " pgtable=", pgtable_root(pt));
+	golden_hex(out, " zero_lv2_table=", exynos_zero_table(pt) + pt->config.table_offset);
+	golden_hex(out, " zero_lv2_link=", link);
+}
+
+static const struct golden_driver exynos = {
+	.hw = &exynos_ops,
+	.configure = exynos_configure,
+	.registers = exynos_registers,
+	.bracket = "enable",
+};
 
 static bool ipmmu_configure(const struct golden *golden, const struct golden_words *words,
 			    struct iommu_hw_config *hw, GError **error)
@@ -261,6 +297,7 @@ static const struct golden_driver tegra = {
 
 const struct golden_format golden_driver_formats[] = {
 	ROW("dart_driver", level_from_last_1, &dart),
+	ROW("exynos_sysmmu", level_from_top_2, &exynos),
 	ROW("ipmmu_vmsa", level_from_top_3, &ipmmu),
 	ROW("mtk_iommu_v1", level_from_last_1, &mtk_v1),
 	ROW("mtk_m4u", level_from_top_2, &mtk),

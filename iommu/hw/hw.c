@@ -3,6 +3,7 @@
 
 const struct iommu_hw_ops *const iommu_hw[] = {
 	&dart_ops,
+	&exynos_ops,
 	&intel_ops,
 	&ipmmu_ops,
 	&mtk_ops,

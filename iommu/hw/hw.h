@@ -6,6 +6,7 @@
 #include "iommu/iommu.h"
 
 extern const struct iommu_hw_ops dart_ops;
+extern const struct iommu_hw_ops exynos_ops;
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
 extern const struct iommu_hw_ops mtk_ops;

@@ -453,16 +453,16 @@ static bool translate_by_walk(struct iotlb *tlb, unsigned domain, const struct p
 		.size_lg2 = found ? (uint8_t)__builtin_ctzll(walk.leaf_size) : 0,
 		.table_reads = walk.levels_touched,
 	};
-	if (!found)
+	if (!found && !tlb->config.walk_caches_faults)
 		return false;
-	if (tlb->config.entries)
+	if (found && tlb->config.entries)
 		leaf_fill_from_walk(tlb, domain, pt, iova, &walk, trusted);
 	/* From the top down, so that the table next to the leaf is the one used last. */
 	for (unsigned level = pt->config.top_level; tlb->walks && level-- > walk.stop_level;)
 		if (walk.table[level])
 			walk_fill(tlb, domain, pt, level, iova, walk.table[level],
 				  trusted ? pt->table_generation : GENERATION_NEVER);
-	return true;
+	return found;
 }
 
 /** Looks for a leaf that covers @iova. Returns whether there is one; else *@ret_result is not touched. What is rarer

@@ -44,6 +44,7 @@ struct iotlb_config {
 	 * has no entries of its own and shares @walk_entries with the others that have none. */
 	uint32_t walk_level_entries[PGTABLE_LEVELS_MAX];
 	uint32_t walk_entries;
+	bool walk_caches_faults; /* also the tables of a walk that found no translation: Exynos SysMMU */
 	struct prng prng; /* of IOTLB_RANDOM */
 };
 

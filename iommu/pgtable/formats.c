@@ -11,6 +11,7 @@ const struct pgtable_ops *const pgtable_formats[] = {
 	&arm_64_lpae_s2_ops,
 	&arm_mali_lpae_ops,
 	&arm_v7s_ops,
+	&exynos_sysmmu_ops,
 	&mtk_v1_ops,
 	&omap_iommu_ops,
 	&riscv64_ops,

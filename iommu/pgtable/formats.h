@@ -16,6 +16,7 @@ extern const struct pgtable_ops arm_64_lpae_s1_ops;
 extern const struct pgtable_ops arm_64_lpae_s2_ops;
 extern const struct pgtable_ops arm_mali_lpae_ops;
 extern const struct pgtable_ops arm_v7s_ops;
+extern const struct pgtable_ops exynos_sysmmu_ops;
 extern const struct pgtable_ops mtk_v1_ops;
 extern const struct pgtable_ops omap_iommu_ops;
 extern const struct pgtable_ops riscv64_ops;
@@ -33,5 +34,7 @@ void sun50i_free_second_level(struct pgtable *pt);
 /** Empties an OMAP table: what the driver does when it detaches. Source: iopgtable_clear_entry_all() in
  * drivers/iommu/omap-iommu.c. */
 void omap_clear_all(struct pgtable *pt);
+/** Returns the address of the table that all unused entries of @pt, an Exynos table, point to. */
+uint64_t exynos_zero_table(const struct pgtable *pt);
 
 #endif

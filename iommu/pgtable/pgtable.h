@@ -119,6 +119,8 @@ enum pgtable_entry_kind {
 	ENTRY_EMPTY,
 	ENTRY_LEAF,
 	ENTRY_TABLE,
+	ENTRY_ZERO, /* points to a table that all such entries share and that stays zero: a device walks it like any
+		     * other, but nothing is ever linked, visited or freed there */
 };
 
 /** One entry, taken apart. */
@@ -126,7 +128,7 @@ struct pgtable_entry {
 	enum pgtable_entry_kind kind;
 	uint64_t raw;
 	uint64_t attr;	    /* of one that is not empty: @raw without the address */
-	uint64_t paddr;	    /* of the leaf's page, or of the table */
+	uint64_t paddr;	    /* of the leaf's page, or of the table, the shared one too */
 	uint8_t contig_lg2; /* log2 of the entries that make up the leaf, aligned to their number */
 	unsigned prot;	    /* of a leaf */
 };
@@ -405,6 +407,15 @@ int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr);
 /** The same for a table of @level. One of several pages is aligned to its size; one smaller than a page has a part of
  * one, but for the root. */
 int pgtable_table_alloc(struct pgtable *pt, unsigned level, uint64_t *ret_paddr);
+
+/** The same for a driver that flushes the new table only later, by pgtable_cache_flush(). */
+int pgtable_table_alloc_unflushed(struct pgtable *pt, unsigned level, uint64_t *ret_paddr);
+
+/** Allocates @len_bytes of zeroed memory for what is not a table of the tree, in whole pages of its own; through the same
+ * fault point, and heard of as a table is, but not counted among @pt->table_pages. @len_bytes is below a page, or a power
+ * of two. Returns 0 with *@ret_paddr, or -ENOMEM. Free with pgtable_other_free() of the same size. */
+int pgtable_other_alloc(struct pgtable *pt, uint64_t len_bytes, uint64_t *ret_paddr);
+void pgtable_other_free(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
 
 /** Returns the size of a table of @level; what is allocated for it is whole pages, a power of two of them. */
 uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level);
