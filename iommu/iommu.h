@@ -21,14 +21,16 @@ struct iommu_domain;
 /** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
 struct iommu_hw_config {
 	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3" */
-	unsigned version;    /* exynos: major * 100 + minor */
+	unsigned version;    /* exynos: major * 100 + minor; arm-smmu: 1 or 2 */
 	unsigned asids;	     /* tegra: address spaces; t8110: streams */
 	unsigned tlb_lines;  /* omap: entries of the TLB */
 	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
-	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines */
+	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines; arm-smmu,
+			      * arm-smmu-v3: see their headers */
 	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
+	unsigned stage;	     /* arm-smmu, arm-smmu-v3: 1 or 2 */
 };
 
 /** Why an access was refused. */
@@ -96,11 +98,12 @@ struct iommu_hw_ops {
 /** The IOMMUs, NULL-ended. */
 extern const struct iommu_hw_ops *const iommu_hw[];
 
-/** Hears of register writes; for recordings and tests. */
+/** Hears of register writes and of commands; for recordings and tests. Any member may be NULL. */
 struct iommu_watch {
 	void (*write)(void *data, uint32_t offset, uint32_t value);
-	const struct pgtable_watch *pgtable; /* of every table that is made; or NULL */
+	const struct pgtable_watch *pgtable; /* of every table that is made */
 	void *data;
+	void (*command)(void *data, const void *command, size_t len_bytes); /* written into a queue in memory */
 };
 
 struct iommu_stats {
@@ -108,7 +111,7 @@ struct iommu_stats {
 	uint64_t mapped_bytes, unmapped_bytes;
 	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
 	uint64_t invalidate_waits;
-	uint64_t invalidate_timeouts; /* of these, those that ended with the driver giving up */
+	uint64_t invalidate_timeouts; /* of these, those that ended without an answer */
 	uint64_t mmio_reads, mmio_writes;
 };
 
@@ -118,7 +121,7 @@ struct iommu {
 	const struct iommu_hw_ops *ops;
 	struct iotlb *tlb;
 	struct sim_lock queue_lock; /* of the invalidation queue */
-	bool caching_mode; /* VT-d: also not-present entries may be cached, so maps are invalidated as well */
+	bool caching_mode; /* VT-d, AMD (NpCache): also not-present entries may be cached, so maps are invalidated */
 	struct iommu_stats stats;
 	void *state;		   /* the driver's own: state_size bytes */
 	struct iommu_watch watch;
@@ -190,6 +193,12 @@ void iommu_scan(struct iommu *iommu, unsigned reads, unsigned writes);
  * fault point iommu.invalidate_timeout: then -ETIMEDOUT, after @tries reads and the time the driver waits, @timeout_ns.
  * Nothing has been invalidated then. */
 int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns);
+
+/** The same where the hardware answers by a write to memory. */
+int iommu_wait(struct iommu *iommu, uint64_t timeout_ns);
+
+/** Writes @command of @len_bytes into a queue in memory; the caller counts it among the commands, or does not. */
+void iommu_command(struct iommu *iommu, const void *command, size_t len_bytes);
 
 /** Adds a value to @registers. */
 void iommu_registers_add(struct iommu_registers *registers, uint32_t offset, uint64_t value);

@@ -2,6 +2,7 @@
 #include "iommu/hw/hw.h"
 
 const struct iommu_hw_ops *const iommu_hw[] = {
+	&amd_ops,
 	&intel_ops,
 	&ipmmu_ops,
 	NULL,

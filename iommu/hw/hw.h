@@ -5,6 +5,7 @@
 /* The IOMMUs that iommu_hw[] lists, one file each. */
 #include "iommu/iommu.h"
 
+extern const struct iommu_hw_ops amd_ops;
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
 
