@@ -8,5 +8,6 @@
 extern const struct iommu_hw_ops amd_ops;
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
+extern const struct iommu_hw_ops smmuv3_ops;
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "iommu/hw/hw.h"
+#include "iommu/hw/smmuv3.h"
 #include "iommu/tests/fault-sweep.h"
 #include "sim/core/prng.h"
 
@@ -26,6 +27,7 @@ struct traits {
 
 static const struct traits traits[] = {
 	{"amd", .defers = true, .gives_up = true},
+	{"arm-smmu-v3", .defers = true, .gives_up = true},
 	{"intel", .defers = true, .insists = true},
 	{"ipmmu-vmsa", .gives_up = true},
 	{NULL},
@@ -41,6 +43,9 @@ struct kind {
 
 static const struct kind other_kinds[] = {
 	{"amd", "np-cache", .caching_mode = true},
+	{"arm-smmu-v3", "stage-2", {.stage = 2}},
+	{"arm-smmu-v3", "without-ranges", {.features = SMMUV3_NO_RANGES}},
+	{"arm-smmu-v3", "stage-2-without-ranges", {.stage = 2, .features = SMMUV3_NO_RANGES}},
 	{"intel", "caching-mode", .caching_mode = true},
 	{"ipmmu-vmsa", "gen2", {.soc = "gen2"}},
 };
