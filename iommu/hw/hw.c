@@ -3,6 +3,7 @@
 
 const struct iommu_hw_ops *const iommu_hw[] = {
 	&amd_ops,
+	&arm_smmu_ops,
 	&smmuv3_ops,
 	&intel_ops,
 	&ipmmu_ops,

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "iommu/hw/arm_smmu.h"
 #include "iommu/hw/hw.h"
 #include "iommu/hw/smmuv3.h"
 #include "iommu/tests/fault-sweep.h"
@@ -27,6 +28,7 @@ struct traits {
 
 static const struct traits traits[] = {
 	{"amd", .defers = true, .gives_up = true},
+	{"arm-smmu", .defers = true, .gives_up = true},
 	{"arm-smmu-v3", .defers = true, .gives_up = true},
 	{"intel", .defers = true, .insists = true},
 	{"ipmmu-vmsa", .gives_up = true},
@@ -43,6 +45,12 @@ struct kind {
 
 static const struct kind other_kinds[] = {
 	{"amd", "np-cache", .caching_mode = true},
+	{"arm-smmu", "stage-2", {.stage = 2}},
+	{"arm-smmu", "32-bit", {.features = ARM_SMMU_LPAE_32}},
+	{"arm-smmu", "short", {.features = ARM_SMMU_SHORT}},
+	{"arm-smmu", "v1", {.version = 1}},
+	{"arm-smmu", "v1-stage-2", {.version = 1, .stage = 2}},
+	{"arm-smmu", "v1-short", {.version = 1, .features = ARM_SMMU_SHORT}},
 	{"arm-smmu-v3", "stage-2", {.stage = 2}},
 	{"arm-smmu-v3", "without-ranges", {.features = SMMUV3_NO_RANGES}},
 	{"arm-smmu-v3", "stage-2-without-ranges", {.stage = 2, .features = SMMUV3_NO_RANGES}},
