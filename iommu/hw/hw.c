@@ -7,5 +7,6 @@ const struct iommu_hw_ops *const iommu_hw[] = {
 	&smmuv3_ops,
 	&intel_ops,
 	&ipmmu_ops,
+	&msm_ops,
 	NULL,
 };

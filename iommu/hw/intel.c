@@ -10,8 +10,8 @@
 #include "iommu/iotlb/vtd-inv.h"
 #include "iommu/pgtable/formats.h"
 
-/* How long hardware waits for a device before it reports an invalidation time-out: PCIe, Address Translation Services,
- * section 10.3.2, one minute at least. */
+/* How long hardware waits for a device before it reports an invalidation time-out: PCI Express Base Specification, chapter 10
+ * (Address Translation Services), one minute at least. */
 #define ITE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
 
 /* The driver has no limit; this is where the model gives up on hardware that answers nothing else. */
