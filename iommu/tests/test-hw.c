@@ -226,6 +226,28 @@ static void test_part_of_a_range(struct fixture *fixture, const void *data)
 	check_mapped(fixture, iova + 2 * page, 0x60000000, 3 * page);
 }
 
+/* Page by page until tables are full, and then all at once, so that whole tables go with what they mapped. */
+static void test_full_tables(struct fixture *fixture, const void *data)
+{
+	uint64_t page = fixture->page, iova = 32 * MIB, len = 2 * MIB;
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (uint64_t at = 0; at < len; at += page)
+			map(fixture, iova + at, 0x40000000 + 3 * at, page);
+		for (uint64_t at = 0; at < len; at += page * 64)
+			touch(fixture, iova + at + page);
+		check_mapped(fixture, iova, 0x40000000, page);
+		g_assert_cmpuint(iommu_unmap(fixture->domain, iova, len), ==, len);
+		for (uint64_t at = 0; at < len && !fixture->traits->unmap_misses; at += page)
+			g_assert_cmphex(touch(fixture, iova + at).paddr, ==, 0);
+		map(fixture, iova, 0x60000000, len);
+		check_mapped(fixture, iova, 0x60000000, len);
+		g_assert_cmpuint(iommu_unmap(fixture->domain, iova, len), ==, len);
+		if (!fixture->traits->unmap_misses)
+			g_assert_cmpuint(count_reachable(fixture, iova, len), ==, 0);
+	}
+}
+
 /* ---- the flush queue ---- */
 
 static void test_lazy(struct fixture *fixture, const void *data)
@@ -350,6 +372,7 @@ static const struct {
 } cases[] = {
 	{"random-ranges", test_random_ranges},
 	{"part-of-a-range", test_part_of_a_range},
+	{"full-tables", test_full_tables},
 	{"lazy", test_lazy},
 	{"time-out-at-every-wait", test_time_out_at_every_wait},
 	{"time-out-of-every-wait", test_time_out_of_every_wait},
