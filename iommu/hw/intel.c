@@ -14,13 +14,12 @@
  * (Address Translation Services), one minute at least. */
 #define ITE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
 
-/* The driver has no limit; this is where the model gives up on hardware that answers nothing else. */
+/* The driver has no limit; this is where the model goes on as if the hardware had answered. */
 #define RESTARTS_MAX 16
 
 /** Queues one descriptor and its wait, and waits. The queue's lock covers the writing, not the waiting. An invalidation
- * time-out aborts the wait: qi_check_fault() clears it, and qi_submit_sync() takes both back and queues them again.
- * Returns whether they were done in the end. */
-static bool intel_submit(struct iommu *iommu)
+ * time-out aborts the wait: qi_check_fault() clears it, and qi_submit_sync() takes both back and queues them again. */
+static void intel_submit(struct iommu *iommu)
 {
 	struct sim *sim = iommu->sim;
 
@@ -30,12 +29,9 @@ static bool intel_submit(struct iommu *iommu)
 		sim_unlock(sim, &iommu->queue_lock);
 		iommu->stats.invalidate_commands++;
 		if (iommu_wait(iommu, ITE_NS) == 0)
-			return true;
-		sim_find(sim, FINDING_KERNEL_WARNING, NULL, "Invalidation Time-out Error (ITE) cleared");
+			return;
 	}
-	sim_find(sim, FINDING_KERNEL_WARNING, NULL,
-		 "invalidation times out again and again: the kernel hangs here");
-	return false;
+	sim_find(sim, FINDING_STUCK, NULL, "invalidation that times out again and again");
 }
 
 static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint64_t last, bool leaf_only)
@@ -44,8 +40,7 @@ static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint6
 	unsigned mask;
 
 	vtd_psi(first, last, &addr, &mask);
-	if (!intel_submit(domain->iommu))
-		return;
+	intel_submit(domain->iommu);
 	if (mask > VTD_MAMV)
 		iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
 	else
@@ -67,8 +62,8 @@ static int intel_iotlb_sync_map(struct iommu_domain *domain, uint64_t iova, uint
 
 static void intel_flush_iotlb_all(struct iommu_domain *domain)
 {
-	if (intel_submit(domain->iommu))
-		iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
+	intel_submit(domain->iommu);
+	iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
 }
 
 /* Faults: VT-d specification 4.1, sections 11.4.9.1 (fault status) and 11.4.9.14 (fault recording). */

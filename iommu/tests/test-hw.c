@@ -315,13 +315,14 @@ static void test_time_out_at_every_wait(struct fixture *fixture, const void *dat
 		g_assert_cmpuint(sum, ==, 0);
 }
 
-/* Hardware that never answers at all. */
+/* Hardware that never answers at all: the model comes to an end, and says what happened. */
 static void test_time_out_of_every_wait(struct fixture *fixture, const void *data)
 {
 	static const struct fault_table *const tables[] = {&iommu_fault_table, NULL};
 	struct fault_rules *rules = fault_rules_new(tables);
 	const struct iommu_stats *stats = &fixture->iommu->stats;
 	uint64_t waits = stats->invalidate_waits, timeouts = stats->invalidate_timeouts;
+	unsigned reachable;
 	g_autoptr(GError) error = NULL;
 	g_autofree char *path = NULL;
 	int fd = g_file_open_tmp("always-XXXXXX.ini", &path, &error);
@@ -334,7 +335,11 @@ static void test_time_out_of_every_wait(struct fixture *fixture, const void *dat
 	g_assert_true(fault_rules_load(rules, path, &error));
 	unlink(path);
 	fault_rules_arm(rules, fixture->sim);
-	time_out_once(fixture);
+	reachable = time_out_once(fixture);
+	if (fixture->traits->insists)
+		g_assert_cmpuint(reachable, ==, 0);
+	if (fixture->traits->insists || fixture->traits->gives_up)
+		g_assert_cmpuint(fixture->sim->findings.kept->len, >, 0);
 	g_assert_cmpuint(stats->invalidate_timeouts - timeouts, ==, stats->invalidate_waits - waits);
 	fault_rules_arm(NULL, fixture->sim);
 	fault_rules_free(rules);
