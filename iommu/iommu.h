@@ -104,6 +104,7 @@ struct iommu_watch {
 	const struct pgtable_watch *pgtable; /* of every table that is made */
 	void *data;
 	void (*command)(void *data, const void *command, size_t len_bytes); /* written into a queue in memory */
+	void (*write64)(void *data, uint32_t offset, uint64_t value);	     /* in one access */
 };
 
 struct iommu_stats {
@@ -182,6 +183,9 @@ void iommu_writel(struct iommu *iommu, uint32_t offset, uint32_t value);
 
 /** Writes two, the lower half first. */
 void iommu_writeq(struct iommu *iommu, uint32_t offset, uint64_t value);
+
+/** Writes a 64-bit register in one access. */
+void iommu_write64(struct iommu *iommu, uint32_t offset, uint64_t value);
 
 /** Reads one register whose value does not matter. */
 void iommu_readl(struct iommu *iommu);

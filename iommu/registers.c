@@ -16,6 +16,14 @@ void iommu_writeq(struct iommu *iommu, uint32_t offset, uint64_t value)
 	iommu_writel(iommu, offset + 4, (uint32_t)(value >> 32));
 }
 
+void iommu_write64(struct iommu *iommu, uint32_t offset, uint64_t value)
+{
+	iommu->stats.mmio_writes++;
+	sim_charge(iommu->sim, WORK_MMIO_WRITE, 1);
+	if (iommu->watch.write64)
+		iommu->watch.write64(iommu->watch.data, offset, value);
+}
+
 static void iommu_read(struct iommu *iommu, unsigned times)
 {
 	iommu->stats.mmio_reads += times;

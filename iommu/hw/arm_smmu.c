@@ -6,7 +6,8 @@
  * Unmap: one register write for each page, at once, and for each that a freed table covered, walk caches included; then
  * TLBSYNC, and TLBSTATUS is polled. Version 1 cannot invalidate stage 2 by address, so the whole VMID goes each time. Map:
  * nothing. Sources: drivers/iommu/arm/arm-smmu/arm-smmu.c of Linux 7.0; Arm System Memory Management Unit Architecture
- * Specification, SMMU architecture version 2.0 (IHI 0062), chapters 9 to 16 (registers).
+ * Specification, SMMU architecture version 2.0 (IHI 0062D), chapters 9 and 10 (global registers), 16 and 17 (context banks of
+ * stage 1 and 2).
  */
 #include <errno.h>
 
@@ -206,8 +207,8 @@ static void write_tlbi(const struct iommu_domain *domain, uint32_t offset, uint6
 	uint64_t page = iova >> 12;
 
 	if (is_aarch64(smmu))
-		iommu_writeq(iommu, bank(domain->id, offset),
-			     page | (stage1 ? (uint64_t)asid(domain) << ASID_LG2 : 0));
+		iommu_write64(iommu, bank(domain->id, offset),
+			      page | (stage1 ? (uint64_t)asid(domain) << ASID_LG2 : 0));
 	else
 		iommu_writel(iommu, bank(domain->id, offset),
 			     (uint32_t)(stage1 ? page << 12 | asid(domain) : page));
@@ -310,8 +311,8 @@ static void write_stage1(const struct iommu_domain *domain)
 			     control.width | TCR2_SEP | (aarch64 ? TCR2_AS : 0));
 	iommu_writel(iommu, bank(domain->id, CB_TCR),
 		     walk_fields(&control) | TCR_EPD1 | (aarch64 ? 0 : TCR_EAE));
-	iommu_writeq(iommu, bank(domain->id, CB_TTBR0), pgtable_root(domain->pt) | tag);
-	iommu_writeq(iommu, bank(domain->id, CB_TTBR1), tag);
+	iommu_write64(iommu, bank(domain->id, CB_TTBR0), pgtable_root(domain->pt) | tag);
+	iommu_write64(iommu, bank(domain->id, CB_TTBR1), tag);
 	iommu_writel(iommu, bank(domain->id, CB_MAIR0), (uint32_t)LPAE_MAIR);
 	iommu_writel(iommu, bank(domain->id, CB_MAIR1), (uint32_t)(LPAE_MAIR >> 32));
 }
@@ -323,7 +324,7 @@ static void write_stage2(const struct iommu_domain *domain)
 	lpae_control(domain->pt, &control);
 	iommu_writel(domain->iommu, bank(domain->id, CB_TCR),
 		     walk_fields(&control) | control.start << 6 | control.width << 16 | VTCR_RES1);
-	iommu_writeq(domain->iommu, bank(domain->id, CB_TTBR0), pgtable_root(domain->pt));
+	iommu_write64(domain->iommu, bank(domain->id, CB_TTBR0), pgtable_root(domain->pt));
 }
 
 /** Returns the kind of bank, with weak attributes of stage 1, which those of the entries override. All banks share the

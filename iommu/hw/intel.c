@@ -66,7 +66,7 @@ static void intel_flush_iotlb_all(struct iommu_domain *domain)
 	iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
 }
 
-/* Faults: VT-d specification 4.1, sections 11.4.9.1 (fault status) and 11.4.9.14 (fault recording). */
+/* Faults: VT-d specification 4.1, chapter 7 (reasons) and section 11.4 (fault status and recording registers). */
 
 #define FSTS	  0x34
 #define FSTS_PFO  0x1u /* a record was lost */

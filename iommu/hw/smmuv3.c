@@ -7,7 +7,8 @@
  * whole range, or for each run of at most 31 * 2^n pages, or, without range invalidation, for each page, and then a
  * CMD_SYNC. A table that is freed is invalidated at once, walk caches included. Map: nothing. Sources:
  * drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c of Linux 7.0, pagetable-facts section 5; Arm System Memory Management Unit
- * Architecture Specification, version 3 (IHI 0070), sections 4 (commands), 5 (structures), 6 (registers), 7.3 (events).
+ * Architecture Specification, version 3 (IHI 0070), sections 4.3, 4.4 and 4.7.3 (commands), 5.2 and 5.4 (structures),
+ * 6 (registers), 7.3 (events).
  */
 #include <errno.h>
 #include <string.h>
@@ -261,7 +262,7 @@ static uint64_t add_ranges(struct batch *batch, const struct iommu_domain *domai
 		common |= CMD_TLBI_LEAF | (uint64_t)(4 - (granule_lg2 - 3) / (page_lg2 - 3))
 						  << CMD_TLBI_TTL_LG2;
 	else if ((pages & CMD_TLBI_NUM_MAX) == 1)
-		pages++; /* never NUM = SCALE = TTL = 0, which hardware has errata for */
+		pages++; /* NUM = SCALE = TTL = 0 is reserved */
 	for (; pages; pages -= (uint64_t)num << scale, at += (uint64_t)num << (scale + page_lg2)) {
 		scale = (unsigned)__builtin_ctzll(pages);
 		num = (unsigned)(pages >> scale) & CMD_TLBI_NUM_MAX;

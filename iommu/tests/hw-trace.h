@@ -3,8 +3,8 @@
 #define IOMMU_TESTS_HW_TRACE_H
 
 /*
- * What a driver does to its hardware, as text: "OFFSET=VALUE " for a register write, "[QWORD QWORD] " for a command of 16
- * bytes.
+ * What a driver does to its hardware, as text: "OFFSET=VALUE " for a register write, "OFFSET:VALUE " for one of 64 bits, "[QWORD
+ * QWORD] " for a command of 16 bytes.
  */
 #include <string.h>
 
@@ -13,6 +13,11 @@
 static inline void hw_trace_write(void *data, uint32_t offset, uint32_t value)
 {
 	g_string_append_printf(data, "%x=%x ", offset, value);
+}
+
+static inline void hw_trace_write64(void *data, uint32_t offset, uint64_t value)
+{
+	g_string_append_printf(data, "%x:%" G_GINT64_MODIFIER "x ", offset, value);
 }
 
 static inline void hw_trace_command(void *data, const void *command, size_t len_bytes)
@@ -47,8 +52,10 @@ static inline void hw_trace_init(struct hw_trace *trace, const struct iommu_hw_o
 	trace->text = g_string_new(NULL);
 	trace->iommu = iommu_new_config(trace->sim, ops, config, &tlb);
 	g_assert_nonnull(trace->iommu);
-	trace->iommu->watch =
-		(struct iommu_watch){hw_trace_write, NULL, trace->text, .command = hw_trace_command};
+	trace->iommu->watch = (struct iommu_watch){.write = hw_trace_write,
+						   .data = trace->text,
+						   .command = hw_trace_command,
+						   .write64 = hw_trace_write64};
 	g_assert_cmpint(iommu_domain_new(trace->iommu, id, &table, &trace->domain), ==, 0);
 	g_assert_cmpint(iommu_domain_attach(trace->domain), ==, 0);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel: what the driver makes of an invalidation time-out, and of fault records (VT-d specification 4.1, sections 11.4.9.1
- * and 11.4.9.14).
+ * Intel: what the driver makes of an invalidation time-out, and of fault records (VT-d specification 4.1, section 11.4).
  */
 #include "iommu/hw/hw.h"
 #include "iommu/tests/fault-sweep.h"

@@ -256,7 +256,7 @@ struct reader {
 	unsigned commands;
 };
 
-/** Section 4.4.1.1: a range is (NUM + 1) * 2^SCALE pages of TG from the address on; without TG, one page's entries. */
+/** Section 4.4.1.1, range-based invalidation and level hint: (NUM + 1) * 2^SCALE pages of TG from the address on. */
 static void read_command(void *data, const void *command, size_t len_bytes)
 {
 	struct reader *reader = data;
