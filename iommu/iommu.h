@@ -87,6 +87,10 @@ struct iommu_hw_ops {
 			    struct iommu_registers *ret_registers);
 	/** The interrupt handler: appends what the driver prints of @registers, a line each, and acknowledges. */
 	void (*fault_handle)(struct iommu *iommu, const struct iommu_registers *registers, GString *out);
+	/** The caches of hardware of this kind, where the machine file does not say else: at least one way, also
+	 * where there are no entries. */
+	struct iotlb_config tlb;
+	const char *tlb_source; /* where these numbers come from; "assumed" where no source states them */
 	/** Invalidates what @gather holds, before its table pages are freed. The gather is not empty. */
 	void (*iotlb_sync)(struct iommu_domain *domain, const struct pgtable_gather *gather);
 	/** After new mappings [@iova, @iova + @len). Returns 0 or a negative errno. */
@@ -111,6 +115,7 @@ struct iommu_stats {
 	uint64_t maps, unmaps; /* calls */
 	uint64_t mapped_bytes, unmapped_bytes;
 	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
+	uint64_t device_invalidations; /* of these, to a device's own cache */
 	uint64_t invalidate_waits;
 	uint64_t invalidate_timeouts; /* of these, those that ended without an answer */
 	uint64_t mmio_reads, mmio_writes;
@@ -133,9 +138,13 @@ struct iommu_domain {
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
 	bool attached;
+	/** The cache of the attached device, where ATS is on, borrowed: the driver invalidates it as well. NULL:
+	 * none. */
+	struct iotlb *device_tlb;
 };
 
-/** Returns a new IOMMU, the driver's usual one; free with iommu_free() after its domains. */
+/** Returns a new IOMMU, the driver's usual one, whose caches are as @tlb says, random victims drawn from @sim's seed. Free
+ * with iommu_free() after its domains. */
 struct iommu *iommu_new(struct sim *sim, const struct iommu_hw_ops *ops, const struct iotlb_config *tlb);
 
 /** The same, of @config. Returns NULL if the driver knows none like it. */

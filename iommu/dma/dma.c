@@ -115,11 +115,26 @@ static inline uint64_t dma_offset(const struct dma_device *dev, uint64_t addr)
 	return addr & ((UINT64_C(1) << dev->granule_lg2) - 1);
 }
 
+static inline void dma_announce(struct dma_device *dev, const struct dma_call *call)
+{
+	SIM_ANNOUNCE(dev->sim, dma_call, call);
+}
+
 static uint64_t dma_iova_attempt(struct dma_device *dev, uint64_t granules, uint64_t limit, bool flush)
 {
-	if (sim_fault(dev->sim, FAULT_DMA_IOVA))
-		return 0;
-	return iova_alloc_fast(dev->iovad, granules, limit >> dev->granule_lg2, flush);
+	uint64_t limit_pfn = limit >> dev->granule_lg2, pfn = 0;
+
+	if (!sim_fault(dev->sim, FAULT_DMA_IOVA))
+		pfn = iova_alloc_fast(dev->iovad, granules, limit_pfn, flush);
+	SIM_ANNOUNCE(dev->sim, iova_attempt, granules, limit_pfn, flush, pfn);
+	return pfn;
+}
+
+/** Gives @granules from @pfn on back to the allocator. */
+static void dma_iova_return(struct dma_device *dev, uint64_t pfn, uint64_t granules)
+{
+	SIM_ANNOUNCE(dev->sim, iova_return, pfn, granules);
+	iova_free_fast(dev->iovad, pfn, granules);
 }
 
 /** iommu_dma_alloc_iova: below 4 GiB first where that is wanted, then anywhere. Returns the IOVA or 0. */
@@ -132,8 +147,10 @@ static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_ta
 		pfn = dma_iova_attempt(dev, granules, UINT32_MAX, false);
 		if (!pfn) {
 			dev->stats.attempts_32bit_failed++;
-			if (behaves(dev->sim, IOVA_32BIT_RETRY) == IOVA_32BIT_STICKY)
+			if (behaves(dev->sim, IOVA_32BIT_RETRY) == IOVA_32BIT_STICKY) {
 				dev->try_32bit = false;
+				dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_USE_64BIT});
+			}
 		}
 	}
 	if (!pfn)
@@ -181,19 +198,33 @@ static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
 	struct dma_live live;
 
 	dma_drop_live(dev, iova, len, &live);
-	iova_free_fast(dev->iovad, iova >> dev->granule_lg2, len >> dev->granule_lg2);
+	dma_iova_return(dev, iova >> dev->granule_lg2, len >> dev->granule_lg2);
 }
 
-/** Reports an unmap that found something else than @len bytes mapped at @iova, which @live held (of no bytes: nobody). */
-static void dma_report_wrong_size(struct dma_device *dev, const struct dma_live *live, uint64_t iova,
-				  uint64_t len, uint64_t unmapped)
+/** Reports an unmap that found something else than @len bytes mapped at @iova, whoever holds that. */
+static void dma_report_wrong_size(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t unmapped)
 {
-	g_autofree char *taken = live->len_bytes ? dma_live_text(live) : NULL;
+	const struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
+	struct dma_live live = entry ? dma_live_unpack(dev, entry) : (struct dma_live){0};
+	g_autofree char *taken = entry ? dma_live_text(&live) : NULL;
 
 	sim_find(dev->sim, FINDING_WRONG_SIZE, taken,
 		 "unmap of %" G_GUINT64_FORMAT " bytes at IOVA 0x%" G_GINT64_MODIFIER
 		 "x found %" G_GUINT64_FORMAT " mapped",
 		 len, iova, unmapped);
+}
+
+/** Whether @iova was taken for a single mapping, and of how many bytes. */
+static bool dma_holds_mapping(const struct dma_device *dev, uint64_t iova, uint64_t *ret_len)
+{
+	const struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
+	struct dma_live live;
+
+	if (!entry)
+		return false;
+	live = dma_live_unpack(dev, entry);
+	*ret_len = live.len_bytes;
+	return live.taker != DMA_TAKER_TRY_ALLOC;
 }
 
 /** Unmaps @len bytes at @iova for good and gives back @freed bytes of IOVA: after an invalidation, or, lazy, by way of the
@@ -202,29 +233,29 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 {
 	struct pgtable_gather gather = {0};
 	struct dma_live live;
-	uint64_t unmapped;
+	uint64_t unmapped, held;
 
 	pgtable_gather_init(&gather);
 	gather.queued = dev->fq != NULL;
 	unmapped = iommu_unmap_fast(dev->domain, iova, len, &gather);
+	if (unmapped != len)
+		dma_report_wrong_size(dev, iova, len, unmapped);
 	if (!dev->fq)
 		iommu_iotlb_sync(dev->domain, &gather);
-	dma_drop_live(dev, iova, freed, &live);
 	/* Of a request's IOVA a part may be unmapped (rollback); of a mapping, never. */
-	if (unmapped != len)
-		dma_report_wrong_size(dev, &live, iova, len, unmapped);
-	else if (live.len_bytes && live.len_bytes != len && live.taker != DMA_TAKER_TRY_ALLOC)
-		dma_report_wrong_size(dev, &live, iova, len, live.len_bytes);
+	if (unmapped == len && dma_holds_mapping(dev, iova, &held) && held != len)
+		dma_report_wrong_size(dev, iova, len, held);
+	dma_drop_live(dev, iova, freed, &live);
 	if (dev->fq)
 		fq_queue(dev->fq, iova >> dev->granule_lg2, freed >> dev->granule_lg2, &gather);
 	else
-		iova_free_fast(dev->iovad, iova >> dev->granule_lg2, freed >> dev->granule_lg2);
+		dma_iova_return(dev, iova >> dev->granule_lg2, freed >> dev->granule_lg2);
 	pgtable_gather_finish(&gather);
 }
 
-static unsigned dma_prot(bool to_device)
+static unsigned dma_prot(unsigned flags)
 {
-	return (to_device ? PROT_READ : PROT_WRITE) | PROT_CACHE;
+	return (flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE) | (flags & DMA_ATTR_MMIO ? PROT_MMIO : PROT_CACHE);
 }
 
 /** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
@@ -257,57 +288,71 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	dma_unmap_and_free(dev, addr - offset, size, size);
 }
 
-uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device)
+uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr)
 {
-	uint64_t addr;
+	uint64_t addr = paddr + dev->config.p2p.bus_offset;
 
-	dev->stats.map_calls++;
-	if (!dma_use_iommu(dev))
-		return paddr;
-	addr = dma_map(dev, paddr, len, dma_prot(to_device), DMA_TAKER_MAP_PHYS);
-	if (addr == DMA_MAPPING_ERROR)
-		dev->stats.errors++;
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr});
 	return addr;
 }
 
-void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len)
+uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
+{
+	uint64_t addr = paddr;
+
+	dev->stats.map_calls++;
+	if (dma_use_iommu(dev))
+		addr = dma_map(dev, paddr, len, dma_prot(flags), DMA_TAKER_MAP_PHYS);
+	if (addr == DMA_MAPPING_ERROR)
+		dev->stats.errors++;
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_MAP_PHYS,
+					     .paddr = paddr,
+					     .size = len,
+					     .addr = addr,
+					     .flags = flags});
+	return addr;
+}
+
+void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags)
 {
 	dev->stats.unmap_calls++;
-	if (!dma_use_iommu(dev))
-		return;
-	if (!umap_find(&dev->live, addr >> dev->granule_lg2)) {
-		sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
-			 "unmap of IOVA 0x%" G_GINT64_MODIFIER "x, which nobody holds", addr);
-		return;
+	if (dma_use_iommu(dev)) {
+		if (umap_find(&dev->live, addr >> dev->granule_lg2))
+			dma_unmap(dev, addr, len);
+		else
+			sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
+				 "unmap of IOVA 0x%" G_GINT64_MODIFIER "x, which nobody holds", addr);
 	}
-	dma_unmap(dev, addr, len);
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len, .flags = flags});
 }
 
 /* ---- one IOVA for a request ---- */
 
 bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size)
 {
-	uint64_t offset = dma_offset(dev, paddr), iova;
+	uint64_t offset = dma_offset(dev, paddr), iova = 0;
 
 	*state = (struct dma_iova_state){0};
-	if (!dma_use_iommu(dev) || size == 0 || size >> 63)
-		return false;
-	iova = dma_alloc_iova(dev, dma_align(dev, size + offset), DMA_TAKER_TRY_ALLOC);
-	if (!iova)
-		return false;
-	dev->stats.iova_requests++;
-	state->addr = iova + offset;
-	state->size = size;
-	return true;
+	if (dma_use_iommu(dev) && size && !(size >> 63))
+		iova = dma_alloc_iova(dev, dma_align(dev, size + offset), DMA_TAKER_TRY_ALLOC);
+	if (iova) {
+		dev->stats.iova_requests++;
+		state->addr = iova + offset;
+		state->size = size;
+	}
+	dma_announce(
+		dev,
+		&(struct dma_call){
+			.kind = DMA_CALL_TRY_ALLOC, .paddr = paddr, .size = size, .addr = state->addr});
+	return iova != 0;
 }
 
-int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-		  uint64_t size, bool to_device)
+static int dma_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
+		    uint64_t size, unsigned flags)
 {
 	uint64_t pad = dma_offset(dev, paddr);
 	int err;
 
-	dev->stats.links++;
 	if (offset && pad) {
 		sim_find(dev->sim, FINDING_KERNEL_WARNING, NULL,
 			 "dma_iova_link: segment 0x%" G_GINT64_MODIFIER "x starts inside a granule", paddr);
@@ -316,9 +361,24 @@ int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 	err = sim_fault_size(dev->sim, FAULT_DMA_LINK, size);
 	if (!err)
 		err = iommu_map_nosync(dev->domain, state->addr + offset - pad, paddr - pad,
-				       dma_align(dev, size + pad), dma_prot(to_device));
+				       dma_align(dev, size + pad), dma_prot(flags));
+	return err;
+}
+
+int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
+		  uint64_t size, unsigned flags)
+{
+	int err = dma_link(dev, state, paddr, offset, size, flags);
+
+	dev->stats.links++;
 	if (err)
 		dev->stats.errors++;
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_LINK,
+					     .paddr = paddr,
+					     .offset = offset,
+					     .size = size,
+					     .err = err,
+					     .flags = flags});
 	return err;
 }
 
@@ -332,6 +392,8 @@ int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 		err = iommu_sync_map(dev->domain, addr - pad, dma_align(dev, size + pad));
 	if (err)
 		dev->stats.errors++;
+	dma_announce(dev,
+		     &(struct dma_call){.kind = DMA_CALL_SYNC, .offset = offset, .size = size, .err = err});
 	return err;
 }
 
@@ -353,23 +415,25 @@ static void dma_report_left_behind(struct dma_device *dev, const struct dma_live
 	}
 }
 
-void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped)
+void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped, unsigned flags)
 {
 	uint64_t offset = dma_offset(dev, state->addr), iova = state->addr - offset;
 	uint64_t allocated = dma_align(dev, state->size + offset), size = dma_align(dev, mapped + offset);
 	bool whole = behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE;
+	struct dma_call call = {.kind = DMA_CALL_DESTROY, .size = mapped, .allocated = state->size, .flags = flags};
 	struct dma_live live;
 
 	dev->stats.destroys++;
 	*state = (struct dma_iova_state){0};
-	if (!mapped) {
+	if (mapped) {
+		if (size < allocated && dma_live_find(dev, iova, &live))
+			dma_report_left_behind(dev, &live, size);
+		dma_unmap_and_free(dev, iova, size, whole ? allocated : size);
+	} else {
 		/* Nothing was ever visible to the device: never queued. */
 		dma_free_iova(dev, iova, allocated);
-		return;
 	}
-	if (size < allocated && dma_live_find(dev, iova, &live))
-		dma_report_left_behind(dev, &live, size);
-	dma_unmap_and_free(dev, iova, size, whole ? allocated : size);
+	dma_announce(dev, &call);
 }
 
 /* ---- memory shared with the device ---- */
@@ -377,8 +441,11 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,
 		       uint64_t *ret_addr)
 {
-	uint64_t paddr = physmem_alloc(&dev->sim->mem, order, use), addr = paddr;
+	uint64_t paddr, addr;
 
+	if (dev->memory)
+		return dev->memory->alloc_coherent(dev, order, use, ret_paddr, ret_addr);
+	paddr = addr = physmem_alloc(&dev->sim->mem, order, use);
 	if (dma_use_iommu(dev)) {
 		addr = dma_map(dev, paddr, (uint64_t)FRAME_SIZE << order, PROT_READ | PROT_WRITE | PROT_CACHE,
 			       DMA_TAKER_COHERENT);
@@ -394,6 +461,10 @@ int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use us
 
 void dma_free_coherent(struct dma_device *dev, unsigned order, uint64_t paddr, uint64_t addr)
 {
+	if (dev->memory) {
+		dev->memory->free_coherent(dev, order, paddr, addr);
+		return;
+	}
 	if (dma_use_iommu(dev))
 		dma_unmap(dev, addr, (uint64_t)FRAME_SIZE << order);
 	physmem_free(&dev->sim->mem, paddr, order);

@@ -35,6 +35,17 @@ extern const struct fault_table dma_fault_table;
 
 #define DMA_MAPPING_ERROR UINT64_MAX
 
+/** Which way the data go, and how they are mapped: the attributes are the bits of include/linux/dma-mapping.h. */
+enum dma_flags {
+	DMA_FROM_DEVICE = 0,
+	DMA_TO_DEVICE = 1 << 0,
+	DMA_ATTR_SKIP_CPU_SYNC = 1 << 5,     /* no cache maintenance */
+	DMA_ATTR_MMIO = 1 << 10,	     /* memory of another device */
+	DMA_ATTR_REQUIRE_COHERENT = 1 << 12, /* rather fail than bounce or flush */
+};
+
+#define DMA_ATTRS (~(unsigned)DMA_TO_DEVICE)
+
 /** Largest mapping that the IOVA caches serve, in bytes: what drivers are told is optimal (32 CPU pages). */
 #define DMA_OPT_MAPPING_SIZE (32u << FRAME_LG2)
 
@@ -58,8 +69,59 @@ struct dma_live {
 	unsigned cpu;
 };
 
+/** A call of the DMA interface, or one below it, as it returns; for observers. What does not concern the kind is 0. */
+enum dma_call_kind {
+	DMA_CALL_TRY_ALLOC, /* @paddr, @size -> @addr, 0: none */
+	DMA_CALL_LINK,	    /* @paddr, @offset, @size -> @err */
+	DMA_CALL_SYNC,	    /* @offset, @size -> @err */
+	DMA_CALL_DESTROY,   /* @size: as mapped; @allocated */
+	DMA_CALL_MAP_PHYS,  /* @paddr, @size -> @addr, or DMA_MAPPING_ERROR */
+	DMA_CALL_UNMAP_PHYS, /* @addr, @size */
+	DMA_CALL_BUS_ADDR,   /* @paddr -> @addr */
+	DMA_CALL_VEC_ALLOC,  /* a driver's record of mappings could not be had: @err */
+	DMA_CALL_USE_64BIT, /* none below 4 GiB: these are no longer tried first */
+};
+
+struct dma_call {
+	enum dma_call_kind kind;
+	unsigned flags; /* of enum dma_flags */
+	int err;
+	uint64_t paddr, addr, offset, size, allocated;
+};
+
+struct dma_device;
+struct dma_pool;
+struct dma_pool_block;
+
+/** Where memory that device and CPU share comes from, if not from the DMA layer itself: recordings have addresses of
+ * their own for it. Each as the function without "memory" in its name, below. */
+struct dma_memory_ops {
+	int (*alloc_coherent)(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,
+			      uint64_t *ret_addr);
+	void (*free_coherent)(struct dma_device *dev, unsigned order, uint64_t paddr, uint64_t addr);
+	int (*pool_alloc)(struct dma_pool *pool, struct dma_pool_block *ret_block);
+	void (*pool_free)(struct dma_pool *pool, const struct dma_pool_block *block);
+	void *data;
+};
+
+/** How a device reaches the memory of another one. Source: enum pci_p2pdma_map_type. */
+enum dma_p2p {
+	DMA_P2P_NONE, /* it is ordinary memory */
+	DMA_P2P_BUS_ADDR,
+	DMA_P2P_HOST_BRIDGE,
+	DMA_P2P_UNSUPPORTED,
+};
+
+/** Another device's memory. */
+struct dma_p2p_window {
+	enum dma_p2p kind; /* DMA_P2P_NONE: there is none */
+	uint64_t first, last;
+	uint64_t bus_offset; /* DMA_P2P_BUS_ADDR: of its addresses on the bus, modulo 2^64 */
+};
+
 struct dma_config {
 	const char *name;      /* "nvme0" */
+	struct dma_p2p_window p2p;
 	uint64_t mask;	       /* highest address the device can use */
 	uint64_t aperture_end; /* last address of the domain, inclusive */
 	bool forcedac;	       /* iommu.forcedac=1: no 32-bit attempt first */
@@ -82,6 +144,7 @@ struct dma_device {
 	struct fq *fq; /* NULL: strict; set by the owner after dma_device_init(), who frees it */
 	unsigned granule_lg2;
 	bool try_32bit;	  /* PCI devices ask below 4 GiB first, until that fails once */
+	const struct dma_memory_ops *memory; /* NULL, but for recordings */
 	struct umap live; /* IOVA page -> struct dma_live, packed */
 	struct dma_stats stats;
 };
@@ -102,10 +165,21 @@ static inline bool dma_use_iommu(const struct dma_device *dev)
 	return dev->domain != NULL;
 }
 
+/** Returns how the device reaches @paddr. */
+static inline enum dma_p2p dma_p2p(const struct dma_device *dev, uint64_t paddr)
+{
+	const struct dma_p2p_window *window = &dev->config.p2p;
+
+	return paddr >= window->first && paddr <= window->last ? window->kind : DMA_P2P_NONE;
+}
+
+/** Returns the bus address of @paddr, which is of kind DMA_P2P_BUS_ADDR. */
+uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr);
+
 /** Maps @len bytes at @paddr. Returns the IOVA, or DMA_MAPPING_ERROR with nothing left behind. */
-uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, bool to_device);
-/** Undoes dma_map_phys(); @len as given there. Another length is what DMA debugging calls a wrong size. */
-void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len);
+uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags);
+/** Undoes dma_map_phys(); @len and @flags as given there. Another length is what DMA debugging calls a wrong size. */
+void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags);
 
 /** Takes an IOVA for @size bytes whose first segment is at @paddr. Returns false, with *@state zeroed, when the device
  *  has no IOMMU or there is no IOVA. */
@@ -113,12 +187,12 @@ bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, ui
 /** Maps @size bytes at @paddr at @offset in the state; the first and last granule become visible whole. Returns 0, or a
  *  negative errno with nothing of this call mapped. */
 int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
-		  uint64_t size, bool to_device);
+		  uint64_t size, unsigned flags);
 /** Makes the links of [@offset, @offset + @size) known to the hardware. Returns 0 or a negative errno; links stay. */
 int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size);
 /** Unmaps the first @mapped bytes and frees the IOVA; @mapped = 0 only frees. Less than was allocated returns the IOVA in
  *  a smaller class (defect D5) unless rollback-iova-free = whole. */
-void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped);
+void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint64_t mapped, unsigned flags);
 
 /** Allocates zeroed memory that device and CPU share: 2^@order frames for @use. Returns 0 with both addresses, or -ENOMEM. */
 int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,

@@ -107,6 +107,7 @@ static void fq_reap(struct fq *fq, struct fq_ring *ring)
 		fq->stats.window_ns_sum += window_ns;
 		fq->stats.window_ns_max = MAX(fq->stats.window_ns_max, window_ns);
 		fq_free_pages(fq, entry);
+		SIM_ANNOUNCE(fq->sim, iova_return, entry->pfn, entry->granules);
 		iova_free_fast(fq->iovad, entry->pfn, entry->granules);
 	}
 }
@@ -146,6 +147,7 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 	if (!fq->timer_on) {
 		fq->timer_on = true;
 		fq->timer_cpu = fq->sim->cpu;
+		SIM_ANNOUNCE(fq->sim, flush_timer, fq->timeout_ns);
 		event_queue_push(&fq->sim->events, fq->sim->now_ns + fq->timeout_ns, fq->event_kind, fq->id);
 	}
 }

@@ -46,8 +46,12 @@ static int dma_pool_grow(struct dma_pool *pool)
 
 int dma_pool_alloc(struct dma_pool *pool, struct dma_pool_block *ret_block)
 {
-	int err = pool->free_count ? 0 : dma_pool_grow(pool);
+	const struct dma_memory_ops *memory = pool->dev->memory;
+	int err;
 
+	if (memory)
+		return memory->pool_alloc(pool, ret_block);
+	err = pool->free_count ? 0 : dma_pool_grow(pool);
 	if (err)
 		return err;
 	*ret_block = pool->free[--pool->free_count];
@@ -57,6 +61,10 @@ int dma_pool_alloc(struct dma_pool *pool, struct dma_pool_block *ret_block)
 
 void dma_pool_free(struct dma_pool *pool, struct dma_pool_block block)
 {
+	if (pool->dev->memory) {
+		pool->dev->memory->pool_free(pool, &block);
+		return;
+	}
 	g_assert(pool->in_use > 0);
 	pool->in_use--;
 	dma_pool_push(pool, block.paddr, block.addr);

@@ -257,6 +257,8 @@ const struct iommu_hw_ops amd_ops = {
 	.detach = amd_detach,
 	.fault_latch = amd_fault_latch,
 	.fault_handle = amd_fault_handle,
+	.tlb = {.entries = 512, .ways = 8, .walk_entries = 64},
+	.tlb_source = "assumed, AMD publishes no sizes",
 	.iotlb_sync = amd_iotlb_sync,
 	.iotlb_sync_map = amd_iotlb_sync_map,
 	.flush_iotlb_all = amd_flush_iotlb_all,

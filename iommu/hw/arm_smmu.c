@@ -443,6 +443,8 @@ const struct iommu_hw_ops arm_smmu_ops = {
 	.detach = arm_smmu_detach,
 	.fault_latch = arm_smmu_fault_latch,
 	.fault_handle = arm_smmu_fault_handle,
+	.tlb = {.entries = 512, .ways = 4, .walk_entries = 64},
+	.tlb_source = "assumed, of an MMU-500, which its integrator configures",
 	.iotlb_sync = arm_smmu_iotlb_sync,
 	.flush_iotlb_all = arm_smmu_flush_domain,
 };

@@ -3,8 +3,10 @@
 /*
  * The drivers, as recordings name them and their cfg lines.
  */
+#include "iommu/hw/dart.h"
 #include "iommu/hw/golden-driver.h"
 #include "iommu/hw/ipmmu.h"
+#include "iommu/hw/qcom.h"
 #include "iommu/pgtable/formats.h"
 
 /** LPAE and the two-level formats: the kernel counts from the top. */
@@ -12,6 +14,47 @@ static unsigned level_from_top_3(const struct pgtable *pt, unsigned level)
 {
 	return 3 - level;
 }
+
+/** The choice of a root is level 0 of the kernel's, and the last table level 1 of the recordings'. */
+static unsigned level_from_last_1(const struct pgtable *pt, unsigned level)
+{
+	return level + 1;
+}
+
+static bool dart_configure(const struct golden *golden, const struct golden_words *words,
+			   struct iommu_hw_config *hw, GError **error)
+{
+	uint64_t streams;
+
+	hw->soc = golden_word(words, "soc");
+	if (!golden_key(golden, words, "level", 0, &hw->streams, error) ||
+	    !golden_key(golden, words, "asids", 0, &streams, error))
+		return false;
+	if (streams > UINT16_MAX)
+		return golden_bad_line(golden, error, "more streams than any DART has");
+	hw->asids = (unsigned)streams;
+	return true;
+}
+
+static void dart_registers(const struct iommu_domain *domain, GString *out)
+{
+	const struct dart_facts *facts = dart_facts(domain->iommu);
+	const struct pgtable *pt = domain->pt;
+
+	g_string_append_printf(out, "soc=%s ias=%u oas=%u", facts->soc, pt->config.ias_bits, pt->config.oas_bits);
+	golden_hex(out, " pgsize=", pt->page_sizes);
+	g_string_append_printf(out, " streams=%u", facts->streams);
+	golden_hex(out, " sidmap=", facts->attached);
+	g_string_append_printf(out, " n_ttbrs=%u n_levels=%u", pt->root_count, pt->config.top_level + 2);
+}
+
+static const struct golden_driver dart = {
+	.hw = &dart_ops,
+	.configure = dart_configure,
+	.registers = dart_registers,
+	.bracket = "setup",
+	.open_error = -12, /* whatever the library's reason */
+};
 
 static bool ipmmu_configure(const struct golden *golden, const struct golden_words *words,
 			    struct iommu_hw_config *hw, GError **error)
@@ -40,10 +83,26 @@ static const struct golden_driver ipmmu = {
 	.open_error = -22, /* whatever the library's reason, the driver knows only that it got no table */
 };
 
+static void qcom_registers(const struct iommu_domain *domain, GString *out)
+{
+	golden_hex(out, "ttbr=", pgtable_root(domain->pt));
+	golden_hex(out, " mair=", LPAE_MAIR);
+	g_string_append_printf(out, " asid=%u", QCOM_ASID);
+}
+
+static const struct golden_driver qcom = {
+	.hw = &qcom_ops,
+	.registers = qcom_registers,
+	.registers_last = true,
+	.open_error = -12, /* whatever the library's reason */
+};
+
 #define ROW(name, numbering, row) \
 	{.fmt = name, .level_number = numbering, .driver = &golden_driver_ops, .data = row}
 
 const struct golden_format golden_driver_formats[] = {
+	ROW("dart_driver", level_from_last_1, &dart),
 	ROW("ipmmu_vmsa", level_from_top_3, &ipmmu),
+	ROW("qcom_iommu", level_from_top_3, &qcom),
 	{NULL},
 };

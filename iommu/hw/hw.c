@@ -3,10 +3,12 @@
 
 const struct iommu_hw_ops *const iommu_hw[] = {
 	&amd_ops,
+	&dart_ops,
 	&arm_smmu_ops,
 	&smmuv3_ops,
 	&intel_ops,
 	&ipmmu_ops,
 	&msm_ops,
+	&qcom_ops,
 	NULL,
 };

@@ -7,9 +7,11 @@
 
 extern const struct iommu_hw_ops amd_ops;
 extern const struct iommu_hw_ops arm_smmu_ops;
+extern const struct iommu_hw_ops dart_ops;
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
 extern const struct iommu_hw_ops msm_ops;
+extern const struct iommu_hw_ops qcom_ops;
 extern const struct iommu_hw_ops smmuv3_ops;
 
 #endif

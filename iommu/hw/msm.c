@@ -281,6 +281,8 @@ const struct iommu_hw_ops msm_ops = {
 	.detach = msm_detach,
 	.fault_latch = msm_fault_latch,
 	.fault_handle = msm_fault_handle,
+	.tlb = {.entries = 128, .ways = 4, .walk_entries = 16},
+	.tlb_source = "assumed",
 	.iotlb_sync_map = msm_iotlb_sync_map,
 	.flush_iotlb_all = msm_flush_domain,
 };

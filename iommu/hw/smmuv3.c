@@ -444,6 +444,8 @@ const struct iommu_hw_ops smmuv3_ops = {
 	.detach = smmuv3_detach,
 	.fault_latch = smmuv3_fault_latch,
 	.fault_handle = smmuv3_fault_handle,
+	.tlb = {.entries = 1024, .ways = 4, .walk_entries = 128},
+	.tlb_source = "assumed, of an MMU-600, which its integrator configures",
 	.iotlb_sync = smmuv3_iotlb_sync,
 	.flush_iotlb_all = smmuv3_flush_domain,
 };

@@ -6,20 +6,21 @@
  *
  * Included by one format's .c file, which has defined before, on top of generic-pt-levels.h:
  *	ENTRY_ADDRESS			the bits of the address field
- *	address_field(addr)		what that field holds of an address; sums of addresses are sums of
- *fields entry_kind(level, raw)		empty, leaf or table
+ *	address_field(addr)		what that field holds of an address; sums of addresses are sums of fields
+ *	entry_kind(level, raw)		empty, leaf or table
  *	entry_paddr(raw)		the address in the address field
  *	entry_prot(raw)			of a leaf
  *	table_entry(level, addr)	an entry, in a table of @level, that points to a table
- *	TABLE_FLUSHED			the software bit that generic_pt sets in it, the walker being
- *incoherent, once flushed leaf_entry(level, size_lg2, paddr, attrs)	a leaf of 2^@size_lg2 bytes; each of
- *its entries is the same leaf_contig_lg2(level, raw)	log2 of how many entries the leaf has that @raw is of
- *	LEAVES_CONTIGUOUS		0 if that is always 0, so that the compiler leaves out what only they
- *need Everything is static, so the compiler makes each format its own copy without calls between the two.
+ *	TABLE_FLUSHED			the software bit that generic_pt sets in it, the walker being incoherent, once
+ *					flushed
+ *	leaf_entry(level, size_lg2, paddr, attrs)	a leaf of 2^@size_lg2 bytes; each of its entries is the same
+ *	leaf_contig_lg2(level, raw)	log2 of how many entries the leaf has that @raw is of
+ *	LEAVES_CONTIGUOUS		0 if that is always 0, so that the compiler leaves out what only they need
+ * Everything is static, so the compiler makes each format its own copy without calls between the two.
  *
- * Function, not method: the kernel descends from the root on every call. Here the last tables used at level 0
- *are remembered, because nearly every map and unmap of a request stays inside one. The order in which pages
- *are allocated, written, flushed and freed is the kernel's.
+ * Function, not method: the kernel descends from the root on every call. Here the last tables used at level 0 are
+ * remembered, because nearly every map, unmap and lookup of a request stays inside one. The order in which pages are
+ * allocated, written, flushed and freed is the kernel's.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,19 +28,9 @@
 #include "iommu/pgtable/generic-pt-levels.h"
 #include "iommu/pgtable/pgtable.h"
 
-#define LEAF_SLOTS 64
-
-/** A table of level 0 that was used before. */
-struct leaf_slot {
-	uint64_t tag; /* IOVA >> TABLE_LG2; UINT64_MAX: none */
-	uint64_t *entries;
-	uint64_t paddr;
-};
-
 struct generic_pt {
 	struct pgtable pt;
 	uint64_t last_iova; /* that the root reaches; with signed addresses, the last of the lower half */
-	struct leaf_slot leaf_slots[LEAF_SLOTS]; /* direct mapped */
 };
 
 static inline struct generic_pt *generic_pt(const struct pgtable *pt)
@@ -59,23 +50,10 @@ static inline uint64_t entry_table(const struct pgtable *pt, uint64_t raw)
 	return entry_paddr(raw) - pt->config.table_offset;
 }
 
-static inline struct leaf_slot *leaf_slot(const struct pgtable *pt, uint64_t iova)
-{
-	return &generic_pt(pt)->leaf_slots[(iova >> TABLE_LG2) & (LEAF_SLOTS - 1)];
-}
-
 /** Returns the remembered table of level 0 for @iova, or NULL. */
-static inline struct leaf_slot *leaf_find(const struct pgtable *pt, uint64_t iova)
+static inline const struct pgtable_recent *leaf_table(const struct pgtable *pt, uint64_t iova)
 {
-	struct leaf_slot *slot = leaf_slot(pt, iova);
-
-	return G_LIKELY(slot->tag == iova >> TABLE_LG2) ? slot : NULL;
-}
-
-static void leaf_forget_all(struct pgtable *pt)
-{
-	for (unsigned i = 0; i < LEAF_SLOTS; i++)
-		generic_pt(pt)->leaf_slots[i].tag = UINT64_MAX;
+	return pgtable_recent_find(pt, TABLE_LG2, iova);
 }
 
 /** Returns the last IOVA that a root at the present top level reaches. */
@@ -109,7 +87,6 @@ static int generic_pt_init(struct pgtable *pt)
 	}
 	pt->entry_bytes = sizeof(uint64_t);
 	generic_pt(pt)->last_iova = iova_last(pt);
-	leaf_forget_all(pt);
 	return pgtable_page_alloc(pt, &pt->root_paddr);
 }
 
@@ -196,7 +173,6 @@ static int table_replace(struct pgtable *pt, struct pgtable_gather *gather, unsi
 	pgtable_gather_add_page(pt, gather, below);
 	pgtable_gather_add_range(gather, iova, UINT64_C(1) << level_lg2(level));
 	pgtable_gather_splice(gather, first);
-	leaf_forget_all(pt);
 	return 0;
 }
 
@@ -351,9 +327,7 @@ static G_NO_INLINE int map_slow(struct pgtable *pt, uint64_t iova, uint64_t padd
 		if (err)
 			break;
 		if (run.level == 0)
-			*leaf_slot(pt, run.iova) = (struct leaf_slot){.tag = run.iova >> TABLE_LG2,
-								      .entries = pgtable_bytes(pt, table),
-								      .paddr = table};
+			pgtable_recent_add(pt, TABLE_LG2, run.iova, table);
 		err = leaves_install(pt, &gather, &run, table, attrs, &written);
 		done += (uint64_t)written << run.size_lg2;
 	}
@@ -362,31 +336,30 @@ static G_NO_INLINE int map_slow(struct pgtable *pt, uint64_t iova, uint64_t padd
 	return err;
 }
 
-/** Maps inside the table of level 0 in @slot. */
-static inline int map_in_table(struct pgtable *pt, const struct leaf_slot *slot, uint64_t iova,
+/** Maps inside @table of level 0. */
+static inline int map_in_table(struct pgtable *pt, const struct pgtable_recent *table, uint64_t iova,
 			       uint64_t paddr, uint64_t len, uint64_t attrs, uint64_t *ret_mapped)
 {
+	uint64_t *entries = table->entries;
 	uint32_t index = entry_index(0, iova), count = (uint32_t)(len >> PAGE_LG2), written = 0;
 
 	if (LEAVES_CONTIGUOUS && count > 1) {
 		while (written < count) {
 			uint64_t done = (uint64_t)written << PAGE_LG2;
 			struct leaf_run run = run_next(pt, iova + done, paddr + done, len - done);
-			uint32_t leaves =
-				leaves_write(slot->entries + index + written, run.count, 0, run.size_lg2,
-					     leaf_entry(0, run.size_lg2, run.paddr, attrs));
+			uint32_t leaves = leaves_write(entries + index + written, run.count, 0, run.size_lg2,
+						       leaf_entry(0, run.size_lg2, run.paddr, attrs));
 
 			written += leaves << (run.size_lg2 - PAGE_LG2);
 			if (leaves < run.count)
 				break;
 		}
 	} else {
-		written = leaves_write(slot->entries + index, count, 0, PAGE_LG2,
+		written = leaves_write(entries + index, count, 0, PAGE_LG2,
 				       leaf_entry(0, PAGE_LG2, paddr, attrs));
 	}
 	pgtable_wrote(pt, written);
-	if (G_UNLIKELY(pt->config.incoherent))
-		pgtable_cache_flush(pt, slot->paddr + index * sizeof(uint64_t), written * sizeof(uint64_t));
+	pgtable_cache_flush(pt, table->paddr + index * sizeof(*entries), written * sizeof(*entries));
 	*ret_mapped = (uint64_t)written << PAGE_LG2;
 	return G_LIKELY(written == count) ? 0 : -EADDRINUSE;
 }
@@ -395,8 +368,8 @@ static inline int map_in_table(struct pgtable *pt, const struct leaf_slot *slot,
 static inline int generic_pt_map(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len,
 				 uint64_t attrs, uint64_t *ret_mapped)
 {
+	const struct pgtable_recent *table = leaf_table(pt, iova);
 	uint64_t last = iova + len - 1;
-	struct leaf_slot *slot;
 
 	*ret_mapped = 0;
 	if (len == 0)
@@ -405,11 +378,10 @@ static inline int generic_pt_map(struct pgtable *pt, uint64_t iova, uint64_t pad
 		return -EOVERFLOW;
 	if ((iova | paddr | len) & ((1u << PAGE_LG2) - 1))
 		return -ENXIO;
-	slot = leaf_find(pt, iova);
 	/* Inside one table, and too short for a larger page than fits there. */
-	if (G_LIKELY(slot && len < UINT64_C(1) << TABLE_LG2 && (iova ^ last) >> TABLE_LG2 == 0 &&
+	if (G_LIKELY(table && len < UINT64_C(1) << TABLE_LG2 && (iova ^ last) >> TABLE_LG2 == 0 &&
 		     iova_reached(pt, iova, last)))
-		return map_in_table(pt, slot, iova, paddr, len, attrs, ret_mapped);
+		return map_in_table(pt, table, iova, paddr, len, attrs, ret_mapped);
 	return map_slow(pt, iova, paddr, len, attrs, ret_mapped);
 }
 
@@ -417,7 +389,6 @@ struct unmap {
 	struct pgtable *pt;
 	struct pgtable_gather *gather;
 	uint64_t unmapped;
-	bool tables_freed;
 };
 
 static inline void entries_clear(struct pgtable *pt, uint64_t *entries, uint32_t count)
@@ -427,6 +398,34 @@ static inline void entries_clear(struct pgtable *pt, uint64_t *entries, uint32_t
 	else
 		memset(entries, 0, count * sizeof(*entries));
 	pgtable_wrote(pt, count);
+}
+
+/** Unmaps up to @count pages from @index on in the table of level 0 at @paddr, whose bytes are @table; returns how
+ * many, which is more where a leaf reaches further. */
+static inline uint64_t unmap_leaves(struct pgtable *pt, uint64_t *table, uint64_t paddr, uint64_t index,
+				    uint64_t count)
+{
+	uint64_t *entries = table + index, done;
+
+	if (!LEAVES_CONTIGUOUS) {
+		for (done = 0; done < count && entry_kind(0, entries[done]) == ENTRY_LEAF; done++)
+			entries[done] = 0;
+	} else {
+		if (index & ((1u << leaf_contig_lg2(0, entries[0])) - 1))
+			return 0; /* not where the leaf starts */
+		for (done = 0; done < count && entry_kind(0, entries[done]) == ENTRY_LEAF;) {
+			uint32_t each = 1u << leaf_contig_lg2(0, entries[done]);
+
+			entries[done] = 0;
+			if (each > 1)
+				memset(entries + done + 1, 0, (each - 1) * sizeof(*entries));
+			done += each;
+		}
+	}
+	pgtable_wrote(pt, done);
+	if (done)
+		pgtable_cache_flush(pt, paddr + index * sizeof(*table), done * sizeof(*table));
+	return done;
 }
 
 /** Unmaps [@first, @last], which lies inside the table at @paddr of @level. Returns whether it met no hole.
@@ -440,6 +439,14 @@ static bool unmap_table(struct unmap *unmap, unsigned level, uint64_t paddr, uin
 	uint32_t leaf_entries = 0, cleared_first = ENTRIES, cleared_end = 0;
 	bool whole = true;
 
+	if (level == 0) {
+		uint64_t done = 0;
+
+		if ((first & span_mask) == 0)
+			done = unmap_leaves(pt, entries, paddr, index, end - index);
+		unmap->unmapped += done << PAGE_LG2;
+		return done >= end - index;
+	}
 	for (uint64_t at = first; index < end;
 	     index += each, at = (at & ~span_mask) + ((uint64_t)each << level_lg2(level))) {
 		enum pgtable_entry_kind kind = entry_kind(level, entries[index]);
@@ -465,7 +472,6 @@ static bool unmap_table(struct unmap *unmap, unsigned level, uint64_t paddr, uin
 			if (!covered)
 				continue;
 			pgtable_gather_add_page(pt, unmap->gather, below);
-			unmap->tables_freed = true;
 		}
 		entries_clear(pt, entries + index, each);
 		cleared_first = MIN(cleared_first, index);
@@ -476,69 +482,6 @@ static bool unmap_table(struct unmap *unmap, unsigned level, uint64_t paddr, uin
 		pgtable_cache_flush(pt, paddr + cleared_first * sizeof(*entries),
 				    (cleared_end - cleared_first) * sizeof(*entries));
 	return whole;
-}
-
-/** Unmaps up to @count pages inside the table of level 0 in @slot; returns how many, which is more where a
- * leaf reaches further. */
-static inline uint64_t unmap_in_table(struct pgtable *pt, const struct leaf_slot *slot, uint64_t index,
-				      uint64_t count)
-{
-	uint64_t *entries = slot->entries + index, done;
-
-	if (!LEAVES_CONTIGUOUS) {
-		for (done = 0; done < count && entry_kind(0, entries[done]) == ENTRY_LEAF; done++)
-			entries[done] = 0;
-	} else {
-		if (index & ((1u << leaf_contig_lg2(0, entries[0])) - 1))
-			return 0; /* not where the leaf starts */
-		for (done = 0; done < count && entry_kind(0, entries[done]) == ENTRY_LEAF;) {
-			uint32_t each = 1u << leaf_contig_lg2(0, entries[done]);
-
-			entries[done] = 0;
-			if (each > 1)
-				memset(entries + done + 1, 0, (each - 1) * sizeof(*entries));
-			done += each;
-		}
-	}
-	pgtable_wrote(pt, done);
-	if (G_UNLIKELY(pt->config.incoherent && done))
-		pgtable_cache_flush(pt, slot->paddr + index * sizeof(uint64_t), done * sizeof(uint64_t));
-	return done;
-}
-
-static G_NO_INLINE uint64_t unmap_slow(struct pgtable *pt, uint64_t iova, uint64_t last,
-				       struct pgtable_gather *gather)
-{
-	struct unmap unmap = {.pt = pt, .gather = gather};
-	uint32_t first = gather->free_count;
-
-	unmap_table(&unmap, pt->config.top_level, pt->root_paddr, iova, last);
-	pgtable_gather_splice(gather, first);
-	if (unmap.tables_freed)
-		leaf_forget_all(pt);
-	return unmap.unmapped;
-}
-
-static uint64_t generic_pt_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len,
-				       struct pgtable_gather *gather)
-{
-	uint64_t last = iova + len - 1, unmapped;
-	struct leaf_slot *slot;
-
-	if (len == 0 || last < iova || !iova_reached(pt, iova, last))
-		return 0;
-	slot = leaf_find(pt, iova);
-	/* Inside one table without covering it, so none is freed. */
-	if (G_LIKELY(slot && (iova ^ last) >> TABLE_LG2 == 0 &&
-		     last - iova < (UINT64_C(1) << TABLE_LG2) - 1 && (iova & ((1u << PAGE_LG2) - 1)) == 0)) {
-		uint32_t index = entry_index(0, iova), count = entry_index(0, last) + 1 - index;
-
-		unmapped = unmap_in_table(pt, slot, index, count) << PAGE_LG2;
-	} else {
-		unmapped = unmap_slow(pt, iova, last, gather);
-	}
-	pgtable_gather_add_range(gather, iova, unmapped);
-	return unmapped;
 }
 
 static bool generic_pt_walk_from(const struct pgtable *pt, uint64_t iova, unsigned level, uint64_t table,
@@ -581,14 +524,71 @@ static bool generic_pt_walk(const struct pgtable *pt, uint64_t iova, struct pgta
 	return generic_pt_walk_from(pt, iova, pt->config.top_level, pt->root_paddr, ret_walk);
 }
 
+/** The same, remembering the table of level 0 that the walk came to. */
+static G_NO_INLINE bool walk_remember(const struct pgtable *pt, uint64_t iova, struct pgtable_walk *ret_walk)
+{
+	bool found = generic_pt_walk(pt, iova, ret_walk);
+
+	if (ret_walk->table[0])
+		pgtable_recent_add(pt, TABLE_LG2, iova, ret_walk->table[0]);
+	return found;
+}
+
+static G_NO_INLINE uint64_t unmap_slow(struct pgtable *pt, uint64_t iova, uint64_t last,
+				       struct pgtable_gather *gather)
+{
+	struct unmap unmap = {.pt = pt, .gather = gather};
+	uint32_t first = gather->free_count;
+
+	unmap_table(&unmap, pt->config.top_level, pt->root_paddr, iova, last);
+	pgtable_gather_splice(gather, first);
+	return unmap.unmapped;
+}
+
+/** Returns the table of level 0 that holds all entries of [@iova, @last] and more, so that none is freed with them;
+ * else, or where none of them is mapped, NULL. */
+static inline const struct pgtable_recent *unmap_one_table(const struct pgtable *pt, uint64_t iova,
+							   uint64_t last)
+{
+	const struct pgtable_recent *table = leaf_table(pt, iova);
+	struct pgtable_walk walk;
+
+	if (G_UNLIKELY((iova ^ last) >> TABLE_LG2 || last - iova >= (UINT64_C(1) << TABLE_LG2) - 1 ||
+		       iova & ((1u << PAGE_LG2) - 1)))
+		return NULL;
+	if (G_UNLIKELY(!table) && walk_remember(pt, iova, &walk))
+		return leaf_table(pt, iova);
+	return table;
+}
+
+static uint64_t generic_pt_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len,
+				       struct pgtable_gather *gather)
+{
+	uint64_t last = iova + len - 1, unmapped;
+	const struct pgtable_recent *table;
+
+	if (len == 0 || last < iova || !iova_reached(pt, iova, last))
+		return 0;
+	table = unmap_one_table(pt, iova, last);
+	if (G_LIKELY(table != NULL)) {
+		uint32_t index = entry_index(0, iova), count = entry_index(0, last) + 1 - index;
+
+		unmapped = unmap_leaves(pt, table->entries, table->paddr, index, count) << PAGE_LG2;
+	} else {
+		unmapped = unmap_slow(pt, iova, last, gather);
+	}
+	pgtable_gather_add_range(gather, iova, unmapped);
+	return unmapped;
+}
+
 static bool generic_pt_lookup(const struct pgtable *pt, uint64_t iova, uint64_t *ret_paddr,
 			      unsigned *ret_prot)
 {
-	const struct leaf_slot *slot = leaf_find(pt, iova);
+	const struct pgtable_recent *table = leaf_table(pt, iova);
 	struct pgtable_walk walk;
 
-	if (G_LIKELY(slot != NULL)) {
-		uint64_t raw = slot->entries[entry_index(0, iova)], offset_mask;
+	if (G_LIKELY(table != NULL)) {
+		uint64_t raw = ((const uint64_t *)table->entries)[entry_index(0, iova)], offset_mask;
 
 		if (entry_kind(0, raw) != ENTRY_LEAF)
 			return false;
@@ -597,7 +597,7 @@ static bool generic_pt_lookup(const struct pgtable *pt, uint64_t iova, uint64_t 
 		*ret_prot = entry_prot(raw);
 		return true;
 	}
-	if (!generic_pt_walk(pt, iova, &walk))
+	if (!walk_remember(pt, iova, &walk))
 		return false;
 	*ret_paddr = walk.paddr;
 	*ret_prot = walk.prot;
@@ -611,12 +611,16 @@ static void generic_pt_decode(const struct pgtable *pt, unsigned level, const vo
 
 	*ret_entry =
 		(struct pgtable_entry){.kind = entry_kind(level, raw), .raw = raw, .paddr = entry_paddr(raw)};
+	if (ret_entry->kind != ENTRY_EMPTY)
+		ret_entry->attr = raw & ~ENTRY_ADDRESS;
 	if (ret_entry->kind == ENTRY_LEAF) {
-		ret_entry->paddr &= UINT64_MAX << leaf_lg2(level, raw);
-		ret_entry->contig_lg2 = (uint8_t)leaf_contig_lg2(level, raw);
+		/* What this code did not write may name any size: one that no address has room for. */
+		unsigned contig_lg2 = MIN(leaf_contig_lg2(level, raw), 63 - level_lg2(level));
+
+		ret_entry->paddr &= UINT64_MAX << (level_lg2(level) + contig_lg2);
+		ret_entry->contig_lg2 = (uint8_t)contig_lg2;
 		ret_entry->prot = entry_prot(raw);
 	} else if (ret_entry->kind == ENTRY_TABLE) {
-		ret_entry->attr = raw & ~ENTRY_ADDRESS;
 		ret_entry->paddr = entry_table(pt, raw);
 	}
 }

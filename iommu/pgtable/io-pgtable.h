@@ -8,6 +8,10 @@
  *	entry_t				uint64_t or uint32_t
  *	entry_decode(pt, level, raw, ret_entry)
  * Everything is static, so the compiler makes each format its own copy without calls between the two.
+ *
+ * Function, not method: the kernel descends from the root on every call. Here the tables of level 0 used last are
+ * remembered, for lookups and for formats that have nothing to do on the way to one. The order in which pages are
+ * allocated, written, flushed and freed is the kernel's.
  */
 #include <errno.h>
 
@@ -78,6 +82,25 @@ static inline entry_t *table_entries(const struct pgtable *pt, uint64_t table)
 	return pgtable_bytes(pt, table);
 }
 
+static inline unsigned io_pgtable_leaf_table_lg2(const struct pgtable *pt)
+{
+	return pt->levels[0].span_lg2 + pt->levels[0].index_lg2;
+}
+
+/** Returns the address of the remembered table of level 0 for @iova, or 0. */
+static inline uint64_t io_pgtable_leaf_table(const struct pgtable *pt, uint64_t iova)
+{
+	const struct pgtable_recent *table = pgtable_recent_find(pt, io_pgtable_leaf_table_lg2(pt), iova);
+
+	return table ? table->paddr : 0;
+}
+
+/** Remembers @table of level 0, which was found from the root for @iova. */
+static inline void io_pgtable_leaf_table_add(const struct pgtable *pt, uint64_t iova, uint64_t table)
+{
+	pgtable_recent_add(pt, io_pgtable_leaf_table_lg2(pt), iova, table);
+}
+
 static bool io_pgtable_walk_from(const struct pgtable *pt, uint64_t iova, unsigned level, uint64_t table,
 				 struct pgtable_walk *ret_walk)
 {
@@ -116,13 +139,19 @@ static bool io_pgtable_walk(const struct pgtable *pt, uint64_t iova, struct pgta
 	return io_pgtable_walk_from(pt, iova, pt->config.top_level, io_pgtable_root(pt, iova), ret_walk);
 }
 
-static bool io_pgtable_lookup(const struct pgtable *pt, uint64_t iova, uint64_t *ret_paddr, unsigned *ret_prot)
+static bool io_pgtable_lookup(const struct pgtable *pt, uint64_t iova, uint64_t *ret_paddr,
+			      unsigned *ret_prot)
 {
-	uint64_t table = io_pgtable_root(pt, iova);
+	uint64_t table = io_pgtable_leaf_table(pt, iova);
+	unsigned level = 0;
 
 	if (G_UNLIKELY(io_pgtable_iova_beyond(pt, iova)))
 		return false;
-	for (unsigned level = pt->config.top_level;; level--) {
+	if (G_UNLIKELY(!table)) {
+		table = io_pgtable_root(pt, iova);
+		level = pt->config.top_level;
+	}
+	for (;; level--) {
 		struct pgtable_entry entry;
 
 		entry_decode(pt, level, table_entries(pt, table)[level_index(pt, level, iova)], &entry);
@@ -136,6 +165,8 @@ static bool io_pgtable_lookup(const struct pgtable *pt, uint64_t iova, uint64_t 
 		if (entry.kind == ENTRY_EMPTY || level == 0)
 			return false;
 		table = entry.paddr;
+		if (level == 1)
+			io_pgtable_leaf_table_add(pt, iova, table);
 	}
 }
 

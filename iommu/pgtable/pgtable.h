@@ -127,15 +127,24 @@ enum pgtable_entry_kind {
 struct pgtable_entry {
 	enum pgtable_entry_kind kind;
 	uint64_t raw;
-	uint64_t attr;	    /* of an entry that points to a table: @raw without the address */
+	uint64_t attr;	    /* of one that is not empty: @raw without the address */
 	uint64_t paddr;	    /* of the leaf's page, or of the table */
 	uint8_t contig_lg2; /* log2 of the entries that make up the leaf, aligned to their number */
 	unsigned prot;	    /* of a leaf */
 };
 
+/** A field of an entry, for people. A table of them ends with a NULL name. */
+struct pgtable_field {
+	const char *name; /* "": of no interest, as it is told otherwise (an address, the type) */
+	uint64_t mask;
+};
+
 struct pgtable_ops {
 	const char *name; /* "vtdss" */
 	const char *description;
+	/** The widest table of each geometry that the format has: its widths are the limits. Ended by one whose
+	 * @ias_bits is 0. Its table_offset does not count. NULL: not told. */
+	const struct pgtable_config *geometries;
 	uint64_t page_sizes; /* bitmap of supported leaf sizes, of whatever configuration */
 	/** Returns those that a table of @config supports; NULL: all. */
 	uint64_t (*config_page_sizes)(const struct pgtable_config *config);
@@ -181,6 +190,9 @@ struct pgtable_ops {
 	/** Frees every table and whatever else init() allocated, the last step of pgtable_free(); NULL: the tables depth
 	 * first, each after those that it points to. */
 	void (*free_tables)(struct pgtable *pt);
+	/** Appends what @raw, an entry of @level, says beside its address, in the names of the format's manual: see
+	 * pgtable_describe_fields(). NULL: nobody wrote it down. */
+	void (*describe)(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out);
 };
 
 /** Hears of the side effects on table memory; any member may be NULL. For recordings and tests. */
@@ -234,6 +246,16 @@ struct pgtable_slab {
 	uint32_t used_bytes; /* of the last frame */
 };
 
+#define PGTABLE_RECENT 64
+
+/** A table of level 0 that was used before: see pgtable_recent_find(). */
+struct pgtable_recent {
+	uint64_t number;     /* IOVA divided by what such a table spans */
+	uint64_t generation; /* of the page table then; 0: none */
+	uint64_t paddr;
+	void *entries;
+};
+
 struct pgtable {
 	const struct pgtable_ops *ops;
 	struct sim *sim;
@@ -269,6 +291,7 @@ struct pgtable {
 	uint64_t paddr_or;     /* the driver ORs it into each address that it maps: MediaTek's 4 GB mode */
 	bool gathers_attempts; /* the driver gathers what it is asked to unmap, whether or not it was mapped */
 	const struct pgtable_watch *watch;
+	struct pgtable_recent recent[PGTABLE_RECENT]; /* by the low bits of @number */
 };
 
 /** The formats, NULL-ended. */
@@ -366,7 +389,14 @@ static inline uint64_t pgtable_root(const struct pgtable *pt)
 	return pt->root_paddr + pt->config.table_offset;
 }
 
+/** Returns @iova with the bits above its width as a device gives them. */
+uint64_t pgtable_iova_extend(const struct pgtable_config *config, uint64_t iova);
+
 /** The rest is for formats. */
+
+/** Appends the @fields of @raw with blanks between: a bit by its name where it is set, a wider field as NAME=VALUE, and
+ * what no field covers as a number. */
+void pgtable_describe_fields(const struct pgtable_field *fields, uint64_t raw, GString *out);
 
 /** Allocates one zeroed table page through fault point pgtable.page. Returns 0 with *@ret_paddr, or -ENOMEM.
  */
@@ -404,9 +434,16 @@ bool pgtable_is_empty(const struct pgtable *pt, unsigned level, uint64_t paddr);
 /** Ends a map that replaced tables: lets pt->sync invalidate, then frees them. */
 void pgtable_sync_replaced(struct pgtable *pt, struct pgtable_gather *gather);
 
+/** What pgtable_cache_flush() does for an incoherent walker. */
+void pgtable_cache_flush_incoherent(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
+
 /** Tells that [@paddr, @paddr + @len_bytes) of table memory was written and, the walker being incoherent,
  * flushed. */
-void pgtable_cache_flush(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
+static inline void pgtable_cache_flush(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
+{
+	if (G_UNLIKELY(pt->config.incoherent))
+		pgtable_cache_flush_incoherent(pt, paddr, len_bytes);
+}
 
 /** Charges @count entries written or cleared. */
 static inline void pgtable_wrote(struct pgtable *pt, uint64_t count)
@@ -425,6 +462,30 @@ static inline uint64_t pgtable_entry_raw(const struct pgtable *pt, const void *e
 static inline void *pgtable_bytes(const struct pgtable *pt, uint64_t paddr)
 {
 	return physmem_bytes(&pt->sim->mem, paddr);
+}
+
+/** Returns the table of level 0 for @iova, where it spans 2^@span_lg2 bytes, or NULL. It was found from the root by
+ * this @iova or by one that lies in the same table, and no table has been unlinked since. */
+static inline const struct pgtable_recent *pgtable_recent_find(const struct pgtable *pt, unsigned span_lg2,
+							       uint64_t iova)
+{
+	const struct pgtable_recent *recent = &pt->recent[iova >> span_lg2 & (PGTABLE_RECENT - 1)];
+
+	return G_LIKELY(recent->number == iova >> span_lg2 && recent->generation == pt->table_generation)
+		       ? recent
+		       : NULL;
+}
+
+/** Remembers that the root leads to the table of level 0 at @paddr for @iova. @pt says the same as before, and was
+ * made by pgtable_new(), so it may be written. */
+static inline void pgtable_recent_add(const struct pgtable *pt, unsigned span_lg2, uint64_t iova,
+				      uint64_t paddr)
+{
+	((struct pgtable *)pt)->recent[iova >> span_lg2 & (PGTABLE_RECENT - 1)] =
+		(struct pgtable_recent){.number = iova >> span_lg2,
+					.generation = pt->table_generation,
+					.paddr = paddr,
+					.entries = pgtable_bytes(pt, paddr)};
 }
 
 #endif

@@ -139,14 +139,14 @@ static void test_map_keeps_the_offset_and_shows_whole_granules(struct fixture *f
 		     {4095, 2, 2}, {0, 131072, 32}, {4, 131072, 33}};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-		uint64_t addr = dma_map_phys(&fixture->dev, PADDR + cases[i].offset, cases[i].len, true);
+		uint64_t addr = dma_map_phys(&fixture->dev, PADDR + cases[i].offset, cases[i].len, DMA_TO_DEVICE);
 
 		g_assert_cmphex(addr % PAGE, ==, cases[i].offset);
 		g_assert_cmphex(iommu_iova_to_phys(fixture->domain, addr), ==, PADDR + cases[i].offset);
 		g_assert_cmphex(iommu_iova_to_phys(fixture->domain, addr + cases[i].len - 1), ==,
 				PADDR + cases[i].offset + cases[i].len - 1);
 		g_assert_cmpuint(mapped_bytes(fixture), ==, cases[i].pages * PAGE);
-		dma_unmap_phys(&fixture->dev, addr, cases[i].len);
+		dma_unmap_phys(&fixture->dev, addr, cases[i].len, DMA_TO_DEVICE);
 		assert_empty(fixture);
 	}
 	g_assert_cmpuint(all_found(fixture), ==, 0);
@@ -154,13 +154,13 @@ static void test_map_keeps_the_offset_and_shows_whole_granules(struct fixture *f
 
 static void test_direction_is_what_the_device_may_do(struct fixture *fixture, const void *data)
 {
-	uint64_t out = dma_map_phys(&fixture->dev, PADDR, PAGE, true),
-		 in = dma_map_phys(&fixture->dev, PADDR, PAGE, false);
+	uint64_t out = dma_map_phys(&fixture->dev, PADDR, PAGE, DMA_TO_DEVICE),
+		 in = dma_map_phys(&fixture->dev, PADDR, PAGE, DMA_FROM_DEVICE);
 
 	g_assert_cmpuint(prot_of(fixture, out), ==, PROT_READ);
 	g_assert_cmpuint(prot_of(fixture, in), ==, PROT_WRITE);
-	dma_unmap_phys(&fixture->dev, out, PAGE);
-	dma_unmap_phys(&fixture->dev, in, PAGE);
+	dma_unmap_phys(&fixture->dev, out, PAGE, DMA_TO_DEVICE);
+	dma_unmap_phys(&fixture->dev, in, PAGE, DMA_TO_DEVICE);
 }
 
 static void test_without_iommu_addresses_are_physical(struct fixture *fixture, const void *data)
@@ -172,10 +172,10 @@ static void test_without_iommu_addresses_are_physical(struct fixture *fixture, c
 
 	dma_device_init(&dev, fixture->sim, &config, NULL, NULL);
 	g_assert_false(dma_use_iommu(&dev));
-	g_assert_cmphex(dma_map_phys(&dev, PADDR + 3, 100, true), ==, PADDR + 3);
+	g_assert_cmphex(dma_map_phys(&dev, PADDR + 3, 100, DMA_TO_DEVICE), ==, PADDR + 3);
 	g_assert_false(dma_iova_try_alloc(&dev, &state, PADDR, PAGE));
 	g_assert_cmphex(state.addr | state.size, ==, 0);
-	dma_unmap_phys(&dev, PADDR + 3, 100);
+	dma_unmap_phys(&dev, PADDR + 3, 100, DMA_TO_DEVICE);
 	dma_device_finish(&dev);
 	assert_empty(fixture);
 }
@@ -188,7 +188,7 @@ static void test_holder_is_known_anywhere_in_its_range(struct fixture *fixture, 
 	fixture->sim->actor = 12;
 	fixture->sim->cpu = 3;
 	fixture->sim->now_ns = 1230000;
-	addr = dma_map_phys(&fixture->dev, PADDR + 100, 3 * PAGE, true);
+	addr = dma_map_phys(&fixture->dev, PADDR + 100, 3 * PAGE, DMA_TO_DEVICE);
 	g_assert_true(dma_live_find(&fixture->dev, addr + 3 * PAGE - 1, &live));
 	g_assert_cmphex(live.iova, ==, addr - 100);
 	g_assert_cmpuint(live.len_bytes, ==, 4 * PAGE);
@@ -196,7 +196,7 @@ static void test_holder_is_known_anywhere_in_its_range(struct fixture *fixture, 
 	g_assert_cmpuint(live.cpu, ==, 3);
 	g_assert_cmpuint(live.time_ns, ==, 1230000);
 	g_assert_false(dma_live_find(&fixture->dev, addr - 100 + 4 * PAGE, &live));
-	dma_unmap_phys(&fixture->dev, addr, 3 * PAGE);
+	dma_unmap_phys(&fixture->dev, addr, 3 * PAGE, DMA_TO_DEVICE);
 	g_assert_false(dma_live_find(&fixture->dev, addr, &live));
 }
 
@@ -206,7 +206,7 @@ static uint64_t map_with_iova_failing(struct fixture *fixture, uint64_t nth)
 {
 	static const struct fault_table *const tables[] = {&dma_fault_table, NULL};
 	struct fault_rules *rules = sweep_arm(fixture->sim, tables, "dma.iova", nth);
-	uint64_t addr = dma_map_phys(&fixture->dev, PADDR, PAGE, true);
+	uint64_t addr = dma_map_phys(&fixture->dev, PADDR, PAGE, DMA_TO_DEVICE);
 
 	g_assert_true(sweep_disarm(fixture->sim, rules));
 	return addr;
@@ -215,7 +215,7 @@ static uint64_t map_with_iova_failing(struct fixture *fixture, uint64_t nth)
 static void test_32bit_attempt_is_given_up_for_good(struct fixture *fixture, const void *data)
 {
 	g_assert_cmphex(map_with_iova_failing(fixture, 1), >=, TOP_32);
-	g_assert_cmphex(dma_map_phys(&fixture->dev, PADDR, PAGE, true), >=, TOP_32);
+	g_assert_cmphex(dma_map_phys(&fixture->dev, PADDR, PAGE, DMA_TO_DEVICE), >=, TOP_32);
 	g_assert_cmpuint(fixture->dev.stats.attempts_32bit_failed, ==, 1);
 	g_assert_cmpuint(fixture->sim->fault_passes[FAULT_DMA_IOVA], ==, 3);
 }
@@ -224,14 +224,14 @@ static void test_32bit_attempt_is_made_for_each_request(struct fixture *fixture,
 {
 	fixture->sim->behaviour[IOVA_32BIT_RETRY] = IOVA_32BIT_EACH_REQUEST;
 	g_assert_cmphex(map_with_iova_failing(fixture, 1), >=, TOP_32);
-	g_assert_cmphex(dma_map_phys(&fixture->dev, PADDR, PAGE, true), <, TOP_32);
+	g_assert_cmphex(dma_map_phys(&fixture->dev, PADDR, PAGE, DMA_TO_DEVICE), <, TOP_32);
 	g_assert_cmpuint(fixture->dev.stats.attempts_32bit_failed, ==, 1);
 }
 
 static void test_forcedac_makes_no_32bit_attempt(struct fixture *fixture, const void *data)
 {
 	fixture->dev.try_32bit = false;
-	g_assert_cmphex(dma_map_phys(&fixture->dev, PADDR, PAGE, true), >=, TOP_32);
+	g_assert_cmphex(dma_map_phys(&fixture->dev, PADDR, PAGE, DMA_TO_DEVICE), >=, TOP_32);
 	g_assert_cmpuint(fixture->sim->fault_passes[FAULT_DMA_IOVA], ==, 1);
 }
 
@@ -272,7 +272,7 @@ static void test_linked_segments_lie_side_by_side(struct fixture *fixture, const
 	g_assert_cmphex(state.addr % PAGE, ==, 2560);
 	for (unsigned i = 0; i < G_N_ELEMENTS(segments); i++) {
 		g_assert_cmpint(
-			dma_iova_link(&fixture->dev, &state, segments[i].paddr, at, segments[i].len, false),
+			dma_iova_link(&fixture->dev, &state, segments[i].paddr, at, segments[i].len, DMA_FROM_DEVICE),
 			==, 0);
 		at += segments[i].len;
 	}
@@ -284,7 +284,7 @@ static void test_linked_segments_lie_side_by_side(struct fixture *fixture, const
 					segments[i].paddr + byte);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, 4 * PAGE);
 	sent = fixture->iommu->stats.invalidate_commands;
-	dma_iova_destroy(&fixture->dev, &state, total);
+	dma_iova_destroy(&fixture->dev, &state, total, DMA_TO_DEVICE);
 	g_assert_cmpuint(fixture->iommu->stats.invalidate_commands, ==, sent + 1);
 	g_assert_cmphex(state.addr | state.size, ==, 0);
 	assert_empty(fixture);
@@ -296,11 +296,11 @@ static void test_link_inside_a_granule_warns(struct fixture *fixture, const void
 	struct dma_iova_state state;
 
 	g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, 2 * PAGE));
-	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, PAGE, true), ==, 0);
-	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR + 512, PAGE, 512, true), ==, -EIO);
+	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, PAGE, DMA_TO_DEVICE), ==, 0);
+	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR + 512, PAGE, 512, DMA_TO_DEVICE), ==, -EIO);
 	g_assert_cmpuint(found(fixture, FINDING_KERNEL_WARNING), ==, 1);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, PAGE);
-	dma_iova_destroy(&fixture->dev, &state, PAGE);
+	dma_iova_destroy(&fixture->dev, &state, PAGE, DMA_TO_DEVICE);
 	assert_empty(fixture);
 }
 
@@ -309,7 +309,7 @@ static void test_destroy_of_nothing_linked_only_frees(struct fixture *fixture, c
 	struct dma_iova_state state;
 
 	g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, 4 * PAGE));
-	dma_iova_destroy(&fixture->dev, &state, 0);
+	dma_iova_destroy(&fixture->dev, &state, 0, DMA_TO_DEVICE);
 	g_assert_cmpuint(fixture->iommu->stats.unmaps, ==, 0);
 	g_assert_cmpuint(fixture->iommu->stats.invalidate_commands, ==, 0);
 	assert_empty(fixture);
@@ -324,15 +324,15 @@ static uint64_t give_up_after(struct fixture *fixture, uint64_t pages, uint64_t 
 
 	g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, pages * PAGE));
 	iova = state.addr;
-	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, linked * PAGE, true), ==, 0);
-	dma_iova_destroy(&fixture->dev, &state, linked * PAGE);
+	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, linked * PAGE, DMA_TO_DEVICE), ==, 0);
+	dma_iova_destroy(&fixture->dev, &state, linked * PAGE, DMA_TO_DEVICE);
 	assert_empty(fixture);
 	return iova;
 }
 
 static uint64_t map_pages(struct fixture *fixture, uint64_t pages)
 {
-	return dma_map_phys(&fixture->dev, PADDR, pages * PAGE, true);
+	return dma_map_phys(&fixture->dev, PADDR, pages * PAGE, DMA_TO_DEVICE);
 }
 
 static void test_partial_destroy_pollutes_the_smaller_class(struct fixture *fixture, const void *data)
@@ -376,8 +376,8 @@ static void test_entries_left_behind_are_reported(struct fixture *fixture, const
 	struct dma_iova_state state;
 
 	g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, 4 * PAGE));
-	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, 4 * PAGE, true), ==, 0);
-	dma_iova_destroy(&fixture->dev, &state, PAGE);
+	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, 4 * PAGE, DMA_TO_DEVICE), ==, 0);
+	dma_iova_destroy(&fixture->dev, &state, PAGE, DMA_TO_DEVICE);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, 3 * PAGE);
 	g_assert_cmpuint(found(fixture, FINDING_STALE_REACHABLE), ==, 1);
 	g_assert_cmpuint(live_count(fixture), ==, 0);
@@ -388,8 +388,8 @@ static void test_destroy_beyond_what_is_linked_is_a_wrong_size(struct fixture *f
 	struct dma_iova_state state;
 
 	g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, 4 * PAGE));
-	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, PAGE, true), ==, 0);
-	dma_iova_destroy(&fixture->dev, &state, 4 * PAGE);
+	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, PAGE, DMA_TO_DEVICE), ==, 0);
+	dma_iova_destroy(&fixture->dev, &state, 4 * PAGE, DMA_TO_DEVICE);
 	g_assert_cmpuint(found(fixture, FINDING_WRONG_SIZE), ==, 1);
 	assert_empty(fixture);
 }
@@ -404,17 +404,17 @@ static void test_unmap_of_another_length_is_a_wrong_size(struct fixture *fixture
 		uint64_t addr = map_pages(fixture, 2);
 
 		fixture->sim->findings.count[FINDING_WRONG_SIZE] = 0;
-		dma_unmap_phys(&fixture->dev, addr, lengths[i]);
+		dma_unmap_phys(&fixture->dev, addr, lengths[i], DMA_TO_DEVICE);
 		g_assert_cmpuint(found(fixture, FINDING_WRONG_SIZE), ==, 1);
 	}
 }
 
 static void test_unmap_of_the_same_pages_is_right(struct fixture *fixture, const void *data)
 {
-	uint64_t addr = dma_map_phys(&fixture->dev, PADDR, 100, true);
+	uint64_t addr = dma_map_phys(&fixture->dev, PADDR, 100, DMA_TO_DEVICE);
 
 	/* The layer sees granules: 100 bytes and 4096 are the same page. */
-	dma_unmap_phys(&fixture->dev, addr, PAGE);
+	dma_unmap_phys(&fixture->dev, addr, PAGE, DMA_TO_DEVICE);
 	g_assert_cmpuint(all_found(fixture), ==, 0);
 	assert_empty(fixture);
 }
@@ -423,9 +423,9 @@ static void test_second_unmap_is_reported_and_changes_nothing(struct fixture *fi
 {
 	uint64_t addr = map_pages(fixture, 2), unmaps;
 
-	dma_unmap_phys(&fixture->dev, addr, 2 * PAGE);
+	dma_unmap_phys(&fixture->dev, addr, 2 * PAGE, DMA_TO_DEVICE);
 	unmaps = fixture->iommu->stats.unmaps;
-	dma_unmap_phys(&fixture->dev, addr, 2 * PAGE);
+	dma_unmap_phys(&fixture->dev, addr, 2 * PAGE, DMA_TO_DEVICE);
 	g_assert_cmpuint(found(fixture, FINDING_DOUBLE_UNMAP), ==, 1);
 	g_assert_cmpuint(findings_violations(&fixture->sim->findings), ==, 1);
 	g_assert_cmpuint(fixture->iommu->stats.unmaps, ==, unmaps);
@@ -505,12 +505,12 @@ static bool play_single(struct fixture *fixture, unsigned pages)
 	unsigned count = 0;
 
 	for (; count < pages; count++) {
-		addrs[count] = dma_map_phys(&fixture->dev, PADDR + count * 2 * PAGE + 512, PAGE, true);
+		addrs[count] = dma_map_phys(&fixture->dev, PADDR + count * 2 * PAGE + 512, PAGE, DMA_TO_DEVICE);
 		if (addrs[count] == DMA_MAPPING_ERROR)
 			break;
 	}
 	for (unsigned i = 0; i < count; i++)
-		dma_unmap_phys(&fixture->dev, addrs[i], PAGE);
+		dma_unmap_phys(&fixture->dev, addrs[i], PAGE, DMA_TO_DEVICE);
 	return count == pages;
 }
 
@@ -526,11 +526,10 @@ static int play_linked(struct fixture *fixture, uint64_t pages)
 		return -ENOMEM;
 	}
 	for (; linked < pages && !err; linked += !err)
-		err = dma_iova_link(&fixture->dev, &state, PADDR + linked * 3 * PAGE, linked * PAGE, PAGE,
-				    false);
+		err = dma_iova_link(&fixture->dev, &state, PADDR + linked * 3 * PAGE, linked * PAGE, PAGE, DMA_FROM_DEVICE);
 	if (!err)
 		err = dma_iova_sync(&fixture->dev, &state, 0, pages * PAGE);
-	dma_iova_destroy(&fixture->dev, &state, linked * PAGE);
+	dma_iova_destroy(&fixture->dev, &state, linked * PAGE, DMA_TO_DEVICE);
 	return err;
 }
 

@@ -19,7 +19,8 @@
 /** What is known of a driver besides its ops. */
 struct traits {
 	const char *name;
-	bool defers; /* offers IOMMU_CAP_DEFERRED_FLUSH: nothing is invalidated before the flush queue does */
+	bool defers;	   /* offers IOMMU_CAP_DEFERRED_FLUSH; else its domains are never lazy */
+	bool silent;	   /* of a fault that nobody has handled */
 	bool gives_up;	   /* on a wait that timed out, so that what was cached stays */
 	bool insists;	   /* until the wait has ended: never leaves anything */
 	bool map_misses;   /* after a map and its sync the device may still find what was there before */
@@ -28,10 +29,12 @@ struct traits {
 
 static const struct traits traits[] = {
 	{"amd", .defers = true, .gives_up = true},
+	{"apple-dart", .gives_up = true},
 	{"arm-smmu", .defers = true, .gives_up = true},
 	{"arm-smmu-v3", .defers = true, .gives_up = true},
 	{"intel", .defers = true, .insists = true},
 	{"ipmmu-vmsa", .gives_up = true},
+	{"qcom-iommu", .gives_up = true, .silent = true},
 	{NULL},
 };
 
@@ -45,6 +48,8 @@ struct kind {
 
 static const struct kind other_kinds[] = {
 	{"amd", "np-cache", .caching_mode = true},
+	{"apple-dart", "t6000", {.soc = "t6000"}},
+	{"apple-dart", "t8110", {.soc = "t8110"}},
 	{"arm-smmu", "stage-2", {.stage = 2}},
 	{"arm-smmu", "32-bit", {.features = ARM_SMMU_LPAE_32}},
 	{"arm-smmu", "short", {.features = ARM_SMMU_SHORT}},
@@ -254,16 +259,17 @@ static void test_lazy(struct fixture *fixture, const void *data)
 {
 	struct pgtable_gather gather = {0};
 	uint64_t iova = 32 * MIB, len = 4 * fixture->page;
-	unsigned reachable;
 
+	if (!fixture->traits->defers) {
+		g_test_skip("the driver offers no deferred flushes");
+		return;
+	}
 	map(fixture, iova, 0x40000000, len);
 	check_mapped(fixture, iova, 0x40000000, len);
 	pgtable_gather_init(&gather);
 	gather.queued = true;
 	g_assert_cmpuint(iommu_unmap_fast(fixture->domain, iova, len, &gather), ==, len);
-	reachable = count_reachable(fixture, iova, len);
-	if (fixture->traits->defers)
-		g_assert_cmpuint(reachable, >, 0);
+	g_assert_cmpuint(count_reachable(fixture, iova, len), >, 0);
 	fixture->iommu->ops->flush_iotlb_all(fixture->domain);
 	pgtable_gather_free(fixture->sim, &gather);
 	pgtable_gather_finish(&gather);
@@ -364,10 +370,12 @@ static void test_faults(struct fixture *fixture, const void *data)
 			g_assert_cmpuint(out->len, ==, 0);
 			continue;
 		}
-		g_assert_cmpuint(out->len, >, 1);
+		g_assert_cmpuint(fixture->writes, >, writes);
+		g_assert_cmpint(out->len == 0, ==, fixture->traits->silent);
+		if (!out->len)
+			continue;
 		g_assert_cmpint(out->str[out->len - 1], ==, '\n');
 		g_assert_null(strstr(out->str, "\n\n"));
-		g_assert_cmpuint(fixture->writes, >, writes);
 	}
 }
 

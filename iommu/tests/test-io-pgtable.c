@@ -662,6 +662,8 @@ static void test_impossible_geometry_is_refused(void)
 		{"arm_64_lpae_s1", {.ias_bits = 48, .oas_bits = 48, .quirks = QUIRK_ARM_S2FWB}},
 		{"arm_64_lpae_s1", {.ias_bits = 48, .oas_bits = 48, .quirks = QUIRK_ARM_OUTER_WBWA}},
 		{"arm_64_lpae_s2", {.ias_bits = 48, .oas_bits = 48, .quirks = QUIRK_ARM_NS}},
+		/* More than 16 tables side by side. */
+		{"arm_64_lpae_s2", {.ias_bits = 47, .oas_bits = 40, .page_sizes = SIZES_16}},
 		{"arm_32_lpae_s1", {.ias_bits = 33, .oas_bits = 40}},
 		{"arm_32_lpae_s1", {.ias_bits = 32, .oas_bits = 41}},
 		{"arm_32_lpae_s2", {.ias_bits = 41, .oas_bits = 40}},

@@ -37,6 +37,11 @@ const struct behaviour_row behaviour_rows[BEHAVIOURS] = {
 				"D5; whole: no upstream commit",
 				"Whether destroying a partly linked IOVA frees the mapped length or the allocated one.",
 				{BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_MAPPED, ROLLBACK_IOVA_WHOLE}},
+	[METADATA_GAP] = {"metadata-gap",
+			  {"data", "own"},
+			  "D6; own: no upstream commit",
+			  "Whose joints decide whether integrity data get one IOVA: those of the data, or their own.",
+			  {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, METADATA_GAP_DATA, METADATA_GAP_DATA, METADATA_GAP_DATA, METADATA_GAP_DATA, METADATA_GAP_DATA, METADATA_GAP_OWN}},
 	[DESCRIPTOR_POOL_UNMAP] = {"descriptor-pool-unmap",
 				   {"leak", "fixed"},
 				   "1bf86336e4b6 (D7)",
@@ -47,6 +52,16 @@ const struct behaviour_row behaviour_rows[BEHAVIOURS] = {
 			    "D8; whole: no upstream commit",
 			    "Whether a failed PRP list undoes the whole coalesced mapping or what was put into PRPs.",
 			    {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_PARTIAL, PRP_POOL_WHOLE}},
+	[P2P_VEC_FREE] = {"p2p-vec-free",
+			  {"leak", "fixed"},
+			  "85686c72966c (D9)",
+			  "Whether the record of a peer-to-peer request's segments is freed on success.",
+			  {BEHAVIOUR_NONE, BEHAVIOUR_NONE, BEHAVIOUR_NONE, P2P_VEC_LEAK, P2P_VEC_LEAK, P2P_VEC_LEAK, P2P_VEC_LEAK, P2P_VEC_FIXED, P2P_VEC_FIXED}},
+	[QCOM_FAULT_REPORT] = {"qcom-fault-report",
+			       {"handled", "unhandled"},
+			       "049541e178d5 makes handled; unhandled: posted in June 2026, no commit known",
+			       "Whether the Qualcomm IOMMU driver prints faults that a device driver handled, or the others.",
+			       {QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_HANDLED, QCOM_FAULT_REPORT_UNHANDLED}},
 };
 
 const char *behaviour_value_name(enum behaviour row, enum kernel_version version)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "blockdma/golden.h"
 #include "iommu/hw/golden.h"
 #include "iommu/iotlb/amd-inv.h"
 #include "iommu/iotlb/vtd-inv.h"
@@ -17,7 +18,7 @@
 static const struct golden_runner *const conform_runners[] = {
 	&iova_golden_runner,	&alloc_order_golden_runner, &pgtable_golden_runner,
 	&iommu_hw_golden_runner, &vtd_inv_golden_runner,    &amd_inv_golden_runner,
-	NULL,
+	&blockdma_golden_runner, NULL,
 };
 
 static const struct golden_runner *conform_runner(const GString *text)

@@ -42,20 +42,28 @@ void findings_finish(struct findings *findings)
 void sim_find(struct sim *sim, enum finding_kind kind, const char *acquired, const char *format, ...)
 {
 	struct findings *findings = &sim->findings;
+	bool keep = findings->count[kind]++ < FINDINGS_KEPT;
 	struct finding *finding;
+	char *text;
 	va_list args;
 
-	if (findings->count[kind]++ >= FINDINGS_KEPT)
+	if (!keep && !sim->observers)
 		return;
+	va_start(args, format);
+	text = g_strdup_vprintf(format, args);
+	va_end(args);
+	SIM_ANNOUNCE(sim, found, kind, text);
+	if (!keep) {
+		g_free(text);
+		return;
+	}
 	finding = g_new0(struct finding, 1);
 	finding->kind = kind;
 	finding->time_ns = sim->now_ns;
 	finding->cpu = sim->cpu;
 	finding->device = g_strdup(sim->device);
 	finding->acquired = g_strdup(acquired);
-	va_start(args, format);
-	finding->text = g_strdup_vprintf(format, args);
-	va_end(args);
+	finding->text = text;
 	g_ptr_array_add(findings->kept, finding);
 }
 

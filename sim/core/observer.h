@@ -13,8 +13,22 @@
 #include <stdint.h>
 
 struct sim;
+struct dma_call; /* iommu/dma/dma.h */
 
 struct sim_observer {
+	/** The allocator was asked once: the first attempt of a request may be for the low 4 GiB alone. @pfn: the
+	 * granule, 0 if there was none. */
+	void (*iova_attempt)(void *data, struct sim *sim, uint64_t granules, uint64_t limit_pfn, bool flush,
+			     uint64_t pfn);
+	/** @granules from @pfn on are about to go back to the allocator. */
+	void (*iova_return)(void *data, struct sim *sim, uint64_t pfn, uint64_t granules);
+	/** The timer of the flush queues was set. */
+	void (*flush_timer)(void *data, struct sim *sim, uint64_t delay_ns);
+	/** A call of the DMA interface, or one that it makes below, returned. */
+	void (*dma_call)(void *data, struct sim *sim, const struct dma_call *call);
+	/** Something was found, at the place where the kernel would warn. */
+	void (*found)(void *data, struct sim *sim, unsigned kind /* enum finding_kind */, const char *text);
+	/** Somebody holds [@iova, @iova + @len_bytes) now, and no longer. */
 	void (*iova_alloc)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
 	void (*iova_free)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
 	void (*map)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,

@@ -49,6 +49,19 @@ static void fault_rule_free(void *data)
 	g_free(rule);
 }
 
+static struct fault_rule *fault_rule_new(const char *name)
+{
+	struct fault_rule *rule = g_new0(struct fault_rule, 1);
+
+	rule->name = g_strdup(name);
+	rule->interval = 1;
+	rule->times = 1;
+	rule->cpu = -1;
+	rule->before_ns = UINT64_MAX;
+	rule->seed = 1;
+	return rule;
+}
+
 struct fault_rules *fault_rules_new(const struct fault_table *const *tables)
 {
 	struct fault_rules *rules = g_new0(struct fault_rules, 1);
@@ -325,6 +338,20 @@ static unsigned fault_rule_cover(const struct fault_rules *rules, struct fault_r
 	return count;
 }
 
+bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t nth, int error)
+{
+	struct fault_rule *rule = fault_rule_new(glob);
+
+	rule->nth = nth;
+	rule->error = error;
+	if (fault_rule_cover(rules, rule, glob) == 0) {
+		fault_rule_free(rule);
+		return false;
+	}
+	g_ptr_array_add(rules->rules, rule);
+	return true;
+}
+
 static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *file, const char *group,
 			       const char *key, GError **error)
 {
@@ -377,13 +404,7 @@ static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const
 			       "unknown group [%s]: a rule is a group [fault NAME]", group);
 		return NULL;
 	}
-	rule = g_new0(struct fault_rule, 1);
-	rule->name = g_strdup(group + strlen("fault "));
-	rule->interval = 1;
-	rule->times = 1;
-	rule->cpu = -1;
-	rule->before_ns = UINT64_MAX;
-	rule->seed = 1;
+	rule = fault_rule_new(group + strlen("fault "));
 	for (char **key = keys; *key; key++) {
 		if (strcmp(*key, "point") == 0)
 			continue;

@@ -59,6 +59,10 @@ void fault_rules_arm(struct fault_rules *rules, struct sim *sim);
 /** Reads the faults file @path into @rules. On error *@error names FILE:LINE, and @rules holds only what it held. */
 bool fault_rules_load(struct fault_rules *rules, const char *path, GError **error);
 
+/** Adds the rule that the @nth pass, from 1, of the points that match @glob fails with @error, a negative errno (0: the
+ * point's own). Returns whether there are such points. Arm @rules afterwards. */
+bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t nth, int error);
+
 /** Returns the point numbered @id, or NULL. */
 const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id);
 
