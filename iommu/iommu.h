@@ -20,15 +20,16 @@ struct iommu_domain;
 
 /** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
 struct iommu_hw_config {
-	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3" */
+	/** apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3"; mtk: "mt8195-vdo". */
+	const char *soc;
 	unsigned version;    /* exynos: major * 100 + minor; arm-smmu: 1 or 2 */
 	unsigned asids;	     /* tegra: address spaces; t8110: streams */
 	unsigned tlb_lines;  /* omap: entries of the TLB */
 	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
-	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines; arm-smmu,
-			      * arm-smmu-v3: see their headers */
+	unsigned features;   /* mtk: as its platform data has them, of one without a name; exynos: bit 0, virtual machines;
+			      * arm-smmu, arm-smmu-v3: see their headers */
 	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
 	unsigned stage;	     /* arm-smmu, arm-smmu-v3: 1 or 2 */
 };

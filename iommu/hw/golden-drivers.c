@@ -6,6 +6,7 @@
 #include "iommu/hw/dart.h"
 #include "iommu/hw/golden-driver.h"
 #include "iommu/hw/ipmmu.h"
+#include "iommu/hw/mtk.h"
 #include "iommu/hw/qcom.h"
 #include "iommu/pgtable/formats.h"
 
@@ -15,7 +16,13 @@ static unsigned level_from_top_3(const struct pgtable *pt, unsigned level)
 	return 3 - level;
 }
 
-/** The choice of a root is level 0 of the kernel's, and the last table level 1 of the recordings'. */
+static unsigned level_from_top_2(const struct pgtable *pt, unsigned level)
+{
+	return 2 - level;
+}
+
+/** DART: the choice of a root is level 0 of the kernel's, and the last table level 1 of the recordings'; so is the only
+ * table of a flat format. */
 static unsigned level_from_last_1(const struct pgtable *pt, unsigned level)
 {
 	return level + 1;
@@ -55,6 +62,12 @@ static const struct golden_driver dart = {
 	.bracket = "setup",
 	.open_error = -12, /* whatever the library's reason */
 };
+
+/** What the format knows is all there is to say. */
+static void format_registers(const struct iommu_domain *domain, GString *out)
+{
+	domain->pt->ops->root_registers(domain->pt, out);
+}
 
 static bool ipmmu_configure(const struct golden *golden, const struct golden_words *words,
 			    struct iommu_hw_config *hw, GError **error)
@@ -97,12 +110,74 @@ static const struct golden_driver qcom = {
 	.open_error = -12, /* whatever the library's reason */
 };
 
+static bool mtk_configure(const struct golden *golden, const struct golden_words *words,
+			  struct iommu_hw_config *hw, GError **error)
+{
+	uint64_t features, inv_sel, version;
+
+	if (!golden_key(golden, words, "feats", 0, &features, error) ||
+	    !golden_key(golden, words, "level", 0, &inv_sel, error) ||
+	    !golden_key(golden, words, "ver", 0, &version, error))
+		return false;
+	if (features > UINT32_MAX || inv_sel > UINT32_MAX)
+		return golden_bad_line(golden, error, "cfg of hardware that the driver does not know");
+	hw->features = (unsigned)features;
+	hw->inv_sel = (uint32_t)inv_sel;
+	hw->above_4g = version == 1;
+	return true;
+}
+
+/** Returns @quirks as the kernel numbers those that the driver asks for. */
+static unsigned mtk_kernel_quirks(unsigned quirks)
+{
+	return (quirks & QUIRK_ARM_NS ? 1 << 0 : 0) | (quirks & QUIRK_NO_PERMS ? 1 << 1 : 0) |
+	       (quirks & QUIRK_ARM_MTK_EXT ? 1 << 3 : 0) | (quirks & QUIRK_ARM_MTK_TTBR_EXT ? 1 << 4 : 0);
+}
+
+static void mtk_registers(const struct iommu_domain *domain, GString *out)
+{
+	const struct pgtable_config *config = &domain->pt->config;
+	const struct mtk_m4u *m4u = mtk_m4u(domain->iommu);
+	uint64_t root = pgtable_root(domain->pt);
+
+	golden_hex(out, "ttbr=", (uint32_t)root | root >> 32);
+	g_string_append_printf(out, " ias=%u oas=%u", config->ias_bits, config->oas_bits);
+	golden_hex(out, " quirks=", mtk_kernel_quirks(config->quirks));
+	g_string_append_printf(out, " enable_4GB=%d", m4u->enable_4gb);
+	golden_hex(out, " inv_sel_reg=", m4u->inv_sel);
+}
+
+static const struct golden_driver mtk = {
+	.hw = &mtk_ops,
+	.configure = mtk_configure,
+	.registers = mtk_registers,
+	.open_error = -12, /* whatever the library's reason */
+};
+
+static const struct golden_driver mtk_v1 = {
+	.hw = &mtk_v1_iommu_ops,
+	.registers = format_registers,
+	.bracket = "finalise",
+	.bracket_has_table = true,
+	.registers_last = true,
+};
+
+static const struct golden_driver sun50i = {
+	.hw = &sun50i_iommu_ops,
+	.registers = format_registers,
+	.bracket = "attach",
+	.registers_last = true,
+};
+
 #define ROW(name, numbering, row) \
 	{.fmt = name, .level_number = numbering, .driver = &golden_driver_ops, .data = row}
 
 const struct golden_format golden_driver_formats[] = {
 	ROW("dart_driver", level_from_last_1, &dart),
 	ROW("ipmmu_vmsa", level_from_top_3, &ipmmu),
+	ROW("mtk_iommu_v1", level_from_last_1, &mtk_v1),
+	ROW("mtk_m4u", level_from_top_2, &mtk),
 	ROW("qcom_iommu", level_from_top_3, &qcom),
+	ROW("sun50i_iommu", level_from_top_2, &sun50i),
 	{NULL},
 };

@@ -9,6 +9,9 @@ const struct iommu_hw_ops *const iommu_hw[] = {
 	&intel_ops,
 	&ipmmu_ops,
 	&msm_ops,
+	&mtk_ops,
+	&mtk_v1_iommu_ops,
 	&qcom_ops,
+	&sun50i_iommu_ops,
 	NULL,
 };

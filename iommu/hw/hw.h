@@ -11,7 +11,10 @@ extern const struct iommu_hw_ops dart_ops;
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
 extern const struct iommu_hw_ops msm_ops;
+extern const struct iommu_hw_ops mtk_ops;
+extern const struct iommu_hw_ops mtk_v1_iommu_ops;
 extern const struct iommu_hw_ops qcom_ops;
 extern const struct iommu_hw_ops smmuv3_ops;
+extern const struct iommu_hw_ops sun50i_iommu_ops;
 
 #endif

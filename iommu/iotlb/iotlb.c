@@ -639,6 +639,13 @@ void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64
 	unmap_log_invalidated(&tlb->unmaps, domain, first, last, leaf_only);
 }
 
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last)
+{
+	tlb->stats.invalidations++;
+	for (unsigned i = 0; i < WALK_POOLS; i++)
+		walks_invalidate(tlb, &tlb->walk_pools[i], domain, first, last);
+}
+
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain)
 {
 	iotlb_invalidate(tlb, domain, 0, UINT64_MAX, false);

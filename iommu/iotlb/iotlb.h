@@ -96,6 +96,9 @@ bool iotlb_gone_since(const struct iotlb *tlb, unsigned domain, uint64_t iova, u
  * every paging-structure entry that does. */
 void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last, bool leaf_only);
 
+/** Drops every paging-structure entry of @domain that overlaps [@first, @last], and no leaf entry. */
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last);
+
 /** Drops everything of @domain. */
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain);
 

@@ -416,8 +416,9 @@ uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 		if (watch && watch->unmap_pages)
 			watch->unmap_pages(watch->data, at, size, count);
 		now = pgtable_unmap_pages(pt, at, size, count, gather);
-		if (now)
-			pgtable_gather_add_range(gather, at, now);
+		/* Where neither the format nor the driver gathers, all that was asked for is. */
+		if (now && pgtable_gather_empty(gather))
+			pgtable_gather_add_range(gather, at, len);
 		if (watch && watch->unmap_pages_done)
 			watch->unmap_pages_done(watch->data, now);
 		done += now;

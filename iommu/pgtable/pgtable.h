@@ -228,7 +228,8 @@ struct pgtable_tlb_ops {
 	/** The directory's entry for @iova points to a new table now (@linked), or no longer to the one it did, which
 	 * is about to be freed. */
 	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
-	/** A page of @size was mapped at @iova, or unmapped. */
+	/** A page of @size was mapped at @iova, or unmapped; or pages as long, of a format that does all of a call at
+	 * once: then 0 where none was. */
 	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 
@@ -333,7 +334,8 @@ static inline uint64_t pgtable_unmap_pages(struct pgtable *pt, uint64_t iova, ui
 int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
 
-/** The counterpart. What it unmaps is gathered, whatever the format told its driver meanwhile. */
+/** The counterpart. If neither the format nor the driver has gathered anything once some of it is unmapped, the whole
+ * range is, also what then turns out not to be mapped. */
 uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 				struct pgtable_gather *gather);
 
