@@ -75,6 +75,7 @@ struct pgtable_gather {
 	uint32_t free_count;
 	uint32_t free_capacity;
 	bool queued; /* the flush queue invalidates the whole domain later: no range is gathered */
+	uint64_t page_size; /* of all pages in the range, for drivers that keep to one; 0: nobody said */
 };
 
 /** Empties @gather, keeping the memory of its list. */
@@ -84,6 +85,7 @@ static inline void pgtable_gather_init(struct pgtable_gather *gather)
 	gather->end = 0;
 	gather->free_count = 0;
 	gather->queued = false;
+	gather->page_size = 0;
 }
 
 /** Returns whether there is nothing to invalidate. As in the kernel, a range of which nothing was mapped
