@@ -34,6 +34,7 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 
 	facts_begin(facts, "machine", "machine");
 	facts_text(facts, "kernel_version", "kernel", kernel_version_names[config->version]);
+	facts_text(facts, "iommu", "IOMMU", machine_config_hardware(config)->name);
 	facts_text(facts, "iommu_mode", "IOMMU mode", iommu_mode_names[config->iommu_mode]);
 	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
 	facts_u64(facts, "queues", "NVMe queues", machine->queues);

@@ -12,6 +12,10 @@
 const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", NULL};
 const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
 
+/* The IOMMUs that an NVMe controller on PCI is behind without a device tree. */
+static const struct iommu_hw_ops *const config_hardware[] = {&intel_ops, &amd_ops, &smmuv3_ops};
+static const char *const config_hardware_names[] = {"intel", "amd", "arm-smmu-v3", NULL};
+
 static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
 static const char *const config_yes_no[] = {"no", "yes", NULL};
@@ -53,10 +57,13 @@ static const struct config_key config_keys[] = {
 	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1},
 	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,
 	 .what = "length of a row of timeline.csv"},
+	{"iommu", "hardware", CONFIG_CHOICE, AT(hardware), .choices = config_hardware_names,
+	 .what = "whose registers, commands and page tables"},
 	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
 	{"iommu", "flush-queue", CONFIG_CHOICE, AT(flush_queue), .choices = config_flush_queues,
 	 .what = "lazy: a ring of 256 a CPU and 10 ms, or one of 32768 and 1 s"},
-	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4, .what = "3: 39 bits, 4: 48, 5: 57"},
+	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4,
+	 .what = "intel: 3: 39 bits, 4: 48, 5: 57; the others have one width"},
 	{"iommu", "caching-mode", CONFIG_CHOICE, AT(caching_mode), .choices = config_yes_no,
 	 .what = "an emulated IOMMU: new mappings are invalidated as well"},
 	{"iommu", "forcedac", CONFIG_CHOICE, AT(forcedac), .choices = config_yes_no,
@@ -119,7 +126,7 @@ G_STATIC_ASSERT(CONFIG_WALK_LEVELS == 5); /* a row each */
 
 const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *config)
 {
-	return &intel_ops;
+	return config_hardware[config->hardware];
 }
 
 /** Gives the keys that nobody chose the values of the hardware. */
@@ -480,6 +487,9 @@ char **machine_config_changes(const struct machine_config *config)
 	struct machine_config plain;
 
 	machine_config_init(&plain);
+	plain.hardware = config->hardware; /* whose values are no change of somebody's */
+	config_add_hardware(&plain);
+	plain.hardware = 0;
 	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
 		g_autoptr(GString) value = g_string_new(NULL), initial = g_string_new(NULL);
 

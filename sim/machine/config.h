@@ -51,6 +51,7 @@ struct machine_config {
 	uint64_t seed;
 	uint64_t timeline_ns; /* length of a row of timeline.csv */
 
+	uint64_t hardware;   /* number of the IOMMU among those of the key; see machine_config_hardware() */
 	uint64_t iommu_mode; /* enum iommu_mode */
 	uint64_t levels;
 	uint64_t caching_mode, forcedac;

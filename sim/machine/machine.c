@@ -131,6 +131,11 @@ static int machine_attach(struct machine *machine, const char **reterr_step)
 		*reterr_step = "IOMMU domain";
 		return err;
 	}
+	err = iommu_domain_attach(machine->domain);
+	if (err) {
+		*reterr_step = "attachment to the IOMMU";
+		return err;
+	}
 	if (config->ats)
 		machine->domain->device_tlb = machine->device_tlb = iotlb_new(&device_tlb);
 	return machine_init_iova(machine, reterr_step);
@@ -157,12 +162,17 @@ static void machine_release(struct machine *machine)
 		ledger_put(machine->sim, MACHINE_DEVICE, machine_holders[i].holder, machine_holders[i].put);
 }
 
+/** Returns the last IOVA that the page table can hold. */
+static uint64_t machine_aperture_end(const struct iommu_domain *domain)
+{
+	return UINT64_MAX >> (64 - domain->pt->config.ias_bits);
+}
+
 int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
 	struct dma_config dma = {.name = MACHINE_DEVICE,
 				 .mask = UINT64_MAX,
-				 .aperture_end = (UINT64_C(1) << (12 + 9 * config->levels)) - 1,
 				 .forcedac = config->forcedac};
 	struct nvme_config nvme = {.io_queues = machine->queues,
 				   .depth = (unsigned)config->depth,
@@ -176,6 +186,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 		err = machine_attach(machine, reterr_step);
 	if (err)
 		goto release;
+	if (machine->domain)
+		dma.aperture_end = machine_aperture_end(machine->domain);
 	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
 	machine->has_dev = true;
 	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
