@@ -136,22 +136,45 @@ static const char *direction(unsigned flags)
 
 /* Below: page table and IOMMU. */
 
-static int logged_map_range(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
-			    uint64_t *mapped)
+/** Maps @len bytes, or only half of them where this pass is to fail. */
+static int driver_map(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+		      uint64_t *mapped)
 {
 	struct stage *stage = stage_of(pt->sim);
-	int err = pass(stage, SITE_MAP), ret = err;
 	uint64_t part = stage->injection.partial ? (len / 2) & ~(PAGE - 1) : 0;
+	int err = pass(stage, SITE_MAP);
 
 	*mapped = 0;
 	if (!err)
-		ret = vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
-	else if (part)
+		return vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
+	if (part)
 		g_assert_cmpint(vtdss_ops.map_range(pt, iova, paddr, part, prot, mapped), ==, 0);
-	say(stage, "  pt_map iova=" HEX " pa=" HEX " size=" HEX " prot=%s%s%s%s -> %d mapped=" HEX, iova,
-	    paddr, len, prot & PROT_READ ? "R" : "", prot & PROT_WRITE ? "W" : "",
-	    prot & PROT_CACHE ? "C" : "", prot & PROT_MMIO ? "M" : "", ret, *mapped);
-	return ret;
+	return err;
+}
+
+/** What follows the name of a driver's op that maps. */
+static char *map_text(uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot, int err, uint64_t mapped)
+{
+	return g_strdup_printf("iova=" HEX " pa=" HEX " size=" HEX " prot=%s%s%s%s -> %d mapped=" HEX, iova, paddr,
+			       len, prot & PROT_READ ? "R" : "", prot & PROT_WRITE ? "W" : "",
+			       prot & PROT_CACHE ? "C" : "", prot & PROT_MMIO ? "M" : "", err, mapped);
+}
+
+static int logged_map_range(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+			    uint64_t *mapped)
+{
+	g_autofree char *text = NULL;
+	int err;
+
+	if (!len) {
+		err = vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
+		say(stage_of(pt->sim), "  pt_map iova=" HEX " size=0x0 -> %d empty", iova, err);
+		return err;
+	}
+	err = driver_map(pt, iova, paddr, len, prot, mapped);
+	text = map_text(iova, paddr, len, prot, err, *mapped);
+	say(stage_of(pt->sim), "  pt_map %s", text);
+	return err;
 }
 
 static uint64_t logged_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len,
@@ -161,6 +184,52 @@ static uint64_t logged_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t l
 
 	say(stage_of(pt->sim), "  pt_unmap iova=" HEX " size=" HEX " -> " HEX, iova, len, unmapped);
 	return unmapped;
+}
+
+/* The same for drivers of one page size a call. */
+
+static int logged_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t pgsize, uint64_t count,
+			    unsigned prot, uint64_t *mapped)
+{
+	int err = driver_map(pt, iova, paddr, pgsize * count, prot, mapped);
+	g_autofree char *text = map_text(iova, paddr, pgsize * count, prot, err, *mapped);
+
+	say(stage_of(pt->sim), "  map_pages pgsize=" HEX " count=%" G_GUINT64_FORMAT " %s", pgsize, count, text);
+	return err;
+}
+
+static uint64_t logged_unmap_pages(struct pgtable *pt, uint64_t iova, uint64_t pgsize, uint64_t count,
+				   struct pgtable_gather *gather)
+{
+	bool queued = gather->queued;
+	uint64_t unmapped;
+
+	/* A driver that leaves gathering to the core. */
+	gather->queued = true;
+	unmapped = vtdss_ops.unmap_range(pt, iova, pgsize * count, gather);
+	gather->queued = queued;
+	say(stage_of(pt->sim), "  unmap_pages iova=" HEX " pgsize=" HEX " count=%" G_GUINT64_FORMAT " -> " HEX, iova,
+	    pgsize, count, unmapped);
+	return unmapped;
+}
+
+/** The driver's ops on page tables, on top of VT-d's format. */
+static struct pgtable_ops format_of(enum golden_pt driver)
+{
+	struct pgtable_ops format = vtdss_ops;
+
+	if (driver == GOLDEN_PGTBL || driver == GOLDEN_PGTBL_4K) {
+		format.map_range = NULL;
+		format.unmap_range = NULL;
+		format.map_pages = logged_map_pages;
+		format.unmap_pages = logged_unmap_pages;
+	} else {
+		format.map_range = logged_map_range;
+		format.unmap_range = logged_unmap_range;
+	}
+	if (driver == GOLDEN_PGTBL_4K)
+		format.page_sizes = PAGE;
+	return format;
 }
 
 static void logged_iotlb_sync(struct iommu_domain *domain, const struct pgtable_gather *gather)
@@ -184,13 +253,18 @@ static void logged_flush_iotlb_all(struct iommu_domain *domain)
 
 /* What is announced. */
 
+static void heard_map_event(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len)
+{
+	say(data, "  trace iommu:map iova=" HEX " paddr=" HEX " size=" HEX, iova, paddr, len);
+}
+
 static void heard_unmap(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len,
 			uint64_t unmapped)
 {
 	struct stage *stage = data;
 
 	/* The kernel asks the format also to unmap nothing, which refuses; the model leaves that call out. */
-	if (!len)
+	if (!len && stage->format.unmap_range)
 		say(stage, "  pt_unmap iova=" HEX " size=0x0 -> 0x0 (rejected)", iova);
 	say(stage, "  trace iommu:unmap iova=" HEX " size=" HEX " unmapped=" HEX, iova, len, unmapped);
 }
@@ -376,13 +450,14 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 				.injection = *injection,
 				.log = g_ptr_array_new_with_free_func(g_free),
 				.sim = sim_new(4, 1),
-				.format = vtdss_ops,
+				.format = format_of((enum golden_pt)settings->driver),
 				.memory = {coherent_alloc, coherent_free, pool_alloc, pool_free, NULL},
 				.observer = {.iova_attempt = heard_iova_attempt,
 					     .iova_return = heard_iova_return,
 					     .flush_timer = heard_flush_timer,
 					     .dma_call = heard_dma_call,
 					     .found = heard_finding,
+					     .map_event = heard_map_event,
 					     .unmap = heard_unmap,
 					     .data = stage}};
 	sim_observe(stage->sim, &stage->observer);
@@ -390,12 +465,11 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 	stage->sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = IOVA_MAGAZINE_CHECKED;
 	if (old_rollback)
 		stage->sim->behaviour[BLKDMA_ROLLBACK] = BLKDMA_ROLLBACK_OLD;
-	stage->format.map_range = logged_map_range;
-	stage->format.unmap_range = logged_unmap_range;
 	stage->hw = (struct iommu_hw_ops){.name = "logged",
 					  .format = &stage->format,
 					  .iotlb_sync = logged_iotlb_sync,
-					  .iotlb_sync_map = logged_iotlb_sync_map,
+					  .iotlb_sync_map =
+						  settings->driver == GOLDEN_PT_NOSM ? NULL : logged_iotlb_sync_map,
 					  .flush_iotlb_all = logged_flush_iotlb_all};
 	stage->iommu = iommu_new(stage->sim, &stage->hw, &tlb);
 	stage->iovad = iova_domain_new(stage->sim, PAGE, 1, 0, EVENT_KINDS);
