@@ -92,6 +92,7 @@ struct stage {
 	struct iommu *iommu;
 	struct iommu_domain *domain; /* NULL in direct mode */
 	struct iova_domain *iovad;
+	struct swiotlb *swiotlb; /* NULL: not active */
 	struct dma_memory_ops memory;
 	struct dma_device dev;
 	struct nvme *nvme;
@@ -232,6 +233,12 @@ static struct pgtable_ops format_of(enum golden_pt driver)
 	return format;
 }
 
+/** Attaching is deferred until the first mapping, or it is not watched. */
+static int deferred_attach(struct iommu_domain *domain)
+{
+	return stage_of(domain->iommu->sim)->rec->settings.deferred == GOLDEN_DEFERRED_FAIL ? -ENODEV : 0;
+}
+
 static void logged_iotlb_sync(struct iommu_domain *domain, const struct pgtable_gather *gather)
 {
 	say(stage_of(domain->iommu->sim), "  iotlb_sync start=" HEX " end=" HEX, gather->start, gather->end);
@@ -299,6 +306,15 @@ static void heard_flush_timer(void *data, struct sim *sim, uint64_t delay_ns)
 	stage->timer = true;
 }
 
+static void heard_bounce_map(struct stage *stage, const struct dma_call *call)
+{
+	if (call->addr == DMA_MAPPING_ERROR)
+		say(stage, "  swiotlb_map orig=" HEX " len=" HEX " -> full", call->paddr, call->size);
+	else
+		say(stage, "  swiotlb_map orig=" HEX " len=" HEX " slots=%u -> bounce=" HEX " copy_in=1", call->paddr,
+		    call->size, call->slots, call->addr);
+}
+
 static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *call)
 {
 	struct stage *stage = data;
@@ -310,9 +326,9 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 		break;
 	case DMA_CALL_LINK:
 		say(stage,
-		    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x%x -> %d bounced=0",
+		    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x%x -> %d bounced=%d",
 		    call->paddr, call->offset, call->size, direction(call->flags), call->flags & DMA_ATTRS,
-		    call->err);
+		    call->err, call->bounced);
 		break;
 	case DMA_CALL_SYNC:
 		say(stage, "= dma_iova_sync off=" HEX " size=" HEX " -> %d", call->offset, call->size, call->err);
@@ -332,21 +348,62 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 	case DMA_CALL_USE_64BIT:
 		say(stage, "! notice using 64-bit dma addresses (32-bit window exhausted once)");
 		break;
+	case DMA_CALL_DEFERRED_ATTACH:
+		say(stage, "  deferred_attach rc=%d", call->err);
+		break;
+	case DMA_CALL_CACHE_FOR_DEVICE:
+		say(stage, "  cache_for_device phys=" HEX " len=" HEX " dir=%s", call->paddr, call->size,
+		    direction(call->flags));
+		break;
+	case DMA_CALL_CACHE_FOR_CPU:
+		say(stage, "  cache_for_cpu phys=" HEX " len=" HEX " dir=%s", call->paddr, call->size,
+		    direction(call->flags));
+		break;
+	case DMA_CALL_CACHE_FLUSH:
+		say(stage, "  cache_flush");
+		break;
+	case DMA_CALL_BOUNCED:
+		say(stage, "  trace swiotlb_bounced phys=" HEX " size=" HEX, call->paddr, call->size);
+		break;
+	case DMA_CALL_BOUNCE_MAP:
+		heard_bounce_map(stage, call);
+		break;
+	case DMA_CALL_BOUNCE_SYNC:
+		say(stage, "  swiotlb_sync_for_cpu bounce=" HEX " len=" HEX, call->addr, call->size);
+		break;
+	case DMA_CALL_BOUNCE_UNMAP:
+		say(stage, "  swiotlb_unmap bounce=" HEX " len=" HEX " copy_out=%d", call->addr, call->size,
+		    !(call->flags & (DMA_TO_DEVICE | DMA_ATTR_SKIP_CPU_SYNC)));
+		break;
+	case DMA_CALL_BOUNCE_INACTIVE:
+		say(stage, "! warn_once bounce buffers inactive");
+		break;
 	}
 }
 
-/** Warnings, as the kernel's source words them. */
+/** Warnings, as the kernel's source words them: each finding begins with the function that warns. */
 static void heard_finding(void *data, struct sim *sim, unsigned kind, const char *text)
 {
+	static const struct {
+		const char *function, *warning;
+		bool uncounted; /* by the recorder */
+	} warnings[] = {
+		{"dma_iova_link: ", "iova_start_pad && offset > 0", false},
+		{"iommu_dma_iova_unlink_range_slow: ", "!phys", false},
+		{"iommu_dma_unmap_phys: ", "!phys", false},
+		{"dma_direct_map_phys: ", "overflow", true},
+	};
 	struct stage *stage = data;
 
-	if (kind == FINDING_WRONG_SIZE)
+	if (kind == FINDING_WRONG_SIZE) {
 		say(stage, "! WARN __iommu_dma_iova_unlink: unmapped != size");
-	else if (kind == FINDING_KERNEL_WARNING && g_str_has_prefix(text, "dma_iova_link: "))
-		say(stage, "! WARN dma_iova_link: iova_start_pad && offset > 0");
-	else
-		return;
-	stage->warnings++;
+		stage->warnings++;
+	}
+	for (unsigned i = 0; kind == FINDING_KERNEL_WARNING && i < G_N_ELEMENTS(warnings); i++)
+		if (g_str_has_prefix(text, warnings[i].function)) {
+			say(stage, "! WARN %s%s", warnings[i].function, warnings[i].warning);
+			stage->warnings += !warnings[i].uncounted;
+		}
 }
 
 /* Memory that device and CPU share. */
@@ -433,13 +490,19 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 {
 	static const struct pgtable_config table = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
 	static const struct iotlb_config tlb = {0};
+	static const struct swiotlb_config swiotlb = {
+		.base = 0x70000000, .slots = 512, .slot_bytes = SWIOTLB_SLOT_BYTES};
 	const struct golden_settings *settings = &rec->settings;
 	uint64_t mask = settings->dma_mask_bits == 64 ? UINT64_MAX
 						      : (UINT64_C(1) << settings->dma_mask_bits) - 1;
 	struct dma_config dma = {.name = "nvme0",
 				 .mask = settings->bus_dma_limit ? MIN(mask, settings->bus_dma_limit) : mask,
 				 .aperture_end = settings->aperture_end,
-				 .forcedac = settings->forcedac};
+				 .forcedac = settings->forcedac,
+				 .incoherent = !settings->coherent,
+				 .untrusted = settings->untrusted,
+				 .swiotlb_force = settings->swiotlb_force,
+				 .deferred_attach = settings->deferred != GOLDEN_DEFERRED_NONE};
 	struct nvme_config nvme = {.io_queues = 1,
 				   .depth = 64,
 				   .sgl = settings->sgl,
@@ -460,6 +523,8 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 					     .map_event = heard_map_event,
 					     .unmap = heard_unmap,
 					     .data = stage}};
+	if (settings->swiotlb)
+		dma.swiotlb = stage->swiotlb = swiotlb_new(&swiotlb);
 	sim_observe(stage->sim, &stage->observer);
 	behaviour_set_version(stage->sim, version);
 	stage->sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = IOVA_MAGAZINE_CHECKED;
@@ -467,6 +532,7 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 		stage->sim->behaviour[BLKDMA_ROLLBACK] = BLKDMA_ROLLBACK_OLD;
 	stage->hw = (struct iommu_hw_ops){.name = "logged",
 					  .format = &stage->format,
+					  .attach = deferred_attach,
 					  .iotlb_sync = logged_iotlb_sync,
 					  .iotlb_sync_map =
 						  settings->driver == GOLDEN_PT_NOSM ? NULL : logged_iotlb_sync_map,
@@ -498,6 +564,7 @@ static void stage_finish(struct stage *stage)
 	nvme_free(stage->nvme);
 	fq_free(stage->dev.fq);
 	dma_device_finish(&stage->dev);
+	swiotlb_free(stage->swiotlb);
 	iova_domain_free(stage->iovad);
 	iommu_domain_free(stage->domain);
 	iommu_free(stage->iommu);
@@ -586,9 +653,10 @@ static void say_state(struct stage *stage)
 		fq_each(stage->dev.fq, count_queued, &queued);
 	say(stage,
 	    "state live_ptes=%" G_GUINT64_FORMAT " iova_live=%" G_GUINT64_FORMAT
-	    " fq_pending=%" G_GUINT64_FORMAT " timer=%d bounce_slots=0 pool_large=%" G_GUINT64_FORMAT
+	    " fq_pending=%" G_GUINT64_FORMAT " timer=%d bounce_slots=%u pool_large=%" G_GUINT64_FORMAT
 	    " pool_small=%" G_GUINT64_FORMAT " dma_vecs=%u warns=%" G_GUINT64_FORMAT,
-	    runs.pages, stage->iova_live, queued, stage->timer, stage->large_live, stage->small_live,
+	    runs.pages, stage->iova_live, queued, stage->timer, stage->swiotlb ? stage->swiotlb->stats.in_use : 0,
+	    stage->large_live, stage->small_live,
 	    stage->nvme->dma_vecs, stage->warnings);
 	for (guint i = 0; i < runs.lines->len; i++)
 		g_ptr_array_add(stage->log, g_ptr_array_index(runs.lines, i));

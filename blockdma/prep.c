@@ -49,7 +49,7 @@ static void nvme_put_vecs(struct nvme *nvme, struct nvme_iod *iod)
 /** nvme_pci_prp_save_mapping: remembers a DMA segment unless it can be undone as a whole. Returns whether it could. */
 static bool nvme_save_mapping(struct nvme *nvme, struct nvme_iod *iod, const struct blk_dma_iter *iter)
 {
-	if (blk_dma_coalesced(&iod->state) || !dma_use_iommu(nvme->dev))
+	if (blk_dma_coalesced(&iod->state) || !dma_need_unmap(nvme->dev))
 		return true;
 	if (!iod->vecs) {
 		if (sim_fault(nvme->sim, FAULT_NVME_VEC_POOL))
