@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "sim/core/text.h"
+
 /** Reports what a device access found wrong at @addr. */
 static void controller_report(struct controller *ctrl, enum finding_kind kind, uint64_t addr, bool write,
 			      const char *detail)
@@ -16,19 +18,59 @@ static void controller_report(struct controller *ctrl, enum finding_kind kind, u
 		 held ? "" : ", which nobody holds", detail);
 }
 
-static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint64_t paddr, bool write)
+/** Returns what the memory at @paddr is now, in words; free with g_free(). */
+static char *controller_owner(const struct physmem *mem, uint64_t paddr)
 {
-	g_autofree char *detail = NULL;
+	static const char *const uses[FRAME_USES] = {[FRAME_PGTABLE] = "a page table",
+						     [FRAME_NVME_QUEUE] = "an NVMe queue",
+						     [FRAME_NVME_POOL] = "descriptor lists"};
 	uint64_t owner;
 
-	if (physmem_owner(&ctrl->nvme->sim->mem, paddr, &owner))
-		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER
-					 "x, which belongs to request %" G_GUINT64_FORMAT " now",
-					 paddr, owner);
-	else
-		detail = g_strdup_printf(": reached 0x%" G_GINT64_MODIFIER "x, which belongs to nobody now",
-					 paddr);
+	if (physmem_owner(mem, paddr, &owner))
+		return g_strdup_printf("belongs to request %" G_GUINT64_FORMAT, owner);
+	if (physmem_has_bytes(mem, paddr))
+		return g_strdup_printf("belongs to set-up (%s)",
+				       uses[mem->use[(paddr - PHYSMEM_BASE) >> FRAME_LG2]]);
+	return g_strdup(paddr >= PHYSMEM_BASE ? "is free" : "belongs to nobody");
+}
+
+/** Returns since when there is no mapping behind a stale answer for @addr, in words; free with g_free(). */
+static char *controller_gone(const struct dma_device *dev, uint64_t addr)
+{
+	const struct iommu_domain *domain = dev->domain;
+	g_autofree char *time = NULL;
+	uint64_t since_ns;
+
+	if (!(domain->device_tlb && iotlb_gone_since(domain->device_tlb, domain->id, addr, &since_ns)) &&
+	    !iotlb_gone_since(domain->iommu->tlb, domain->id, addr, &since_ns))
+		return g_strdup("a mapping of which no unmap is known");
+	time = text_time(dev->sim->now_ns - since_ns);
+	return g_strdup_printf("a mapping that had been gone for %s", time);
+}
+
+static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint64_t paddr, bool write)
+{
+	g_autofree char *owner = controller_owner(&ctrl->nvme->sim->mem, paddr);
+	g_autofree char *gone = controller_gone(ctrl->nvme->dev, addr);
+	g_autofree char *detail = g_strdup_printf(
+		": reached 0x%" G_GINT64_MODIFIER "x, which %s now, through %s", paddr, owner, gone);
+
 	controller_report(ctrl, FINDING_STALE, addr, write, detail);
+}
+
+/** Asks for @addr as the device does: of its own cache first, where it has one. */
+static bool controller_ask(const struct iommu_domain *domain, uint64_t addr, struct iotlb_result *ret_result,
+			   struct controller_command *cmd)
+{
+	struct iotlb *tlb = domain->iommu->tlb;
+	bool found = domain->device_tlb ? iotlb_translate_ats(domain->device_tlb, tlb, domain->id, domain->pt,
+							      addr, ret_result)
+					: iotlb_translate(tlb, domain->id, domain->pt, addr, ret_result);
+
+	cmd->iotlb_misses += !ret_result->hit;
+	cmd->ats_requests += ret_result->requested;
+	cmd->table_reads += ret_result->table_reads;
+	return found;
 }
 
 /** Translates @addr for an access of this device. Returns false, having reported it, when the access faults. */
@@ -45,10 +87,7 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		return true;
 	}
 	if (ctrl->iotlb) {
-		ok = iotlb_translate(dev->domain->iommu->tlb, dev->domain->id, dev->domain->pt, addr,
-				     &result);
-		cmd->iotlb_misses += !result.hit;
-		cmd->table_reads += result.table_reads;
+		ok = controller_ask(dev->domain, addr, &result, cmd);
 	} else {
 		ok = dev->domain->pt->ops->lookup(dev->domain->pt, addr, &result.paddr, &result.prot);
 	}

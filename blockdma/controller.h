@@ -18,6 +18,7 @@ struct controller_command {
 	uint64_t slba;
 	unsigned accesses; /* memory accesses: command, lists, pages of data */
 	unsigned iotlb_misses;
+	unsigned ats_requests; /* translations that the device's own cache did not have */
 	unsigned table_reads; /* page-table entries read for them */
 };
 

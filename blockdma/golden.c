@@ -73,6 +73,7 @@ struct flight {
 	struct dma_iova_state state;
 	GArray *segments; /* of struct nvme_dma_vec */
 	uint64_t mapped;  /* bytes in them */
+	enum dma_p2p p2p;
 	struct nvme_iod *iod;
 };
 
@@ -99,6 +100,7 @@ struct stage {
 	GArray *flights; /* of struct flight, one a request of the case */
 
 	bool timer;
+	struct queue_limits limits;
 	uint64_t iova_live, warnings;
 	uint64_t large_live, small_live, large_next, small_next;
 };
@@ -345,6 +347,12 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 		say(stage, "= dma_unmap_phys addr=" HEX " size=" HEX " attrs=0x%x", call->addr, call->size,
 		    call->flags & DMA_ATTRS);
 		break;
+	case DMA_CALL_BUS_ADDR:
+		say(stage, "= p2p_bus_addr phys=" HEX " -> " HEX, call->paddr, call->addr);
+		break;
+	case DMA_CALL_VEC_ALLOC:
+		say(stage, "= mempool_alloc dma_vecs -> fail");
+		break;
 	case DMA_CALL_USE_64BIT:
 		say(stage, "! notice using 64-bit dma addresses (32-bit window exhausted once)");
 		break;
@@ -475,12 +483,21 @@ static void flight_add(struct stage *stage, const struct golden_request *rec, ui
 				.req = {.number = number,
 					.vecs = (struct bio_vec *)(void *)rec->vecs->data,
 					.vec_count = rec->vecs->len,
+					.bio_first = (const uint32_t *)(const void *)rec->bio_first->data,
+					.bio_count = rec->bio_first->len,
+					.meta_vecs = (struct bio_vec *)(void *)rec->meta_vecs->data,
+					.meta_vec_count = rec->meta_vecs->len,
+					.meta_first = (const uint32_t *)(const void *)rec->meta_first->data,
+					.limits = &stage->limits,
+					.special = rec->special,
 					.op = stage->rec->settings.usercmd ? REQ_OP_DRV : rec->op,
 					.to_device = rec->to_device},
 				.segments = g_array_new(FALSE, FALSE, sizeof(struct nvme_dma_vec))};
 
 	for (guint i = 0; i < rec->vecs->len; i++)
 		flight.req.bytes += flight.req.vecs[i].len;
+	flight.req.meta_bytes = ((flight.req.bytes >> 9) >> (stage->rec->settings.interval_exp - 9)) *
+				stage->rec->settings.meta_size;
 	request_prepare(&flight.req);
 	g_array_append_val(stage->flights, flight);
 }
@@ -492,6 +509,10 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 	static const struct iotlb_config tlb = {0};
 	static const struct swiotlb_config swiotlb = {
 		.base = 0x70000000, .slots = 512, .slot_bytes = SWIOTLB_SLOT_BYTES};
+	static const enum dma_p2p p2p_kinds[] = {[GOLDEN_P2P_NONE] = DMA_P2P_NONE,
+						 [GOLDEN_P2P_BUS] = DMA_P2P_BUS_ADDR,
+						 [GOLDEN_P2P_HOST] = DMA_P2P_HOST_BRIDGE,
+						 [GOLDEN_P2P_UNSUP] = DMA_P2P_UNSUPPORTED};
 	const struct golden_settings *settings = &rec->settings;
 	uint64_t mask = settings->dma_mask_bits == 64 ? UINT64_MAX
 						      : (UINT64_C(1) << settings->dma_mask_bits) - 1;
@@ -502,10 +523,15 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 				 .incoherent = !settings->coherent,
 				 .untrusted = settings->untrusted,
 				 .swiotlb_force = settings->swiotlb_force,
-				 .deferred_attach = settings->deferred != GOLDEN_DEFERRED_NONE};
+				 .deferred_attach = settings->deferred != GOLDEN_DEFERRED_NONE,
+				 .p2p = {.kind = p2p_kinds[settings->p2p],
+					 .first = settings->p2p_lo,
+					 .last = settings->p2p_hi - 1,
+					 .bus_offset = settings->bus_offset}};
 	struct nvme_config nvme = {.io_queues = 1,
 				   .depth = 64,
 				   .sgl = settings->sgl,
+				   .meta_sgl = settings->meta_sgl,
 				   .sgl_threshold = (uint32_t)settings->sgl_threshold,
 				   .logical_block_bytes = 512};
 
@@ -525,6 +551,13 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 					     .data = stage}};
 	if (settings->swiotlb)
 		dma.swiotlb = stage->swiotlb = swiotlb_new(&swiotlb);
+	stage->limits = (struct queue_limits){.max_bytes = settings->max_bytes,
+					      .max_segments = (uint32_t)settings->max_segments,
+					      .logical_block_bytes = (uint32_t)settings->lbs,
+					      .virt_boundary_mask = settings->virt_boundary,
+					      .seg_boundary_mask = settings->seg_boundary,
+					      .max_segment_size = (uint32_t)settings->max_segment_size,
+					      .dma_alignment = (uint32_t)settings->dma_alignment};
 	sim_observe(stage->sim, &stage->observer);
 	behaviour_set_version(stage->sim, version);
 	stage->sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = IOVA_MAGAZINE_CHECKED;
@@ -583,13 +616,13 @@ static void say_range(struct stage *stage, bool mapped, uint64_t iova, uint64_t 
 		say(stage, "hole iova=" HEX " len=" HEX, iova, len);
 }
 
-/* Logs the translation of [@iova, @iova + @len) in runs that are contiguous on both sides. */
-static void say_translation(struct stage *stage, uint64_t iova, uint64_t len)
+/* Logs the translation of [@iova, @iova + @len) in runs that are contiguous on both sides; a bus address has none. */
+static void say_translation(struct stage *stage, enum dma_p2p p2p, uint64_t iova, uint64_t len)
 {
 	uint64_t run_iova = iova, run_paddr = 0, run_len = 0;
 	bool run_mapped = false;
 
-	while (stage->domain && len) {
+	while (stage->domain && p2p != DMA_P2P_BUS_ADDR && len) {
 		uint64_t part = MIN(len, PAGE - iova % PAGE), paddr = 0;
 		const struct pgtable *pt = stage->domain->pt;
 		unsigned prot;
@@ -667,13 +700,18 @@ static void say_state(struct stage *stage)
 
 static void blk_map(struct stage *stage, struct flight *flight)
 {
+	bool integrity = stage->rec->settings.level == GOLDEN_META;
 	struct blk_dma_iter iter;
 	GArray *segments = g_array_set_size(flight->segments, 0);
 
 	flight->mapped = 0;
-	flight->started = blk_rq_dma_map_iter_start(&flight->req, &stage->dev, &flight->state, &iter);
+	flight->started =
+		integrity
+			? blk_rq_integrity_dma_map_iter_start(&flight->req, &stage->dev, &flight->state, &iter)
+			: blk_rq_dma_map_iter_start(&flight->req, &stage->dev, &flight->state, &iter);
 	flight->coalesced = blk_dma_coalesced(&flight->state);
-	say(stage, "= blk_rq_dma_map_iter_start -> %d", flight->started);
+	flight->p2p = iter.p2p;
+	say(stage, "= blk_rq_%sdma_map_iter_start -> %d", integrity ? "integrity_" : "", flight->started);
 	for (bool more = flight->started; more;
 	     more = !flight->coalesced && blk_rq_dma_map_iter_next(&flight->req, &stage->dev, &iter)) {
 		struct nvme_dma_vec vec = {iter.addr, iter.len};
@@ -693,7 +731,7 @@ static void blk_map(struct stage *stage, struct flight *flight)
 	for (guint i = 0; i < segments->len; i++) {
 		const struct nvme_dma_vec *vec = &g_array_index(segments, struct nvme_dma_vec, i);
 
-		say_translation(stage, vec->addr, vec->len);
+		say_translation(stage, flight->p2p, vec->addr, vec->len);
 	}
 }
 
@@ -705,12 +743,12 @@ static void blk_unmap(struct stage *stage, struct flight *flight)
 		say(stage, "unmap skipped (driver never unmaps after a failed start)");
 		return;
 	}
-	whole = blk_rq_dma_unmap(&flight->req, &stage->dev, &flight->state, flight->mapped);
+	whole = blk_rq_dma_unmap(&flight->req, &stage->dev, &flight->state, flight->mapped, flight->p2p);
 	say(stage, "= blk_rq_dma_unmap mapped=" HEX " -> %d", flight->mapped, whole);
 	for (guint i = 0; !whole && i < flight->segments->len; i++) {
 		const struct nvme_dma_vec *vec = &g_array_index(flight->segments, struct nvme_dma_vec, i);
 
-		dma_unmap_phys(&stage->dev, vec->addr, vec->len, blk_dma_flags(&flight->req));
+		dma_unmap_phys(&stage->dev, vec->addr, vec->len, blk_dma_flags(&flight->req, flight->p2p));
 	}
 }
 
@@ -718,7 +756,9 @@ static void blk_unmap(struct stage *stage, struct flight *flight)
 
 static unsigned iod_flags(const struct nvme_iod *iod)
 {
-	return (iod->small_descriptor ? 0x2 : 0) | (iod->single ? 0x4 : 0);
+	return (iod->small_descriptor ? 0x2 : 0) | (iod->single ? 0x4 : 0) |
+	       (iod->p2p == DMA_P2P_BUS_ADDR ? 0x8 : 0) | (iod->p2p == DMA_P2P_HOST_BRIDGE ? 0x20 : 0) |
+	       (iod->single_meta ? 0x80 : 0);
 }
 
 /* Logs runs of entries that go up by a page. */
@@ -737,10 +777,10 @@ static void say_prps(struct stage *stage, const struct nvme_iod *iod)
 	bool list = len - first > PAGE;
 
 	say(stage, "prp1 " HEX " prp2 " HEX "%s", iod->sqe.dptr[0], iod->sqe.dptr[1], list ? " (list)" : "");
-	say_translation(stage, iod->sqe.dptr[0], first);
+	say_translation(stage, iod->p2p, iod->sqe.dptr[0], first);
 	len -= first;
 	if (!list)
-		say_translation(stage, iod->sqe.dptr[1], len);
+		say_translation(stage, iod->p2p, iod->sqe.dptr[1], len);
 	for (unsigned i = 0; list && len; i++) {
 		const uint64_t *entries = physmem_bytes(&stage->sim->mem, iod->descriptors[i].paddr);
 		unsigned pages = (unsigned)((len + PAGE - 1) / PAGE),
@@ -761,15 +801,29 @@ static void say_sgl(struct stage *stage, const struct nvme_iod *iod)
 
 	say(stage, "sgl type=0x%02x addr=" HEX " len=0x%x", desc->type, desc->addr, desc->length);
 	if (desc->type == NVME_SGL_DATA) {
-		say_translation(stage, desc->addr, desc->length);
+		say_translation(stage, iod->p2p, desc->addr, desc->length);
 		return;
 	}
 	list = physmem_bytes(&stage->sim->mem, iod->descriptors[0].paddr);
 	for (unsigned i = 0; i < desc->length / sizeof(*list); i++) {
 		say(stage, "sgl [%u] type=0x%02x addr=" HEX " len=0x%x", i, list[i].type, list[i].addr,
 		    list[i].length);
-		say_translation(stage, list[i].addr, list[i].length);
+		say_translation(stage, iod->p2p, list[i].addr, list[i].length);
 	}
+}
+
+static void say_metadata(struct stage *stage, const struct nvme_iod *iod)
+{
+	const struct nvme_sgl_desc *list;
+
+	say(stage, "mptr " HEX " meta_total_len=" HEX " single_meta=%d", iod->sqe.metadata, iod->meta_total_len,
+	    iod->single_meta);
+	if (!iod->has_meta_descriptor)
+		return;
+	list = physmem_bytes(&stage->sim->mem, iod->meta_descriptor.paddr);
+	for (unsigned i = 0; i == 0 || (list[0].type != NVME_SGL_DATA && i <= list[0].length / sizeof(*list)); i++)
+		say(stage, "msgl [%u] type=0x%02x addr=" HEX " len=0x%x", i, list[i].type, list[i].addr,
+		    list[i].length);
 }
 
 static void drive_nvme_map(struct stage *stage, struct flight *flight)
@@ -789,14 +843,19 @@ static void drive_nvme_map(struct stage *stage, struct flight *flight)
 		nvme_put_tag(stage->nvme, qid, iod);
 		return;
 	}
-	say(stage, "psdt %s", iod->sqe.flags & NVME_CMD_SGL_METABUF ? "SGL_MPTR" : "PRP");
+	say(stage, "psdt %s",
+	    iod->sqe.flags & NVME_CMD_SGL_METASEG   ? "SGL_SGLMPTR"
+	    : iod->sqe.flags & NVME_CMD_SGL_METABUF ? "SGL_MPTR"
+						    : "PRP");
 	say(stage, "iod flags=0x%x nr_descriptors=%u total_len=" HEX " coalesced=%d nr_dma_vecs=%u",
 	    iod_flags(iod), iod->descriptor_count, iod->total_len, blk_dma_coalesced(&iod->state),
 	    iod->vec_count);
-	if (flight->req.vec_count && iod->sqe.flags & NVME_CMD_SGL_METABUF)
+	if (flight->req.vec_count && iod->sgl)
 		say_sgl(stage, iod);
 	else if (flight->req.vec_count)
 		say_prps(stage, iod);
+	if (flight->req.meta_vec_count)
+		say_metadata(stage, iod);
 }
 
 static void drive_nvme_unmap(struct stage *stage, struct flight *flight)
@@ -816,37 +875,37 @@ static void drive_nvme_unmap(struct stage *stage, struct flight *flight)
 static bool derive(struct stage *stage, const struct flight *flight)
 {
 	const struct golden_request *req = flight->rec;
-	const struct golden_settings *settings = &stage->rec->settings;
-	struct queue_limits limits = {.max_bytes = settings->max_bytes,
-				      .max_segments = (uint32_t)settings->max_segments,
-				      .logical_block_bytes = (uint32_t)settings->lbs,
-				      .virt_boundary_mask = settings->virt_boundary};
-	bool split = false;
+	/* The counts that a request has are those its bios had when they were looked at for splitting. */
+	uint32_t segments = 0;
+	unsigned gap_bit = 0;
+	bool whole = true;
 
 	for (guint bio = 0; !req->special && bio < req->bio_first->len; bio++) {
 		uint32_t first = g_array_index(req->bio_first, uint32_t, bio), end = req->vecs->len;
-		const struct bio_vec *vecs = (const struct bio_vec *)(const void *)req->vecs->data + first;
-		uint64_t bytes = 0, fits;
+		struct bio_split split;
 
 		if (bio + 1 < req->bio_first->len)
 			end = g_array_index(req->bio_first, uint32_t, bio + 1);
-		for (uint32_t i = 0; i < end - first; i++)
-			bytes += vecs[i].len;
-		fits = request_split_bytes(vecs, end - first, 0, &limits);
-		if (fits == bytes)
+		split = bio_split(flight->req.vecs + first, end - first, 0, &stage->limits);
+		segments += split.segments;
+		if (split.gap_bit && (!gap_bit || split.gap_bit < gap_bit))
+			gap_bit = split.gap_bit;
+		if (!split.err && !split.split)
 			continue;
-		say(stage, "derive bio=%u split=%" G_GINT64_FORMAT, bio,
-		    fits ? (int64_t)(fits / 512) : -EINVAL);
-		split = true;
+		say(stage, "derive bio=%u split=%" G_GINT64_FORMAT " segs_before_split=%u gap_bit=%u", bio,
+		    split.err ? split.err : (int64_t)(split.bytes / 512), split.segments, split.gap_bit);
+		whole = false;
 	}
-	if (split) {
+	if (whole) {
+		segments = flight->req.nr_phys_segments;
+		gap_bit = flight->req.gap_bit;
+	}
+	say(stage, "derive req=%s bytes=%" G_GUINT64_FORMAT " segs=%u meta_segs=%u gap_bit=%u gap_mask=" HEX,
+	    req->name, flight->req.bytes, segments, flight->req.nr_integrity_segments, gap_bit,
+	    request_gap_mask(&(struct request){.gap_bit = gap_bit}));
+	if (!whole)
 		say(stage, "status split");
-		return true;
-	}
-	say(stage, "derive req=%s bytes=%" G_GUINT64_FORMAT " segs=%u meta_segs=0 gap_bit=%u gap_mask=" HEX,
-	    req->name, flight->req.bytes, flight->req.nr_phys_segments, flight->req.gap_bit,
-	    request_gap_mask(&flight->req));
-	return false;
+	return !whole;
 }
 
 /* Returns whether it came to mapping. */

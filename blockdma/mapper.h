@@ -34,14 +34,16 @@ extern const char *const blk_status_names[BLK_STATUSES];
 /** Translates a negative errno as the block layer's table does (section 2.7). */
 enum blk_status errno_to_blk_status(int err);
 
-/** Returns how the data of @req are mapped. */
-static inline unsigned blk_dma_flags(const struct request *req)
+/** Returns how data of @req in memory of kind @p2p are mapped. */
+static inline unsigned blk_dma_flags(const struct request *req, enum dma_p2p p2p)
 {
-	return req->to_device ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
+	return (req->to_device ? DMA_TO_DEVICE : DMA_FROM_DEVICE) |
+	       (p2p == DMA_P2P_HOST_BRIDGE ? DMA_ATTR_MMIO : 0);
 }
 
 struct blk_dma_iter {
 	struct req_iterator iter;
+	enum dma_p2p p2p; /* of the first segment, which decides for all */
 	uint64_t addr; /* of the DMA segment */
 	uint64_t len;
 	enum blk_status status;
@@ -51,6 +53,10 @@ struct blk_dma_iter {
  *  (OK: a request without data). */
 bool blk_rq_dma_map_iter_start(struct request *req, struct dma_device *dev, struct dma_iova_state *state,
 			       struct blk_dma_iter *iter);
+/** The same for the integrity data. Under metadata-gap = data, whether they may get one IOVA follows from the joints of the
+ * data (defect D6). */
+bool blk_rq_integrity_dma_map_iter_start(struct request *req, struct dma_device *dev,
+					 struct dma_iova_state *state, struct blk_dma_iter *iter);
 /** Maps the next segment. Returns false at the end (status OK) or when the mapping failed (RESOURCE). */
 bool blk_rq_dma_map_iter_next(struct request *req, struct dma_device *dev, struct blk_dma_iter *iter);
 
@@ -59,9 +65,9 @@ static inline bool blk_dma_coalesced(const struct dma_iova_state *state)
 	return state->size != 0;
 }
 
-/** Undoes the mapping of the first @mapped bytes where that is one step. Returns whether it was; else the driver unmaps
- *  each segment. */
+/** Undoes the mapping of the first @mapped bytes, of memory of kind @p2p, where that is one step or none. Returns whether
+ *  it was; else the driver unmaps each segment. */
 bool blk_rq_dma_unmap(const struct request *req, struct dma_device *dev, struct dma_iova_state *state,
-		      uint64_t mapped);
+		      uint64_t mapped, enum dma_p2p p2p);
 
 #endif

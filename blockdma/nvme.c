@@ -13,6 +13,8 @@ static const struct fault_point nvme_points[] = {
 	 "nvme_pci_prp_save_mapping() in drivers/nvme/host/pci.c"},
 	{"nvme.queue", -ENOMEM, "no memory for a queue: the device works with fewer",
 	 "nvme_alloc_queue() in drivers/nvme/host/pci.c"},
+	{"nvme.metadata", -ENOMEM, "no memory for an SGL of metadata",
+	 "nvme_pci_setup_meta_iter() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};

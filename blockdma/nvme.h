@@ -18,6 +18,7 @@ enum {
 	FAULT_NVME_SGL_POOL,
 	FAULT_NVME_VEC_POOL,
 	FAULT_NVME_QUEUE,
+	FAULT_NVME_METADATA,
 };
 
 extern const struct fault_table nvme_fault_table;
@@ -81,7 +82,8 @@ struct nvme_sgl_desc {
 	uint8_t type;
 };
 
-#define NVME_CMD_SGL_METABUF  0x40
+#define NVME_CMD_SGL_METABUF  0x40 /* an SGL for the data, a pointer to the metadata */
+#define NVME_CMD_SGL_METASEG  0x80 /* SGLs for both */
 #define NVME_SGL_DATA	      0x00
 #define NVME_SGL_LAST_SEGMENT 0x30
 
@@ -89,6 +91,7 @@ struct nvme_config {
 	unsigned io_queues;
 	unsigned depth; /* entries of an I/O queue; one less is usable */
 	bool sgl;	/* the controller takes data SGLs */
+	bool meta_sgl;	/* and SGLs of metadata */
 	uint32_t sgl_threshold;
 	uint32_t logical_block_bytes;
 };
@@ -110,6 +113,15 @@ struct nvme_iod {
 	bool small_descriptor;
 	bool single; /* mapped with one dma_map_phys, undone from the command */
 	bool sgl;
+	enum dma_p2p p2p; /* of the data */
+
+	/* Metadata: a pointer to one mapping (@single_meta), or an SGL in a small block. */
+	struct dma_iova_state meta_state;
+	uint64_t meta_total_len;
+	struct dma_pool_block meta_descriptor;
+	bool single_meta, has_meta_descriptor;
+	enum dma_p2p meta_p2p;
+
 	uint8_t generation; /* of the command id */
 	struct nvme_sqe sqe;
 };

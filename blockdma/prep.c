@@ -51,9 +51,17 @@ static bool nvme_save_mapping(struct nvme *nvme, struct nvme_iod *iod, const str
 {
 	if (blk_dma_coalesced(&iod->state) || !dma_need_unmap(nvme->dev))
 		return true;
+	/* D9: bus addresses need no unmap, so nobody comes to free a record of them. */
+	if (iter->p2p == DMA_P2P_BUS_ADDR && behaves(nvme->sim, P2P_VEC_FREE) == P2P_VEC_FIXED)
+		return true;
 	if (!iod->vecs) {
-		if (sim_fault(nvme->sim, FAULT_NVME_VEC_POOL))
+		int err = sim_fault(nvme->sim, FAULT_NVME_VEC_POOL);
+
+		if (err) {
+			SIM_ANNOUNCE(nvme->sim, dma_call,
+				     &(struct dma_call){.kind = DMA_CALL_VEC_ALLOC, .err = err});
 			return false;
+		}
 		iod->vecs = nvme->free_vecs->len
 				    ? g_ptr_array_steal_index_fast(nvme->free_vecs, nvme->free_vecs->len - 1)
 				    : g_new(struct nvme_dma_vec, NVME_MAX_SEGMENTS);
@@ -72,7 +80,7 @@ static void nvme_unmap_segments(struct nvme *nvme, struct nvme_iod *iod)
 
 	if (!iod->sgl) {
 		for (unsigned i = 0; i < iod->vec_count; i++)
-			dma_unmap_phys(nvme->dev, iod->vecs[i].addr, iod->vecs[i].len, blk_dma_flags(iod->req));
+			dma_unmap_phys(nvme->dev, iod->vecs[i].addr, iod->vecs[i].len, blk_dma_flags(iod->req, iod->p2p));
 		nvme_put_vecs(nvme, iod);
 		return;
 	}
@@ -81,18 +89,135 @@ static void nvme_unmap_segments(struct nvme *nvme, struct nvme_iod *iod)
 		count = inline_desc->length / sizeof(*list);
 	}
 	for (unsigned i = 0; i < count; i++)
-		dma_unmap_phys(nvme->dev, list[i].addr, list[i].length, blk_dma_flags(iod->req));
+		dma_unmap_phys(nvme->dev, list[i].addr, list[i].length, blk_dma_flags(iod->req, iod->p2p));
+}
+
+static void nvme_unmap_data(struct nvme *nvme, struct nvme_iod *iod)
+{
+	if (iod->single)
+		dma_unmap_phys(nvme->dev, iod->sqe.dptr[0], iod->total_len, blk_dma_flags(iod->req, iod->p2p));
+	else if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->total_len, iod->p2p))
+		nvme_unmap_segments(nvme, iod);
+	nvme_free_descriptors(nvme, iod);
+}
+
+/* ---- metadata (section 6.8) ---- */
+
+/** Unmaps the piece of metadata that the pointer tells of, or those of an SGL: after a segment descriptor, or the only
+ *  one. */
+static void nvme_unmap_meta_segments(struct nvme *nvme, struct nvme_iod *iod)
+{
+	unsigned flags = blk_dma_flags(iod->req, iod->meta_p2p);
+	const struct nvme_sgl_desc *list;
+
+	if (!iod->has_meta_descriptor) {
+		dma_unmap_phys(nvme->dev, iod->sqe.metadata, iod->meta_total_len, flags);
+		return;
+	}
+	list = physmem_bytes(&nvme->sim->mem, iod->meta_descriptor.paddr);
+	if (list[0].type == NVME_SGL_DATA) {
+		dma_unmap_phys(nvme->dev, list[0].addr, list[0].length, flags);
+		return;
+	}
+	for (unsigned i = 1; i <= list[0].length / sizeof(*list); i++)
+		dma_unmap_phys(nvme->dev, list[i].addr, list[i].length, flags);
+}
+
+static void nvme_unmap_metadata(struct nvme *nvme, struct nvme_iod *iod)
+{
+	if (iod->single_meta)
+		dma_unmap_phys(nvme->dev, iod->sqe.metadata, iod->req->meta_vecs[0].len,
+			       blk_dma_flags(iod->req, iod->meta_p2p));
+	else if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->meta_state, iod->meta_total_len, iod->meta_p2p))
+		nvme_unmap_meta_segments(nvme, iod);
+	if (iod->has_meta_descriptor)
+		dma_pool_free(&nvme->small_pool, iod->meta_descriptor);
+	iod->has_meta_descriptor = false;
+}
+
+static struct nvme_sgl_desc sgl_data(const struct blk_dma_iter *iter)
+{
+	return (struct nvme_sgl_desc){
+		.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
+}
+
+/** nvme_pci_setup_meta_iter. Describes the metadata by an SGL: one data descriptor, or a segment descriptor and those that
+ *  follow it; but a single piece by the pointer, unless a user made the command and only an SGL has the length. */
+static enum blk_status nvme_setup_meta_sgl(struct nvme *nvme, struct nvme_iod *iod)
+{
+	struct blk_dma_iter iter;
+	struct nvme_sgl_desc *list;
+	unsigned count = 0;
+	bool single;
+
+	if (!blk_rq_integrity_dma_map_iter_start(iod->req, nvme->dev, &iod->meta_state, &iter))
+		return iter.status;
+	iod->meta_p2p = iter.p2p;
+	single = iod->req->nr_integrity_segments == 1 || blk_dma_coalesced(&iod->meta_state);
+	if (!nvme->config.meta_sgl || (single && iod->req->op != REQ_OP_DRV)) {
+		iod->sqe.metadata = iter.addr;
+		iod->meta_total_len = iter.len;
+		return BLK_STS_OK;
+	}
+	if (sim_fault(nvme->sim, FAULT_NVME_METADATA) ||
+	    dma_pool_alloc(&nvme->small_pool, &iod->meta_descriptor) != 0) {
+		/* D7: the mapping stays. */
+		if (behaves(nvme->sim, DESCRIPTOR_POOL_UNMAP) == DESCRIPTOR_POOL_FIXED &&
+		    !blk_rq_dma_unmap(iod->req, nvme->dev, &iod->meta_state, iter.len, iter.p2p))
+			dma_unmap_phys(nvme->dev, iter.addr, iter.len, blk_dma_flags(iod->req, iter.p2p));
+		return BLK_STS_RESOURCE;
+	}
+	iod->has_meta_descriptor = true;
+	iod->sqe.flags = NVME_CMD_SGL_METASEG;
+	iod->sqe.metadata = iod->meta_descriptor.addr;
+	list = physmem_bytes(&nvme->sim->mem, iod->meta_descriptor.paddr);
+	if (single) {
+		iod->meta_total_len = iter.len;
+		list[0] = sgl_data(&iter);
+		return BLK_STS_OK;
+	}
+	do {
+		list[++count] = sgl_data(&iter);
+		iod->meta_total_len += iter.len;
+	} while (blk_rq_dma_map_iter_next(iod->req, nvme->dev, &iter));
+	list[0] = (struct nvme_sgl_desc){.addr = iod->meta_descriptor.addr + sizeof(*list),
+					 .length = count * sizeof(*list),
+					 .type = NVME_SGL_LAST_SEGMENT};
+	if (iter.status != BLK_STS_OK)
+		nvme_unmap_metadata(nvme, iod);
+	return iter.status;
+}
+
+/** Maps the first vector for the metadata pointer. */
+static enum blk_status nvme_setup_meta_mptr(struct nvme *nvme, struct nvme_iod *iod)
+{
+	const struct bio_vec *vec = &iod->req->meta_vecs[0];
+	uint64_t addr = dma_map_phys(nvme->dev, vec->paddr, vec->len, blk_dma_flags(iod->req, DMA_P2P_NONE));
+
+	if (addr == DMA_MAPPING_ERROR)
+		return BLK_STS_IOERR;
+	iod->sqe.metadata = addr;
+	iod->single_meta = true;
+	return BLK_STS_OK;
+}
+
+static enum blk_status nvme_map_metadata(struct nvme *nvme, struct nvme_iod *iod)
+{
+	const struct request *req = iod->req;
+	bool sgl = iod->sgl && nvme->config.meta_sgl &&
+		   (req->nr_integrity_segments > 1 || req->op == REQ_OP_DRV);
+
+	if (sgl || dma_p2p(nvme->dev, req->meta_vecs[0].paddr) != DMA_P2P_NONE)
+		return nvme_setup_meta_sgl(nvme, iod);
+	return nvme_setup_meta_mptr(nvme, iod);
 }
 
 void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod)
 {
-	if (iod->req->vec_count == 0)
-		return;
-	if (iod->single)
-		dma_unmap_phys(nvme->dev, iod->sqe.dptr[0], iod->total_len, blk_dma_flags(iod->req));
-	else if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->total_len))
-		nvme_unmap_segments(nvme, iod);
-	nvme_free_descriptors(nvme, iod);
+	if (iod->req->meta_vec_count)
+		nvme_unmap_metadata(nvme, iod);
+	if (iod->req->vec_count)
+		nvme_unmap_data(nvme, iod);
 }
 
 /* ---- PRP ---- */
@@ -105,7 +230,7 @@ static void nvme_abort_prps(struct nvme *nvme, struct nvme_iod *iod)
 
 	if (behaves(nvme->sim, PRP_POOL_UNMAP) == PRP_POOL_WHOLE)
 		mapped = iod->req->bytes;
-	if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, mapped))
+	if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, mapped, iod->p2p))
 		nvme_unmap_segments(nvme, iod);
 	nvme_put_vecs(nvme, iod);
 	nvme_free_descriptors(nvme, iod);
@@ -116,8 +241,8 @@ static void nvme_abort_first(struct nvme *nvme, struct nvme_iod *iod, const stru
 {
 	if (behaves(nvme->sim, DESCRIPTOR_POOL_UNMAP) == DESCRIPTOR_POOL_LEAK)
 		return;
-	if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->req->bytes))
-		dma_unmap_phys(nvme->dev, iter->addr, iter->len, blk_dma_flags(iod->req));
+	if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->req->bytes, iod->p2p))
+		dma_unmap_phys(nvme->dev, iter->addr, iter->len, blk_dma_flags(iod->req, iod->p2p));
 }
 
 struct prp_cursor {
@@ -224,12 +349,6 @@ abort:
 
 /* ---- SGL ---- */
 
-static struct nvme_sgl_desc sgl_data(const struct blk_dma_iter *iter)
-{
-	return (struct nvme_sgl_desc){
-		.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
-}
-
 static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, struct blk_dma_iter *iter)
 {
 	struct nvme_sgl_desc *inline_desc = (void *)iod->sqe.dptr, *list;
@@ -269,17 +388,17 @@ static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_
 			      enum blk_status *ret_status)
 {
 	const struct request *req = iod->req;
-	struct req_iterator iter = {.req = req};
+	struct req_iterator iter = request_data(req);
 	struct bio_vec segment;
 	bool prp_possible, force_sgl;
 	uint64_t addr;
 
 	request_next_segment(&iter, &segment);
 	prp_possible = segment.paddr % NVME_PAGE + segment.len <= 2 * NVME_PAGE;
-	force_sgl = may_sgl && req->op == REQ_OP_DRV;
-	if (!prp_possible && !may_sgl)
+	force_sgl = may_sgl && (req->op == REQ_OP_DRV || req->nr_integrity_segments > 1);
+	if ((!prp_possible && !may_sgl) || dma_p2p(nvme->dev, segment.paddr) != DMA_P2P_NONE)
 		return false;
-	addr = dma_map_phys(nvme->dev, segment.paddr, segment.len, blk_dma_flags(req));
+	addr = dma_map_phys(nvme->dev, segment.paddr, segment.len, blk_dma_flags(req, DMA_P2P_NONE));
 	if (addr == DMA_MAPPING_ERROR) {
 		*ret_status = BLK_STS_RESOURCE;
 		return true;
@@ -308,7 +427,8 @@ static enum blk_status nvme_map_data(struct nvme *nvme, struct nvme_iod *iod, bo
 {
 	struct request *req = iod->req;
 	bool may_sgl = nvme->config.sgl && !admin;
-	bool force_sgl = may_sgl && ((request_gap_mask(req) & (NVME_PAGE - 1)) || req->op == REQ_OP_DRV);
+	bool force_sgl = may_sgl && ((request_gap_mask(req) & (NVME_PAGE - 1)) || req->op == REQ_OP_DRV ||
+				     req->nr_integrity_segments > 1);
 	enum blk_status status;
 	struct blk_dma_iter iter;
 	unsigned entries;
@@ -317,6 +437,7 @@ static enum blk_status nvme_map_data(struct nvme *nvme, struct nvme_iod *iod, bo
 		return status;
 	if (!blk_rq_dma_map_iter_start(req, nvme->dev, &iod->state, &iter))
 		return iter.status;
+	iod->p2p = iter.p2p;
 	if (blk_dma_coalesced(&iod->state))
 		nvme->stats.coalesced++;
 	else
@@ -358,7 +479,10 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 	iod->total_len = 0;
 	iod->vec_count = 0;
 	iod->descriptor_count = 0;
-	iod->small_descriptor = iod->single = iod->sgl = false;
+	iod->small_descriptor = iod->single = iod->sgl = iod->single_meta = iod->has_meta_descriptor = false;
+	iod->p2p = iod->meta_p2p = DMA_P2P_NONE;
+	iod->meta_state = (struct dma_iova_state){0};
+	iod->meta_total_len = 0;
 	iod->sqe = (struct nvme_sqe){.opcode = nvme_opcode_of(req),
 				     .command_id = (uint16_t)(iod->generation << 12 | iod->tag),
 				     .nsid = nsid,
@@ -370,6 +494,11 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 		iod->sqe.cdw12 = (uint32_t)req->bytes; /* the length a controller of ours moves */
 	if (req->vec_count)
 		status = nvme_map_data(nvme, iod, nsid == 0);
+	if (status == BLK_STS_OK && req->meta_vec_count) {
+		status = nvme_map_metadata(nvme, iod);
+		if (status != BLK_STS_OK && req->vec_count)
+			nvme_unmap_data(nvme, iod);
+	}
 	if (status != BLK_STS_OK)
 		return status;
 	if (req->vec_count) {

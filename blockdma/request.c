@@ -1,63 +1,198 @@
 /* SPDX-License-Identifier: MIT */
 #include "blockdma/request.h"
 
+#include <errno.h>
+
 #include <glib.h>
 
 const char *const req_op_names[REQ_OPS] = {"read",    "write",	      "flush",
 					   "discard", "write-zeroes", "passthrough"};
 
+#define PAGE_BYTES UINT64_C(4096)
+
+/** Returns the offset of @paddr in its page. */
+static uint64_t page_offset(uint64_t paddr)
+{
+	return paddr & (PAGE_BYTES - 1);
+}
+
+/** Returns how long a segment from @paddr on may be. */
+static uint64_t segment_limit(const struct queue_limits *limits, uint64_t paddr)
+{
+	uint64_t limit = UINT32_MAX, mask;
+
+	if (!limits)
+		return limit;
+	if (limits->max_segment_size)
+		limit = MIN(limit, limits->max_segment_size);
+	mask = limits->seg_boundary_mask;
+	/* Of a mask of all ones the distance to the end wraps around at address 0 alone, where it is endless. */
+	if (mask && mask - (paddr & mask) < limit)
+		limit = mask - (paddr & mask) + 1;
+	return limit;
+}
+
+/** Whether @next may go on where @vec ends. */
+static bool touches(const struct queue_limits *limits, const struct bio_vec *vec, const struct bio_vec *next)
+{
+	uint64_t mask = limits && limits->seg_boundary_mask ? limits->seg_boundary_mask : UINT64_MAX;
+
+	return vec->paddr + vec->len == next->paddr && (vec->paddr | mask) == ((next->paddr + next->len - 1) | mask);
+}
+
+/** A vector that is cut leaves the rest for the next segment, and nothing is merged to its front part. */
 bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment)
 {
-	const struct request *req = iter->req;
+	struct bio_vec vec;
+	uint64_t limit;
 
-	if (iter->vec == req->vec_count)
+	if (iter->vec == iter->count)
 		return false;
-	*ret_segment = req->vecs[iter->vec++];
-	while (iter->vec < req->vec_count) {
-		const struct bio_vec *next = &req->vecs[iter->vec];
-
-		if (ret_segment->paddr + ret_segment->len != next->paddr ||
-		    ret_segment->len + next->len > UINT32_MAX)
-			break;
-		ret_segment->len += next->len;
-		iter->vec++;
+	vec = (struct bio_vec){iter->vecs[iter->vec].paddr + iter->done, iter->vecs[iter->vec].len - iter->done};
+	limit = segment_limit(iter->limits, vec.paddr);
+	if (vec.len > limit) {
+		iter->done += limit;
+		*ret_segment = (struct bio_vec){vec.paddr, limit};
+		return true;
 	}
+	iter->done = 0;
+	while (++iter->vec < iter->count) {
+		const struct bio_vec *next = &iter->vecs[iter->vec];
+
+		if (vec.len + next->len > limit || !touches(iter->limits, &vec, next))
+			break;
+		vec.len += next->len;
+	}
+	*ret_segment = vec;
 	return true;
+}
+
+/** Returns the bits in which the joint between two vectors is not aligned. */
+static uint64_t joint_bits(const struct bio_vec *vec, const struct bio_vec *next)
+{
+	return page_offset(next->paddr) | (page_offset(vec->paddr) + vec->len);
+}
+
+static unsigned lowest_bit(uint64_t bits)
+{
+	return bits ? (unsigned)__builtin_ctzll(bits) + 1 : 0;
+}
+
+/** Adds what [@paddr, @paddr + @len) makes of segments to @split, as far as the limits allow. Returns whether all of it
+ * found room. */
+static bool split_vector(struct bio_split *split, uint64_t paddr, uint64_t len,
+			 const struct queue_limits *limits)
+{
+	uint64_t room = MIN(len, limits->max_bytes - split->bytes), total = 0;
+
+	while (total < room && split->segments < limits->max_segments) {
+		total += MIN(segment_limit(limits, paddr + total), room - total);
+		split->segments++;
+		if ((paddr + total) & limits->virt_boundary_mask)
+			break;
+	}
+	split->bytes += total;
+	return total == len;
+}
+
+struct bio_split bio_split(const struct bio_vec *vecs, uint32_t count, uint64_t skip,
+			   const struct queue_limits *limits)
+{
+	struct bio_split split = {0};
+	struct bio_vec previous = {0};
+	uint64_t gaps = 0;
+
+	for (uint32_t i = 0; i < count && !split.split; i++) {
+		struct bio_vec vec = {vecs[i].paddr + (i ? 0 : skip), vecs[i].len - (i ? 0 : skip)};
+
+		if ((vec.paddr | vec.len) & limits->dma_alignment)
+			return (struct bio_split){.err = -EINVAL};
+		if (i && (vec.paddr | (previous.paddr + previous.len)) & limits->virt_boundary_mask) {
+			split.split = true;
+			break;
+		}
+		if (i)
+			gaps |= joint_bits(&previous, &vec);
+		split.split = !split_vector(&split, vec.paddr, vec.len, limits);
+		previous = vec;
+	}
+	split.gap_bit = lowest_bit(gaps);
+	if (!split.split)
+		return split;
+	split.bytes -= split.bytes % limits->logical_block_bytes;
+	if (!split.bytes)
+		split.err = -EINVAL;
+	return split;
+}
+
+uint64_t request_integrity_gap_mask(const struct request *req)
+{
+	uint64_t gaps = 0;
+
+	for (uint32_t i = 1; i < req->meta_vec_count; i++)
+		if (!touches(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]))
+			gaps |= joint_bits(&req->meta_vecs[i - 1], &req->meta_vecs[i]);
+	return gaps ? ~UINT64_C(0) << (lowest_bit(gaps) - 1) : 0;
+}
+
+/** Counts the segments that the limits make of one vector. */
+static uint32_t vector_segments(const struct queue_limits *limits, const struct bio_vec *vec)
+{
+	uint32_t count = 0;
+
+	for (uint64_t at = 0; at < vec->len; count++)
+		at += segment_limit(limits, vec->paddr + at);
+	return count;
+}
+
+/** Whether a bio starts at vector @vec, @firsts being where @count bios do; *@bio is the next that may. */
+static bool starts_bio(const uint32_t *firsts, uint32_t count, uint32_t vec, uint32_t *bio)
+{
+	while (firsts && *bio < count && firsts[*bio] < vec)
+		++*bio;
+	return firsts && *bio < count && firsts[*bio] == vec;
+}
+
+/** Counts the segments of the integrity data: merged within a bio, and added up. */
+static uint32_t integrity_segments(const struct request *req)
+{
+	uint32_t count = 0, bio = 0;
+	uint64_t len = 0;
+
+	for (uint32_t i = 0; i < req->meta_vec_count; i++) {
+		const struct bio_vec *vec = &req->meta_vecs[i];
+
+		if (i && !starts_bio(req->meta_first, req->bio_count, i, &bio) &&
+		    touches(req->limits, vec - 1, vec) &&
+		    len + vec->len <= (req->limits && req->limits->max_segment_size
+					       ? req->limits->max_segment_size
+					       : UINT32_MAX)) {
+			len += vec->len;
+			continue;
+		}
+		len = vec->len;
+		count++;
+	}
+	return count;
 }
 
 void request_prepare(struct request *req)
 {
+	uint32_t bio = 0;
 	uint64_t gaps = 0;
 
-	/* Also where two vectors touch and will merge (D10): the check runs before merging. */
-	for (uint32_t i = 1; i < req->vec_count; i++)
-		gaps |= (req->vecs[i].paddr & 4095) |
-			((req->vecs[i - 1].paddr & 4095) + req->vecs[i - 1].len);
-	req->gap_bit = gaps ? (unsigned)__builtin_ctzll(gaps) + 1 : 0;
-	/* Counted before merging as well: touching vectors are two segments for the driver's choices. */
-	req->nr_phys_segments = req->vec_count;
-}
-
-uint64_t request_split_bytes(const struct bio_vec *vecs, uint32_t count, uint64_t skip,
-			     const struct queue_limits *limits)
-{
-	uint64_t total = 0, end = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t paddr = vecs[i].paddr + (i ? 0 : skip), len = vecs[i].len - (i ? 0 : skip);
-
-		if (i && ((paddr | end) & limits->virt_boundary_mask))
-			goto split;
-		if (i == limits->max_segments)
-			goto split;
-		if (total + len > limits->max_bytes) {
-			total = limits->max_bytes;
-			goto split;
-		}
-		total += len;
-		end = paddr + len;
+	req->nr_phys_segments = 0;
+	for (uint32_t i = 0; i < req->vec_count; i++) {
+		/* Counted before merging: touching vectors are two segments for the driver's choices. */
+		req->nr_phys_segments += vector_segments(req->limits, &req->vecs[i]);
+		if (i == 0)
+			continue;
+		/* Also where two vectors of a bio touch and will merge (D10); at the joint of two bios not. */
+		if (!starts_bio(req->bio_first, req->bio_count, i, &bio) || !touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
+			gaps |= joint_bits(&req->vecs[i - 1], &req->vecs[i]);
 	}
-	return total;
-split:
-	return total - total % limits->logical_block_bytes;
+	if (req->special)
+		req->nr_phys_segments = 1;
+	req->gap_bit = lowest_bit(gaps);
+	req->nr_integrity_segments = integrity_segments(req);
 }

@@ -5,9 +5,9 @@
 /*
  * A block request and its data, as the NVMe driver gets it.
  *
- * The data are vectors of physically contiguous bytes in the order of the payload. Neighbouring vectors may touch; the
- * segment iterator merges those, as blk_rq_map_iter does. Lengths in bytes, sectors of 512 bytes. Source: block/ of
- * Linux 7.0, blockdma-facts section 1.
+ * The data are vectors of physically contiguous bytes in the order of the payload, of one bio or several that were merged.
+ * Neighbouring vectors may touch; the segment iterator merges those, as blk_rq_map_iter does. Beside the data there may be
+ * integrity vectors. Lengths in bytes, sectors of 512 bytes. Source: block/ of Linux 7.0, blockdma-facts section 1.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,26 +29,39 @@ struct bio_vec {
 	uint64_t len;
 };
 
+/** What the driver tells the block layer of its queue. */
+struct queue_limits {
+	uint64_t max_bytes;
+	uint32_t max_segments;
+	uint32_t logical_block_bytes;
+	uint64_t virt_boundary_mask; /* 0: none */
+	uint64_t seg_boundary_mask;  /* a segment lies in one window of this and one more bytes; 0: anywhere */
+	uint32_t max_segment_size;   /* 0: UINT32_MAX */
+	uint32_t dma_alignment;	     /* bits that addresses and lengths of vectors must not have */
+};
+
 struct request {
 	uint64_t number; /* from 1; what owners are called */
 	uint64_t sector;
 	uint64_t bytes; /* payload; 0 for a flush or a write of zeroes */
 	struct bio_vec *vecs;
 	uint32_t vec_count;
+	const uint32_t *bio_first; /* number of the first vector of each bio; NULL: there is one bio */
+	uint32_t bio_count;	   /* of these */
+	struct bio_vec *meta_vecs; /* integrity data */
+	uint32_t meta_vec_count;
+	const uint32_t *meta_first;	   /* as @bio_first, with as many, of the integrity vectors */
+	uint64_t meta_bytes;		   /* as the sectors need, whatever the vectors hold */
+	const struct queue_limits *limits; /* of segments; NULL: none */
+	bool special;			   /* the vector is the driver's own payload: a discard's ranges */
 	uint32_t nr_phys_segments;
+	uint32_t nr_integrity_segments;
 	unsigned gap_bit; /* 1-based index of the lowest bit in which joints are not aligned; 0: none */
 	enum req_op op;
 	bool to_device;
 };
 
-struct queue_limits {
-	uint64_t max_bytes;
-	uint32_t max_segments;
-	uint32_t logical_block_bytes;
-	uint64_t virt_boundary_mask; /* 0: none */
-};
-
-/** Computes nr_phys_segments and gap_bit from the vectors (sections 1.3 and 1.1). */
+/** Computes both numbers of segments and gap_bit from the vectors (sections 1.1, 1.3 and 1.4). */
 void request_prepare(struct request *req);
 
 /** Returns gap_mask: all bits from gap_bit - 1 upwards, 0 without a gap. */
@@ -57,20 +70,56 @@ static inline uint64_t request_gap_mask(const struct request *req)
 	return req->gap_bit ? ~UINT64_C(0) << (req->gap_bit - 1) : 0;
 }
 
-/** Returns how many bytes of @vecs[0..@count), starting @skip bytes into the first, one request may take under @limits
- *  (section 1.6): everything, or the part before a forced split, rounded down to whole logical blocks. 0 when not even
- *  one block fits. */
-uint64_t request_split_bytes(const struct bio_vec *vecs, uint32_t count, uint64_t skip,
-			     const struct queue_limits *limits);
+/** The same of the joints of the integrity vectors. */
+uint64_t request_integrity_gap_mask(const struct request *req);
+
+/** Where a bio has to be split. */
+struct bio_split {
+	int err;	   /* -EINVAL: not even one block fits, or a vector is misaligned */
+	bool split;	   /* else all of it fits */
+	uint64_t bytes;	   /* of the part before, in whole logical blocks; of all of it if it need not be split */
+	uint32_t segments; /* of the bio up to there */
+	unsigned gap_bit;  /* likewise */
+};
+
+/** Looks where the bio of @vecs[0..@count), starting @skip bytes into the first, exceeds @limits (section 1.6). */
+struct bio_split bio_split(const struct bio_vec *vecs, uint32_t count, uint64_t skip,
+			   const struct queue_limits *limits);
+
+/** Returns how many bytes one request may take: all, or the part before a split; 0 when not even one block fits. */
+static inline uint64_t request_split_bytes(const struct bio_vec *vecs, uint32_t count, uint64_t skip,
+					   const struct queue_limits *limits)
+{
+	struct bio_split split = bio_split(vecs, count, skip, limits);
+
+	return split.err ? 0 : split.bytes;
+}
 
 /* ---- segments ---- */
 
 struct req_iterator {
-	const struct request *req;
+	const struct bio_vec *vecs;
+	uint32_t count;
+	const struct queue_limits *limits; /* NULL: none */
 	uint32_t vec;
+	uint64_t done; /* bytes of that vector */
 };
 
-/** Returns the next segment: touching vectors merged, at most UINT32_MAX bytes. False at the end. */
+/** Starts with the data of @req. */
+static inline struct req_iterator request_data(const struct request *req)
+{
+	return (struct req_iterator){.vecs = req->vecs, .count = req->vec_count, .limits = req->limits};
+}
+
+/** Starts with its integrity data. */
+static inline struct req_iterator request_integrity(const struct request *req)
+{
+	return (struct req_iterator){
+		.vecs = req->meta_vecs, .count = req->meta_vec_count, .limits = req->limits};
+}
+
+/** Returns the next segment: touching vectors merged as far as the limits allow, at most UINT32_MAX bytes. False at the
+ * end. */
 bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment);
 
 #endif

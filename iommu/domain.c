@@ -5,10 +5,12 @@ struct iommu *iommu_new_config(struct sim *sim, const struct iommu_hw_ops *ops,
 			       const struct iommu_hw_config *config, const struct iotlb_config *tlb)
 {
 	struct iommu *iommu = g_new0(struct iommu, 1);
+	struct iotlb_config seeded = *tlb;
 
 	iommu->sim = sim;
 	iommu->ops = ops;
-	iommu->tlb = iotlb_new(tlb);
+	prng_init(&seeded.prng, sim->seed, "iotlb");
+	iommu->tlb = iotlb_new(&seeded);
 	iommu->queue_lock.name = "invalidation queue";
 	iommu->state = g_malloc0(ops->state_size);
 	if (ops->init && ops->init(iommu, config) < 0) {
@@ -86,6 +88,8 @@ void iommu_domain_free(struct iommu_domain *domain)
 	if (domain->attached && domain->iommu->ops->detach)
 		domain->iommu->ops->detach(domain);
 	iotlb_invalidate_domain(domain->iommu->tlb, domain->id);
+	if (domain->device_tlb)
+		iotlb_invalidate_domain(domain->device_tlb, domain->id);
 	pgtable_free(domain->pt);
 	g_free(domain);
 }

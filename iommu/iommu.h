@@ -20,14 +20,15 @@ struct iommu_domain;
 
 /** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
 struct iommu_hw_config {
-	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3" */
+	/** apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3"; mtk: "mt8195-vdo". */
+	const char *soc;
 	unsigned version;    /* exynos: major * 100 + minor */
 	unsigned asids;	     /* tegra: address spaces; t8110: streams */
 	unsigned tlb_lines;  /* omap: entries of the TLB */
 	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
-	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines */
+	unsigned features;   /* mtk: as its platform data has them, of one without a name; exynos: bit 0, virtual machines */
 	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
 };
 
@@ -85,6 +86,10 @@ struct iommu_hw_ops {
 			    struct iommu_registers *ret_registers);
 	/** The interrupt handler: appends what the driver prints of @registers, a line each, and acknowledges. */
 	void (*fault_handle)(struct iommu *iommu, const struct iommu_registers *registers, GString *out);
+	/** The caches of hardware of this kind, where the machine file does not say else: at least one way, also
+	 * where there are no entries. */
+	struct iotlb_config tlb;
+	const char *tlb_source; /* where these numbers come from; "assumed" where no source states them */
 	/** Invalidates what @gather holds, before its table pages are freed. The gather is not empty. */
 	void (*iotlb_sync)(struct iommu_domain *domain, const struct pgtable_gather *gather);
 	/** After new mappings [@iova, @iova + @len). Returns 0 or a negative errno. */
@@ -107,6 +112,7 @@ struct iommu_stats {
 	uint64_t maps, unmaps; /* calls */
 	uint64_t mapped_bytes, unmapped_bytes;
 	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
+	uint64_t device_invalidations; /* of these, to a device's own cache */
 	uint64_t invalidate_waits;
 	uint64_t invalidate_timeouts; /* of these, those that ended with the driver giving up */
 	uint64_t mmio_reads, mmio_writes;
@@ -129,9 +135,13 @@ struct iommu_domain {
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
 	bool attached;
+	/** The cache of the attached device, where ATS is on, borrowed: the driver invalidates it as well. NULL:
+	 * none. */
+	struct iotlb *device_tlb;
 };
 
-/** Returns a new IOMMU, the driver's usual one; free with iommu_free() after its domains. */
+/** Returns a new IOMMU, the driver's usual one, whose caches are as @tlb says, random victims drawn from @sim's seed. Free
+ * with iommu_free() after its domains. */
 struct iommu *iommu_new(struct sim *sim, const struct iommu_hw_ops *ops, const struct iotlb_config *tlb);
 
 /** The same, of @config. Returns NULL if the driver knows none like it. */

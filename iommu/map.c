@@ -47,10 +47,20 @@ static bool iommu_gathers(const struct iommu_domain *domain)
 	return !pt->ops->unmap_pages || (pt->tlb && pt->tlb->add_page);
 }
 
+/** Lets the caches know when [@iova, @iova + @len) went; @tables: table pages went as well. */
+static void iommu_log_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t len, bool tables)
+{
+	uint64_t last = iova + len - 1, now_ns = domain->iommu->sim->now_ns;
+
+	iotlb_unmapped(domain->iommu->tlb, domain->id, iova, last, tables, now_ns);
+	if (domain->device_tlb)
+		iotlb_unmapped(domain->device_tlb, domain->id, iova, last, tables, now_ns);
+}
+
 uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len,
 			  struct pgtable_gather *gather)
 {
-	uint64_t unmapped = 0;
+	uint64_t generation = domain->pt->table_generation, unmapped = 0;
 
 	domain->iommu->stats.unmaps++;
 	if (len)
@@ -58,6 +68,8 @@ uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t l
 	/* For a driver that does not gather, the core does: what was asked for, if any of it was mapped. */
 	if (G_UNLIKELY(unmapped != len) && unmapped && !iommu_gathers(domain))
 		pgtable_gather_add_range(gather, iova, len);
+	if (unmapped)
+		iommu_log_unmap(domain, iova, unmapped, domain->pt->table_generation != generation);
 	domain->iommu->stats.unmapped_bytes += unmapped;
 	SIM_ANNOUNCE(domain->iommu->sim, unmap, domain->id, iova, len, unmapped);
 	return unmapped;

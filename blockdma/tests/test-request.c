@@ -52,7 +52,7 @@ static void test_derive(const void *data)
 {
 	const struct derive_case *row = data;
 	struct request req = {.vecs = (struct bio_vec *)row->vecs, .vec_count = count_vecs(row->vecs)};
-	struct req_iterator iter = {.req = &req};
+	struct req_iterator iter = request_data(&req);
 	struct bio_vec segment;
 	unsigned merged = 0;
 
@@ -136,7 +136,7 @@ static void test_segments_are_the_bytes_of_the_vectors(void)
 	for (unsigned round = 0; round < 20000; round++) {
 		struct bio_vec vecs[VECS_MAX], segment, last = {0};
 		struct request req = {.vecs = vecs, .vec_count = random_vecs(&prng, vecs)};
-		struct req_iterator iter = {.req = &req};
+		struct req_iterator iter = request_data(&req);
 		uint32_t vec = 0;
 		uint64_t at = 0;
 

@@ -425,6 +425,14 @@ static bool dma_check_unmap(struct dma_device *dev, uint64_t addr, unsigned flag
 	return dma_report_misuse(dev, addr, entry);
 }
 
+uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr)
+{
+	uint64_t addr = paddr + dev->config.p2p.bus_offset;
+
+	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr});
+	return addr;
+}
+
 uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
 {
 	uint64_t addr;

@@ -80,6 +80,8 @@ enum dma_call_kind {
 	DMA_CALL_DESTROY,	   /* @size: as mapped; @allocated */
 	DMA_CALL_MAP_PHYS,	   /* @paddr, @size -> @addr, or DMA_MAPPING_ERROR */
 	DMA_CALL_UNMAP_PHYS,	   /* @addr, @size */
+	DMA_CALL_BUS_ADDR,	   /* @paddr -> @addr */
+	DMA_CALL_VEC_ALLOC,	   /* a driver's record of mappings could not be had: @err */
 	DMA_CALL_USE_64BIT,	   /* none below 4 GiB: these are no longer tried first */
 	DMA_CALL_DEFERRED_ATTACH,  /* -> @err */
 	DMA_CALL_CACHE_FOR_DEVICE, /* @paddr, @size are written back */
@@ -116,8 +118,24 @@ struct dma_memory_ops {
 	void *data;
 };
 
+/** How a device reaches the memory of another one. Source: enum pci_p2pdma_map_type. */
+enum dma_p2p {
+	DMA_P2P_NONE, /* it is ordinary memory */
+	DMA_P2P_BUS_ADDR,
+	DMA_P2P_HOST_BRIDGE,
+	DMA_P2P_UNSUPPORTED,
+};
+
+/** Another device's memory. */
+struct dma_p2p_window {
+	enum dma_p2p kind; /* DMA_P2P_NONE: there is none */
+	uint64_t first, last;
+	uint64_t bus_offset; /* DMA_P2P_BUS_ADDR: of its addresses on the bus, modulo 2^64 */
+};
+
 struct dma_config {
 	const char *name;      /* "nvme0" */
+	struct dma_p2p_window p2p;
 	uint64_t mask;	       /* highest address the device can use */
 	uint64_t aperture_end; /* last address of the domain, inclusive */
 	bool forcedac;	       /* iommu.forcedac=1: no 32-bit attempt first */
@@ -176,6 +194,17 @@ static inline bool dma_need_unmap(const struct dma_device *dev)
 {
 	return dev->need_unmap;
 }
+
+/** Returns how the device reaches @paddr. */
+static inline enum dma_p2p dma_p2p(const struct dma_device *dev, uint64_t paddr)
+{
+	const struct dma_p2p_window *window = &dev->config.p2p;
+
+	return paddr >= window->first && paddr <= window->last ? window->kind : DMA_P2P_NONE;
+}
+
+/** Returns the bus address of @paddr, which is of kind DMA_P2P_BUS_ADDR. */
+uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr);
 
 /** Maps @len bytes at @paddr. Returns the device's address, or DMA_MAPPING_ERROR with nothing left behind. A granule that an
  *  untrusted device would see more of is bounced; DMA_ATTR_MMIO and DMA_ATTR_REQUIRE_COHERENT fail then. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "iommu/dma/snapshot.h"
 
+#include "iommu/dma/pgtable-section.h"
+
 /* ---- domain ---- */
 
 static void dma_domain_write(struct snapshot_writer *writer, struct sim *sim, void *data)
@@ -301,11 +303,25 @@ static const struct snapshot_rule dma_mapping_rules[] = {
 const struct snapshot_section dma_mapping_section = {"mapping", dma_mapping_nouns, dma_mapping_write,
 						     dma_mapping_rules};
 
+/* ---- pagetable ---- */
+
+static void dma_pgtable_write(struct snapshot_writer *writer, struct sim *sim, void *data)
+{
+	const struct dma_device *dev = data;
+
+	if (dma_use_iommu(dev))
+		pgtable_section_write(writer, dev->domain->id, dev->domain->pt);
+}
+
+const struct snapshot_section dma_pgtable_section = {PGTABLE_SECTION, pgtable_section_nouns,
+						     dma_pgtable_write, pgtable_section_rules};
+
 /* ---- iotlb ---- */
 
 struct dma_iotlb_writer {
 	struct snapshot_writer *writer;
 	const struct dma_device *dev;
+	const char *noun;
 };
 
 static void dma_iotlb_entry(void *data, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t size,
@@ -316,7 +332,7 @@ static void dma_iotlb_entry(void *data, unsigned domain, uint64_t iova, uint64_t
 
 	if (domain != w->dev->domain->id)
 		return;
-	snapshot_fact(w->writer, "iotlb");
+	snapshot_fact(w->writer, w->noun);
 	snapshot_u64(w->writer, "domain", domain);
 	snapshot_range(w->writer, "iova", iova, iova + size - 1);
 	snapshot_hex(w->writer, "pa", paddr, 16);
@@ -325,13 +341,18 @@ static void dma_iotlb_entry(void *data, unsigned domain, uint64_t iova, uint64_t
 
 static void dma_iotlb_write(struct snapshot_writer *writer, struct sim *sim, void *data)
 {
-	struct dma_iotlb_writer w = {writer, data};
+	struct dma_iotlb_writer w = {writer, data, "iotlb"};
 
-	if (dma_use_iommu(w.dev))
-		iotlb_dump(w.dev->domain->iommu->tlb, dma_iotlb_entry, &w);
+	if (!dma_use_iommu(w.dev))
+		return;
+	iotlb_dump(w.dev->domain->iommu->tlb, dma_iotlb_entry, &w);
+	w.noun = "devtlb";
+	if (w.dev->domain->device_tlb)
+		iotlb_dump(w.dev->domain->device_tlb, dma_iotlb_entry, &w);
 }
 
 static const char *const dma_iotlb_changes[] = {"state=stale", "stale IOTLB entry", NULL};
+static const char *const dma_devtlb_changes[] = {"state=stale", "stale entry of the device's cache", NULL};
 
 static const struct snapshot_noun dma_iotlb_nouns[] = {
 	{.name = "iotlb",
@@ -343,6 +364,15 @@ static const struct snapshot_noun dma_iotlb_nouns[] = {
 	 .changed = "IOTLB entry changed",
 	 .moved = "IOTLB entry of another page",
 	 .field_changed = dma_iotlb_changes},
+	{.name = "devtlb",
+	 .keys = {"domain", "iova"},
+	 .range = "iova",
+	 .advance = "pa",
+	 .added = "entry of the device's cache added",
+	 .removed = "entry of the device's cache removed",
+	 .changed = "entry of the device's cache changed",
+	 .moved = "entry of the device's cache of another page",
+	 .field_changed = dma_devtlb_changes},
 	{0},
 };
 

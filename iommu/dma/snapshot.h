@@ -9,6 +9,7 @@
  *	domain   one fact a domain: format, geometry, who is attached
  *	iova     address space: who holds what (live), what is parked in which cache (cached), what is reserved
  *	mapping  the page table as ranges, each with the request that holds its IOVA
+ *	pagetable  the page table as bits: pgtable-section.h
  *	iotlb    translations that the hardware remembers
  */
 #include "iommu/dma/dma.h"
@@ -19,6 +20,7 @@ extern const struct snapshot_section dma_iova_section;
 /** The same without what is cached and reserved: at teardown only what is held is news. */
 extern const struct snapshot_section dma_held_section;
 extern const struct snapshot_section dma_mapping_section;
+extern const struct snapshot_section dma_pgtable_section;
 extern const struct snapshot_section dma_iotlb_section;
 
 #endif

@@ -3,14 +3,70 @@
 /*
  * The drivers, as recordings name them and their cfg lines.
  */
+#include "iommu/hw/dart.h"
 #include "iommu/hw/golden-driver.h"
 #include "iommu/hw/ipmmu.h"
+#include "iommu/hw/mtk.h"
+#include "iommu/hw/qcom.h"
 #include "iommu/pgtable/formats.h"
 
 /** LPAE and the two-level formats: the kernel counts from the top. */
 static unsigned level_from_top_3(const struct pgtable *pt, unsigned level)
 {
 	return 3 - level;
+}
+
+static unsigned level_from_top_2(const struct pgtable *pt, unsigned level)
+{
+	return 2 - level;
+}
+
+/** DART: the choice of a root is level 0 of the kernel's, and the last table level 1 of the recordings'; so is the only
+ * table of a flat format. */
+static unsigned level_from_last_1(const struct pgtable *pt, unsigned level)
+{
+	return level + 1;
+}
+
+static bool dart_configure(const struct golden *golden, const struct golden_words *words,
+			   struct iommu_hw_config *hw, GError **error)
+{
+	uint64_t streams;
+
+	hw->soc = golden_word(words, "soc");
+	if (!golden_key(golden, words, "level", 0, &hw->streams, error) ||
+	    !golden_key(golden, words, "asids", 0, &streams, error))
+		return false;
+	if (streams > UINT16_MAX)
+		return golden_bad_line(golden, error, "more streams than any DART has");
+	hw->asids = (unsigned)streams;
+	return true;
+}
+
+static void dart_registers(const struct iommu_domain *domain, GString *out)
+{
+	const struct dart_facts *facts = dart_facts(domain->iommu);
+	const struct pgtable *pt = domain->pt;
+
+	g_string_append_printf(out, "soc=%s ias=%u oas=%u", facts->soc, pt->config.ias_bits, pt->config.oas_bits);
+	golden_hex(out, " pgsize=", pt->page_sizes);
+	g_string_append_printf(out, " streams=%u", facts->streams);
+	golden_hex(out, " sidmap=", facts->attached);
+	g_string_append_printf(out, " n_ttbrs=%u n_levels=%u", pt->root_count, pt->config.top_level + 2);
+}
+
+static const struct golden_driver dart = {
+	.hw = &dart_ops,
+	.configure = dart_configure,
+	.registers = dart_registers,
+	.bracket = "setup",
+	.open_error = -12, /* whatever the library's reason */
+};
+
+/** What the format knows is all there is to say. */
+static void format_registers(const struct iommu_domain *domain, GString *out)
+{
+	domain->pt->ops->root_registers(domain->pt, out);
 }
 
 static bool ipmmu_configure(const struct golden *golden, const struct golden_words *words,
@@ -40,10 +96,88 @@ static const struct golden_driver ipmmu = {
 	.open_error = -22, /* whatever the library's reason, the driver knows only that it got no table */
 };
 
+static void qcom_registers(const struct iommu_domain *domain, GString *out)
+{
+	golden_hex(out, "ttbr=", pgtable_root(domain->pt));
+	golden_hex(out, " mair=", LPAE_MAIR);
+	g_string_append_printf(out, " asid=%u", QCOM_ASID);
+}
+
+static const struct golden_driver qcom = {
+	.hw = &qcom_ops,
+	.registers = qcom_registers,
+	.registers_last = true,
+	.open_error = -12, /* whatever the library's reason */
+};
+
+static bool mtk_configure(const struct golden *golden, const struct golden_words *words,
+			  struct iommu_hw_config *hw, GError **error)
+{
+	uint64_t features, inv_sel, version;
+
+	if (!golden_key(golden, words, "feats", 0, &features, error) ||
+	    !golden_key(golden, words, "level", 0, &inv_sel, error) ||
+	    !golden_key(golden, words, "ver", 0, &version, error))
+		return false;
+	if (features > UINT32_MAX || inv_sel > UINT32_MAX)
+		return golden_bad_line(golden, error, "cfg of hardware that the driver does not know");
+	hw->features = (unsigned)features;
+	hw->inv_sel = (uint32_t)inv_sel;
+	hw->above_4g = version == 1;
+	return true;
+}
+
+/** Returns @quirks as the kernel numbers those that the driver asks for. */
+static unsigned mtk_kernel_quirks(unsigned quirks)
+{
+	return (quirks & QUIRK_ARM_NS ? 1 << 0 : 0) | (quirks & QUIRK_NO_PERMS ? 1 << 1 : 0) |
+	       (quirks & QUIRK_ARM_MTK_EXT ? 1 << 3 : 0) | (quirks & QUIRK_ARM_MTK_TTBR_EXT ? 1 << 4 : 0);
+}
+
+static void mtk_registers(const struct iommu_domain *domain, GString *out)
+{
+	const struct pgtable_config *config = &domain->pt->config;
+	const struct mtk_m4u *m4u = mtk_m4u(domain->iommu);
+	uint64_t root = pgtable_root(domain->pt);
+
+	golden_hex(out, "ttbr=", (uint32_t)root | root >> 32);
+	g_string_append_printf(out, " ias=%u oas=%u", config->ias_bits, config->oas_bits);
+	golden_hex(out, " quirks=", mtk_kernel_quirks(config->quirks));
+	g_string_append_printf(out, " enable_4GB=%d", m4u->enable_4gb);
+	golden_hex(out, " inv_sel_reg=", m4u->inv_sel);
+}
+
+static const struct golden_driver mtk = {
+	.hw = &mtk_ops,
+	.configure = mtk_configure,
+	.registers = mtk_registers,
+	.open_error = -12, /* whatever the library's reason */
+};
+
+static const struct golden_driver mtk_v1 = {
+	.hw = &mtk_v1_iommu_ops,
+	.registers = format_registers,
+	.bracket = "finalise",
+	.bracket_has_table = true,
+	.registers_last = true,
+};
+
+static const struct golden_driver sun50i = {
+	.hw = &sun50i_iommu_ops,
+	.registers = format_registers,
+	.bracket = "attach",
+	.registers_last = true,
+};
+
 #define ROW(name, numbering, row) \
 	{.fmt = name, .level_number = numbering, .driver = &golden_driver_ops, .data = row}
 
 const struct golden_format golden_driver_formats[] = {
+	ROW("dart_driver", level_from_last_1, &dart),
 	ROW("ipmmu_vmsa", level_from_top_3, &ipmmu),
+	ROW("mtk_iommu_v1", level_from_last_1, &mtk_v1),
+	ROW("mtk_m4u", level_from_top_2, &mtk),
+	ROW("qcom_iommu", level_from_top_3, &qcom),
+	ROW("sun50i_iommu", level_from_top_2, &sun50i),
 	{NULL},
 };

@@ -5,7 +5,12 @@
 /* The IOMMUs that iommu_hw[] lists, one file each. */
 #include "iommu/iommu.h"
 
+extern const struct iommu_hw_ops dart_ops;
 extern const struct iommu_hw_ops intel_ops;
 extern const struct iommu_hw_ops ipmmu_ops;
+extern const struct iommu_hw_ops mtk_ops;
+extern const struct iommu_hw_ops mtk_v1_iommu_ops;
+extern const struct iommu_hw_ops qcom_ops;
+extern const struct iommu_hw_ops sun50i_iommu_ops;
 
 #endif

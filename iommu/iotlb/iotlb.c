@@ -3,7 +3,14 @@
 
 #include <stdlib.h>
 
+#include "iommu/iotlb/unmap-log.h"
 #include "sim/core/umap.h"
+
+const char *const iotlb_replacement_names[IOTLB_REPLACEMENTS + 1] = {
+	[IOTLB_LRU] = "lru",
+	[IOTLB_PLRU] = "plru",
+	[IOTLB_RANDOM] = "random",
+};
 
 /*
  * Is what was remembered still so? A table page that was linked stays linked as long as the table's
@@ -39,26 +46,65 @@ struct walk_slot {
 	uint32_t newer, older; /* list in order of use */
 };
 
+/** Paging-structure entries that replace one another. */
+struct walk_pool {
+	struct walk_slot *slots;
+	uint32_t capacity;
+	uint32_t used; /* slots handed out once */
+	uint32_t newest, oldest;
+	uint32_t free; /* list of slots given back, linked by @older */
+};
+
+#define WALK_POOLS (PGTABLE_LEVELS_MAX + 1) /* of a level each, and the one that the others share */
+
 struct iotlb {
 	struct iotlb_config config;
 	uint32_t set_mask;
 	uint32_t ways_lg2;
 	uint64_t *keys; /* of all ways of set 0, then of set 1 ...; apart from the rest, for the search */
 	struct leaf *leaves;
+	uint64_t *filled;	 /* clock when each was filled; apart, because only stale ones are asked */
 	uint64_t sizes;		 /* bitmap of the page sizes present */
 	uint32_t size_count[64]; /* entries of each */
-	uint64_t clock;
+	uint64_t clock;		 /* grows with each translation */
+	uint64_t *plru;		 /* NULL: another replacement; else of each set the tree: see plru_use() */
 
-	struct walk_slot *walk_slots;
-	struct umap walk_index; /* key -> slot */
-	uint32_t walk_used;	/* slots handed out once */
-	uint32_t walk_newest, walk_oldest;
-	uint32_t walk_free; /* list of slots given back, linked by @older */
+	struct walk_pool walk_pools[WALK_POOLS];
+	struct walk_pool *walk_pool[PGTABLE_LEVELS_MAX]; /* of that level, in walk_pools */
+	bool walks;					 /* any of them has room */
+	struct umap walk_index;				 /* key -> slot of the level's pool */
 	uint32_t walk_level_count[PGTABLE_LEVELS_MAX];
 	uint8_t walk_span_lg2[PGTABLE_LEVELS_MAX]; /* of a table of that level; the same for all domains */
 
+	struct unmap_log unmaps;
 	struct iotlb_stats stats;
 };
+
+static void walk_pool_init(struct walk_pool *pool, uint32_t capacity)
+{
+	*pool = (struct walk_pool){.slots = g_new0(struct walk_slot, capacity),
+				   .capacity = capacity,
+				   .newest = WALK_NONE,
+				   .oldest = WALK_NONE,
+				   .free = WALK_NONE};
+}
+
+static void walk_pools_init(struct iotlb *tlb)
+{
+	const struct iotlb_config *config = &tlb->config;
+	struct walk_pool *shared = &tlb->walk_pools[PGTABLE_LEVELS_MAX];
+
+	walk_pool_init(shared, config->walk_entries);
+	tlb->walks = config->walk_entries != 0;
+	for (unsigned level = 0; level < PGTABLE_LEVELS_MAX; level++) {
+		uint32_t own = config->walk_level_entries[level];
+
+		walk_pool_init(&tlb->walk_pools[level], own);
+		tlb->walk_pool[level] = own ? &tlb->walk_pools[level] : shared;
+		tlb->walks |= own != 0;
+	}
+	umap_init(&tlb->walk_index);
+}
 
 struct iotlb *iotlb_new(const struct iotlb_config *config)
 {
@@ -74,10 +120,13 @@ struct iotlb *iotlb_new(const struct iotlb_config *config)
 		tlb->ways_lg2 = (uint32_t)__builtin_ctz(config->ways);
 		tlb->keys = g_new0(uint64_t, config->entries);
 		tlb->leaves = g_new0(struct leaf, config->entries);
+		tlb->filled = g_new0(uint64_t, config->entries);
+		if (config->replacement == IOTLB_PLRU) {
+			g_assert(config->ways <= IOTLB_PLRU_WAYS_MAX);
+			tlb->plru = g_new0(uint64_t, tlb->set_mask + 1);
+		}
 	}
-	tlb->walk_slots = g_new0(struct walk_slot, config->walk_entries);
-	umap_init(&tlb->walk_index);
-	tlb->walk_newest = tlb->walk_oldest = tlb->walk_free = WALK_NONE;
+	walk_pools_init(tlb);
 	return tlb;
 }
 
@@ -85,8 +134,12 @@ void iotlb_free(struct iotlb *tlb)
 {
 	if (!tlb)
 		return;
+	unmap_log_finish(&tlb->unmaps);
 	umap_finish(&tlb->walk_index);
-	g_free(tlb->walk_slots);
+	for (unsigned i = 0; i < WALK_POOLS; i++)
+		g_free(tlb->walk_pools[i].slots);
+	g_free(tlb->plru);
+	g_free(tlb->filled);
 	g_free(tlb->leaves);
 	g_free(tlb->keys);
 	g_free(tlb);
@@ -104,31 +157,31 @@ static unsigned walk_level(uint64_t key)
 	return (key >> 16) & 7;
 }
 
-static void walk_unlink(struct iotlb *tlb, struct walk_slot *slot)
+static void walk_unlink(struct walk_pool *pool, struct walk_slot *slot)
 {
-	*(slot->newer == WALK_NONE ? &tlb->walk_newest : &tlb->walk_slots[slot->newer].older) = slot->older;
-	*(slot->older == WALK_NONE ? &tlb->walk_oldest : &tlb->walk_slots[slot->older].newer) = slot->newer;
+	*(slot->newer == WALK_NONE ? &pool->newest : &pool->slots[slot->newer].older) = slot->older;
+	*(slot->older == WALK_NONE ? &pool->oldest : &pool->slots[slot->older].newer) = slot->newer;
 }
 
-static void walk_link_newest(struct iotlb *tlb, uint32_t number)
+static void walk_link_newest(struct walk_pool *pool, uint32_t number)
 {
-	struct walk_slot *slot = &tlb->walk_slots[number];
+	struct walk_slot *slot = &pool->slots[number];
 
 	slot->newer = WALK_NONE;
-	slot->older = tlb->walk_newest;
-	*(slot->older == WALK_NONE ? &tlb->walk_oldest : &tlb->walk_slots[slot->older].newer) = number;
-	tlb->walk_newest = number;
+	slot->older = pool->newest;
+	*(slot->older == WALK_NONE ? &pool->oldest : &pool->slots[slot->older].newer) = number;
+	pool->newest = number;
 }
 
-static void walk_drop(struct iotlb *tlb, uint32_t number)
+static void walk_drop(struct iotlb *tlb, struct walk_pool *pool, uint32_t number)
 {
-	struct walk_slot *slot = &tlb->walk_slots[number];
+	struct walk_slot *slot = &pool->slots[number];
 
 	umap_remove(&tlb->walk_index, umap_find(&tlb->walk_index, slot->key));
 	tlb->walk_level_count[walk_level(slot->key)]--;
-	walk_unlink(tlb, slot);
-	slot->older = tlb->walk_free;
-	tlb->walk_free = number;
+	walk_unlink(pool, slot);
+	slot->older = pool->free;
+	pool->free = number;
 }
 
 /** Returns the slot of the table of @level that covers @iova, made the newest, or NULL. */
@@ -136,28 +189,29 @@ static struct walk_slot *walk_find(struct iotlb *tlb, unsigned domain, unsigned 
 {
 	uint64_t key = walk_key(domain, level, tlb->walk_span_lg2[level], iova);
 	struct umap_entry *entry = umap_find(&tlb->walk_index, key);
+	struct walk_pool *pool = tlb->walk_pool[level];
 	uint32_t number;
 
 	if (!entry)
 		return NULL;
 	number = (uint32_t)entry->value;
-	if (tlb->walk_newest != number) {
-		walk_unlink(tlb, &tlb->walk_slots[number]);
-		walk_link_newest(tlb, number);
+	if (pool->newest != number) {
+		walk_unlink(pool, &pool->slots[number]);
+		walk_link_newest(pool, number);
 	}
-	return &tlb->walk_slots[number];
+	return &pool->slots[number];
 }
 
-static uint32_t walk_take_slot(struct iotlb *tlb)
+static uint32_t walk_take_slot(struct iotlb *tlb, struct walk_pool *pool)
 {
 	uint32_t number;
 
-	if (tlb->walk_free == WALK_NONE && tlb->walk_used < tlb->config.walk_entries)
-		return tlb->walk_used++;
-	if (tlb->walk_free == WALK_NONE)
-		walk_drop(tlb, tlb->walk_oldest);
-	number = tlb->walk_free;
-	tlb->walk_free = tlb->walk_slots[number].older;
+	if (pool->free == WALK_NONE && pool->used < pool->capacity)
+		return pool->used++;
+	if (pool->free == WALK_NONE)
+		walk_drop(tlb, pool, pool->oldest);
+	number = pool->free;
+	pool->free = pool->slots[number].older;
 	return number;
 }
 
@@ -165,23 +219,55 @@ static void walk_fill(struct iotlb *tlb, unsigned domain, const struct pgtable *
 		      uint64_t iova, uint64_t table, uint64_t generation)
 {
 	unsigned span_lg2 = pt->levels[level].span_lg2 + pt->levels[level].index_lg2;
+	struct walk_pool *pool = tlb->walk_pool[level];
 	struct walk_slot *slot;
 	uint32_t number;
 
+	if (!pool->capacity)
+		return;
 	g_assert(tlb->walk_level_count[level] == 0 || tlb->walk_span_lg2[level] == span_lg2);
 	g_assert(span_lg2 >= 19);
 	tlb->walk_span_lg2[level] = (uint8_t)span_lg2;
 	slot = walk_find(tlb, domain, level, iova);
 	if (!slot) {
-		number = walk_take_slot(tlb);
-		slot = &tlb->walk_slots[number];
+		number = walk_take_slot(tlb, pool);
+		slot = &pool->slots[number];
 		slot->key = walk_key(domain, level, span_lg2, iova);
 		umap_insert(&tlb->walk_index, slot->key)->value = number;
 		tlb->walk_level_count[level]++;
-		walk_link_newest(tlb, number);
+		walk_link_newest(pool, number);
 	}
 	slot->table = table;
 	slot->generation = generation;
+}
+
+/* Pseudo-LRU: a binary tree over the ways of a set, root at bit 1, the children of bit n at 2n and 2n + 1, a set bit
+ * for the upper half. Each bit points at the half to replace next. */
+
+static void plru_use(struct iotlb *tlb, uint32_t number)
+{
+	uint64_t *tree = &tlb->plru[number >> tlb->ways_lg2];
+	unsigned node = 1;
+
+	for (unsigned lg2 = tlb->ways_lg2; lg2-- > 0;) {
+		unsigned half = number >> lg2 & 1;
+
+		if (half)
+			*tree &= ~(UINT64_C(1) << node);
+		else
+			*tree |= UINT64_C(1) << node;
+		node = 2 * node + half;
+	}
+}
+
+static uint32_t plru_victim(const struct iotlb *tlb, uint32_t first)
+{
+	uint64_t tree = tlb->plru[first >> tlb->ways_lg2];
+	unsigned node = 1;
+
+	while (node < tlb->config.ways)
+		node = 2 * node + (unsigned)(tree >> node & 1);
+	return first + node - tlb->config.ways;
 }
 
 /* Leaf translations. */
@@ -211,37 +297,83 @@ static void leaf_drop(struct iotlb *tlb, uint32_t number)
 		tlb->sizes &= ~(UINT64_C(1) << size_lg2);
 }
 
-static void leaf_fill(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
-		      const struct pgtable_walk *walk, bool trusted)
+static uint32_t lru_victim(const struct iotlb *tlb, uint32_t first)
 {
-	unsigned size_lg2 = (unsigned)__builtin_ctzll(walk->leaf_size);
-	bool one_entry = size_lg2 == pt->levels[walk->stop_level].span_lg2;
-	uint32_t first = leaf_set(tlb, domain, iova >> size_lg2) << tlb->ways_lg2, victim = first;
+	uint32_t victim = first;
+
+	for (uint32_t i = first + 1; i < first + tlb->config.ways; i++)
+		if (tlb->leaves[i].used < tlb->leaves[victim].used)
+			victim = i;
+	return victim;
+}
+
+/** Returns the entry of the set from @first on that the next leaf is put into: the first free one, or the one
+ * to replace. */
+static uint32_t leaf_victim(struct iotlb *tlb, uint32_t first)
+{
+	for (uint32_t i = first; i < first + tlb->config.ways; i++)
+		if (tlb->keys[i] == KEY_NONE)
+			return i;
+	switch (tlb->config.replacement) {
+	case IOTLB_PLRU:
+		return plru_victim(tlb, first);
+	case IOTLB_RANDOM:
+		return first + prng_below(&tlb->config.prng, tlb->config.ways);
+	default:
+		return lru_victim(tlb, first);
+	}
+}
+
+/** Returns log2 of the size that a page of 2^@size_lg2 bytes is held as, 0: not at all. */
+static unsigned leaf_held_size_lg2(const struct iotlb *tlb, unsigned size_lg2)
+{
+	uint64_t sizes = tlb->config.page_sizes & (UINT64_MAX >> (63 - size_lg2));
+
+	if (!tlb->config.page_sizes)
+		return size_lg2;
+	return sizes ? 63 - (unsigned)__builtin_clzll(sizes) : 0;
+}
+
+/** Puts @leaf in, which translates the page of 2^@size_lg2 bytes around @iova. */
+static void leaf_fill(struct iotlb *tlb, unsigned size_lg2, uint64_t iova, const struct leaf *leaf)
+{
+	uint32_t number = leaf_victim(tlb, leaf_set(tlb, leaf->domain, iova >> size_lg2) << tlb->ways_lg2);
 
 	g_assert(size_lg2 >= SIZE_LG2_MIN);
-	for (uint32_t i = first; i < first + tlb->config.ways && tlb->keys[victim] != KEY_NONE; i++)
-		if (tlb->keys[i] == KEY_NONE || tlb->leaves[i].used < tlb->leaves[victim].used)
-			victim = i;
-	if (tlb->keys[victim] != KEY_NONE)
-		leaf_drop(tlb, victim);
-	tlb->keys[victim] = (iova >> size_lg2 << size_lg2) | size_lg2;
-	tlb->leaves[victim] = (struct leaf){
-		.paddr = walk->paddr & ~(walk->leaf_size - 1),
+	if (tlb->keys[number] != KEY_NONE)
+		leaf_drop(tlb, number);
+	tlb->keys[number] = (iova >> size_lg2 << size_lg2) | size_lg2;
+	tlb->leaves[number] = *leaf;
+	tlb->leaves[number].used = tlb->filled[number] = tlb->clock;
+	tlb->size_count[size_lg2]++;
+	tlb->sizes |= UINT64_C(1) << size_lg2;
+	if (tlb->plru)
+		plru_use(tlb, number);
+}
+
+static void leaf_fill_from_walk(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
+				const struct pgtable_walk *walk, bool trusted)
+{
+	unsigned size_lg2 = leaf_held_size_lg2(tlb, (unsigned)__builtin_ctzll(walk->leaf_size));
+	bool one_entry = size_lg2 <= pt->levels[walk->stop_level].span_lg2;
+	struct leaf leaf = {
+		.paddr = walk->paddr >> size_lg2 << size_lg2,
 		.entry = walk->entry,
 		.raw = walk->raw,
 		.generation = trusted && one_entry ? pt->table_generation : GENERATION_NEVER,
-		.used = tlb->clock,
 		.domain = domain,
 		.prot = walk->prot,
 	};
-	tlb->size_count[size_lg2]++;
-	tlb->sizes |= UINT64_C(1) << size_lg2;
+
+	if (size_lg2)
+		leaf_fill(tlb, size_lg2, iova, &leaf);
 }
 
 /* Translation. */
 
 /** Compares with the table as it is now, by a walk that is not the device's; remembers the entry if they
  * agree. */
+G_GNUC_NO_INLINE
 static bool leaf_compare(struct leaf *leaf, unsigned size_lg2, const struct pgtable *pt, uint64_t iova,
 			 uint64_t paddr)
 {
@@ -251,7 +383,7 @@ static bool leaf_compare(struct leaf *leaf, unsigned size_lg2, const struct pgta
 		return false;
 	/* A page of several entries, or one that smaller pages replaced, may agree in part: compare each
 	 * address anew. */
-	if (size_lg2 == pt->levels[now.stop_level].span_lg2) {
+	if (size_lg2 <= pt->levels[now.stop_level].span_lg2) {
 		leaf->entry = now.entry;
 		leaf->raw = now.raw;
 		leaf->generation = pt->table_generation;
@@ -280,14 +412,13 @@ static bool walk_disagrees(const struct pgtable *pt, uint64_t iova, bool found,
 	return found && (now.paddr != walk->paddr || now.prot != walk->prot);
 }
 
-/** Walks from the table closest to the leaf that is remembered. Returns whether there is a translation, and
- * in
- *  *@ret_trusted whether every table on the way is linked now. */
+/** Walks from the table closest to the leaf that is remembered. Returns whether there is a translation, and in
+ * *@ret_trusted whether every table on the way is linked now. */
 static bool walk_cached(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
 			struct pgtable_walk *ret_walk, bool *ret_trusted)
 {
 	*ret_trusted = true;
-	for (unsigned level = 0; level < pt->config.top_level; level++) {
+	for (unsigned level = 0; tlb->walks && level < pt->config.top_level; level++) {
 		struct walk_slot *slot =
 			tlb->walk_level_count[level] ? walk_find(tlb, domain, level, iova) : NULL;
 
@@ -306,6 +437,7 @@ static bool walk_cached(struct iotlb *tlb, unsigned domain, const struct pgtable
 	return pt->ops->walk(pt, iova, ret_walk);
 }
 
+G_GNUC_NO_INLINE
 static bool translate_by_walk(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
 			      struct iotlb_result *ret_result)
 {
@@ -318,22 +450,26 @@ static bool translate_by_walk(struct iotlb *tlb, unsigned domain, const struct p
 		.paddr = found ? walk.paddr : 0,
 		.prot = found ? walk.prot : 0,
 		.stale = !trusted && walk_disagrees(pt, iova, found, &walk),
+		.size_lg2 = found ? (uint8_t)__builtin_ctzll(walk.leaf_size) : 0,
 		.table_reads = walk.levels_touched,
 	};
 	if (!found)
 		return false;
 	if (tlb->config.entries)
-		leaf_fill(tlb, domain, pt, iova, &walk, trusted);
+		leaf_fill_from_walk(tlb, domain, pt, iova, &walk, trusted);
 	/* From the top down, so that the table next to the leaf is the one used last. */
-	for (unsigned level = pt->config.top_level; tlb->config.walk_entries && level-- > walk.stop_level;)
+	for (unsigned level = pt->config.top_level; tlb->walks && level-- > walk.stop_level;)
 		if (walk.table[level])
 			walk_fill(tlb, domain, pt, level, iova, walk.table[level],
 				  trusted ? pt->table_generation : GENERATION_NEVER);
 	return true;
 }
 
-bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
-		     struct iotlb_result *ret_result)
+/** Looks for a leaf that covers @iova. Returns whether there is one; else *@ret_result is not touched. What is rarer
+ * than a hit is out of line, so that this is short where it is inlined. */
+G_ALWAYS_INLINE
+static inline bool translate_by_leaf(struct iotlb *tlb, unsigned domain, const struct pgtable *pt,
+				     uint64_t iova, struct iotlb_result *ret_result)
 {
 	g_assert(domain < IOTLB_DOMAINS);
 	tlb->stats.lookups++;
@@ -348,13 +484,86 @@ bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *p
 			continue;
 		leaf = &tlb->leaves[number];
 		leaf->used = tlb->clock;
+		if (tlb->plru)
+			plru_use(tlb, number);
 		tlb->stats.hits++;
-		*ret_result = (struct iotlb_result){
-			.paddr = leaf->paddr + (iova - page), .prot = leaf->prot, .hit = true};
+		*ret_result = (struct iotlb_result){.paddr = leaf->paddr + (iova - page),
+						    .prot = leaf->prot,
+						    .hit = true,
+						    .size_lg2 = (uint8_t)size_lg2};
 		ret_result->stale = !leaf_agrees(leaf, size_lg2, pt, iova, ret_result->paddr);
 		return true;
 	}
-	return translate_by_walk(tlb, domain, pt, iova, ret_result);
+	return false;
+}
+
+bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
+		     struct iotlb_result *ret_result)
+{
+	return translate_by_leaf(tlb, domain, pt, iova, ret_result) ||
+	       translate_by_walk(tlb, domain, pt, iova, ret_result);
+}
+
+bool iotlb_translate_ats(struct iotlb *device, struct iotlb *tlb, unsigned domain, const struct pgtable *pt,
+			 uint64_t iova, struct iotlb_result *ret_result)
+{
+	unsigned size_lg2;
+	struct leaf leaf;
+	bool found;
+
+	if (translate_by_leaf(device, domain, pt, iova, ret_result))
+		return true;
+	device->stats.misses++;
+	found = iotlb_translate(tlb, domain, pt, iova, ret_result);
+	ret_result->requested = true;
+	if (!found)
+		return false;
+	size_lg2 = leaf_held_size_lg2(device, ret_result->size_lg2);
+	if (!device->config.entries || !size_lg2)
+		return true;
+	/* The answer says nothing of the table: that is compared at the first hit. */
+	leaf = (struct leaf){.paddr = ret_result->paddr >> size_lg2 << size_lg2,
+			     .generation = GENERATION_NEVER,
+			     .domain = domain,
+			     .prot = ret_result->prot};
+	leaf_fill(device, size_lg2, iova, &leaf);
+	return true;
+}
+
+/* Since when. */
+
+void iotlb_unmapped(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last, bool tables,
+		    uint64_t time_ns)
+{
+	const struct unmap_record record = {.first = first,
+					    .last = last,
+					    .time_ns = time_ns,
+					    .clock = tlb->clock,
+					    .domain = domain,
+					    .tables = tables};
+
+	unmap_log_add(&tlb->unmaps, &record);
+}
+
+bool iotlb_gone_since(const struct iotlb *tlb, unsigned domain, uint64_t iova, uint64_t *ret_time_ns)
+{
+	uint64_t filled = tlb->clock;
+	const struct unmap_record *record;
+
+	for (uint64_t sizes = tlb->sizes; sizes; sizes &= sizes - 1) {
+		unsigned size_lg2 = (unsigned)__builtin_ctzll(sizes);
+		uint32_t number = leaf_find(tlb, leaf_set(tlb, domain, iova >> size_lg2), domain,
+					    (iova >> size_lg2 << size_lg2) | size_lg2);
+
+		if (number == UINT32_MAX)
+			continue;
+		filled = tlb->filled[number];
+		break;
+	}
+	record = unmap_log_find(&tlb->unmaps, domain, iova, filled);
+	if (record)
+		*ret_time_ns = record->time_ns;
+	return record != NULL;
 }
 
 /* Invalidation. */
@@ -404,16 +613,17 @@ static void leaves_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first
 	}
 }
 
-static void walks_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last)
+static void walks_invalidate(struct iotlb *tlb, struct walk_pool *pool, unsigned domain, uint64_t first,
+			     uint64_t last)
 {
-	for (uint32_t number = tlb->walk_newest; number != WALK_NONE;) {
-		struct walk_slot *slot = &tlb->walk_slots[number];
+	for (uint32_t number = pool->newest; number != WALK_NONE;) {
+		struct walk_slot *slot = &pool->slots[number];
 		uint64_t start = slot->key & ~UINT64_C(0x7ffff);
 		uint64_t end = start + ((UINT64_C(1) << tlb->walk_span_lg2[walk_level(slot->key)]) - 1);
 		uint32_t next = slot->older;
 
 		if ((slot->key & 0xffff) == domain && start <= last && end >= first) {
-			walk_drop(tlb, number);
+			walk_drop(tlb, pool, number);
 			tlb->stats.invalidated++;
 		}
 		number = next;
@@ -424,8 +634,16 @@ void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64
 {
 	tlb->stats.invalidations++;
 	leaves_invalidate(tlb, domain, first, last);
-	if (!leaf_only)
-		walks_invalidate(tlb, domain, first, last);
+	for (unsigned i = 0; i < WALK_POOLS && !leaf_only; i++)
+		walks_invalidate(tlb, &tlb->walk_pools[i], domain, first, last);
+	unmap_log_invalidated(&tlb->unmaps, domain, first, last, leaf_only);
+}
+
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last)
+{
+	tlb->stats.invalidations++;
+	for (unsigned i = 0; i < WALK_POOLS; i++)
+		walks_invalidate(tlb, &tlb->walk_pools[i], domain, first, last);
 }
 
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain)

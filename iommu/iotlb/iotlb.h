@@ -8,18 +8,43 @@
  * the table meanwhile.
  *
  * The IOTLB is set associative; a page's set follows from its domain and its own page number, so a 2 MiB page
- * takes one entry and a lookup tries each page size that is present. Both caches replace what was used
- * longest ago.
+ * takes one entry and a lookup tries each page size that is present. The walk cache is fully associative and
+ * replaces what was used longest ago.
+ *
+ * A device's own translation cache (ATS) is another one of these, without a walk cache: what it misses it asks
+ * the IOMMU for, through iotlb_translate_ats().
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "iommu/pgtable/pgtable.h"
+#include "sim/core/prng.h"
+
+/** Which way of a full set a leaf is put into. */
+enum iotlb_replacement {
+	IOTLB_LRU,    /* used longest ago */
+	IOTLB_PLRU,   /* tree pseudo-LRU: from the root on, the half that was not used last */
+	IOTLB_RANDOM, /* drawn from the configuration's @prng */
+	IOTLB_REPLACEMENTS,
+};
+
+/** "lru" and so on, NULL-ended. */
+extern const char *const iotlb_replacement_names[IOTLB_REPLACEMENTS + 1];
+
+#define IOTLB_PLRU_WAYS_MAX 64
 
 struct iotlb_config {
-	uint32_t entries;      /* leaf translations; power of two, 0 switches the IOTLB off */
-	uint32_t ways;	       /* power of two, at most entries */
-	uint32_t walk_entries; /* paging-structure entries, fully associative by table span; 0: off */
+	uint32_t entries; /* leaf translations; power of two, 0 switches the IOTLB off */
+	uint32_t ways;	  /* power of two, at most entries; PLRU: at most IOTLB_PLRU_WAYS_MAX */
+	enum iotlb_replacement replacement;
+	/** Bitmap of the page sizes that a leaf can have; 0: whatever the table has. A larger page is held in
+	 * pieces of the largest size below its own, each when it is used; one below all of them is not held. */
+	uint64_t page_sizes;
+	/** Paging-structure entries by level: how many places of tables of [level] are remembered. A level with 0
+	 * has no entries of its own and shares @walk_entries with the others that have none. */
+	uint32_t walk_level_entries[PGTABLE_LEVELS_MAX];
+	uint32_t walk_entries;
+	struct prng prng; /* of IOTLB_RANDOM */
 };
 
 struct iotlb_stats {
@@ -43,6 +68,8 @@ struct iotlb_result {
 	bool hit;   /* answered without a walk */
 	bool stale; /* the answer, made of what was remembered, disagrees with the page table as it is now:
 		     * unmapped, mapped elsewhere, with other permissions, or not found though mapped */
+	bool requested;	      /* the device's own cache did not have it: ATS */
+	uint8_t size_lg2;     /* of the entry or page that holds the translation */
 	unsigned table_reads; /* memory accesses of the walk */
 };
 
@@ -51,9 +78,26 @@ struct iotlb_result {
 bool iotlb_translate(struct iotlb *tlb, unsigned domain, const struct pgtable *pt, uint64_t iova,
 		     struct iotlb_result *ret_result);
 
+/** The same for a device with a translation cache of its own, @device: only what that does not hold is asked of
+ * the IOMMU's @tlb, and then held. @ret_result->hit tells of whichever answered. */
+bool iotlb_translate_ats(struct iotlb *device, struct iotlb *tlb, unsigned domain, const struct pgtable *pt,
+			 uint64_t iova, struct iotlb_result *ret_result);
+
+/** [@first, @last] of @domain was unmapped at @time_ns, and nothing invalidated yet; @tables: table pages went as
+ * well. Entries stay: this is for iotlb_gone_since(). */
+void iotlb_unmapped(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last, bool tables,
+		    uint64_t time_ns);
+
+/** Of a stale answer for @iova that @tlb has just given: finds when the mapping behind it was unmapped. Returns
+ * false where that is not known: never mapped there, or too long ago (unmap-log.h). */
+bool iotlb_gone_since(const struct iotlb *tlb, unsigned domain, uint64_t iova, uint64_t *ret_time_ns);
+
 /** Drops every leaf entry of @domain that overlaps [@first, @last], and, unless @leaf_only (VT-d: IH = 1),
  * every paging-structure entry that does. */
 void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last, bool leaf_only);
+
+/** Drops every paging-structure entry of @domain that overlaps [@first, @last], and no leaf entry. */
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last);
 
 /** Drops everything of @domain. */
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "iommu/iotlb/ats.h"
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 
@@ -38,6 +39,15 @@ void vtd_iotlb_desc(unsigned domain_id, uint64_t addr, unsigned mask, bool ih, b
 		ret_qw[0] |= QI_GRAN_PAGE;
 		ret_qw[1] = addr | (ih ? QI_HINT : 0) | mask;
 	}
+}
+
+uint64_t vtd_dev_iotlb_addr(uint64_t addr, unsigned mask)
+{
+	uint64_t page_mask = ~((UINT64_C(1) << VTD_PAGE_LG2) - 1);
+
+	if (mask == 0)
+		return addr & page_mask;
+	return ((addr | ((UINT64_C(1) << (VTD_PAGE_LG2 + mask - 1)) - 1)) & page_mask) | ATS_SIZE;
 }
 
 #define GOLDEN_DOMAIN 7

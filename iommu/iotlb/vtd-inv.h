@@ -30,6 +30,11 @@ void vtd_psi(uint64_t start, uint64_t end, uint64_t *ret_addr, unsigned *ret_mas
 void vtd_iotlb_desc(unsigned domain_id, uint64_t addr, unsigned mask, bool ih, bool dw_dr,
 		    uint64_t ret_qw[2]);
 
+/** Returns the second word of the device-TLB invalidation for 2^@mask pages at @addr, as vtd_psi() found them: what
+ * the device is sent (ats.h). Source: drivers/iommu/intel/iommu.h qi_desc_dev_iotlb(); VT-d specification 4.1,
+ * section 6.5.2.5. */
+uint64_t vtd_dev_iotlb_addr(uint64_t addr, unsigned mask);
+
 /** Reads the inputs (flush lines) in a recording of invalidation commands, of @len bytes, and appends the
  * whole file as the model has it. On error *@error names @name and the line. */
 bool vtd_inv_golden_emit(const char *name, const char *text, size_t len, GString *out, GError **error);

@@ -116,9 +116,31 @@ static void amdv1_root_registers(const struct pgtable *pt, GString *out)
 			       pt->root_paddr + pt->config.table_offset, pt->config.top_level + 1);
 }
 
+static void amdv1_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"PR", AMD_PRESENT},
+		{"D", UINT64_C(1) << 6},
+		{"NextLevel", AMD_NEXT_LEVEL},
+		{"", ENTRY_ADDRESS},
+		{"FC", AMD_COHERENT},
+		{"IR", AMD_READ},
+		{"IW", AMD_WRITE},
+		{NULL, 0},
+	};
+
+	pgtable_describe_fields(fields, raw, out);
+}
+
+static const struct pgtable_config amdv1_geometries[] = {
+	{.ias_bits = 64, .oas_bits = 52, .top_level = 5, .dynamic_top = true},
+	{0},
+};
+
 const struct pgtable_ops amdv1_ops = {
 	.name = "amdv1",
 	.description = "AMD host (v1) tables",
+	.geometries = amdv1_geometries,
 	.page_sizes = AMD_PAGE_SIZES,
 	.config_page_sizes = amdv1_config_page_sizes,
 	.state_size = sizeof(struct generic_pt),
@@ -130,4 +152,5 @@ const struct pgtable_ops amdv1_ops = {
 	.lookup = generic_pt_lookup,
 	.decode = generic_pt_decode,
 	.root_registers = amdv1_root_registers,
+	.describe = amdv1_describe,
 };

@@ -69,9 +69,9 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint64
 	*ret_entry = (struct pgtable_entry){.raw = raw};
 	if (!(raw & DART_VALID))
 		return;
+	ret_entry->attr = raw & ~address_mask(pt);
 	if (level) {
 		ret_entry->kind = ENTRY_TABLE;
-		ret_entry->attr = raw & ~address_mask(pt);
 		ret_entry->paddr = entry_table(pt, raw);
 	} else {
 		ret_entry->kind = ENTRY_LEAF;
@@ -283,6 +283,53 @@ static void dart_root_registers(const struct pgtable *pt, GString *out)
 				       i < pt->root_count ? pt->roots[i] + pt->config.table_offset : 0);
 }
 
+#define DART_SUBPAGE_START (UINT64_C(0xfff) << 52)
+
+static void dart1_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"VALID", DART_VALID},
+		{"SP_OFF", DART1_SUBPAGE_OFF},
+		{"NO_WRITE", DART1_NO_WRITE},
+		{"NO_READ", DART1_NO_READ},
+		{"", DART1_ADDRESS},
+		{"SP_START", DART_SUBPAGE_START},
+		{"SP_END", DART_SUBPAGES_WHOLE},
+		{NULL, 0},
+	};
+	static const struct pgtable_field table_fields[] = {
+		{"VALID", DART_VALID}, {"", DART1_ADDRESS}, {NULL, 0}};
+
+	pgtable_describe_fields(level ? table_fields : fields, raw, out);
+}
+
+static void dart2_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"VALID", DART_VALID},
+		{"NO_CACHE", DART2_NO_CACHE},
+		{"NO_WRITE", DART2_NO_WRITE},
+		{"NO_READ", DART2_NO_READ},
+		{"", DART2_ADDRESS},
+		{"SP_START", DART_SUBPAGE_START},
+		{"SP_END", DART_SUBPAGES_WHOLE},
+		{NULL, 0},
+	};
+	static const struct pgtable_field table_fields[] = {
+		{"VALID", DART_VALID}, {"", DART2_ADDRESS}, {NULL, 0}};
+
+	pgtable_describe_fields(level ? table_fields : fields, raw, out);
+}
+
+/* Above 36 bits of IOVA there is a level more; up to two bits choose the root. */
+static const struct pgtable_config dart1_geometries[] = {
+	{.ias_bits = 32, .oas_bits = 36, .page_sizes = UINT64_C(1) << 12},
+	{.ias_bits = 41, .oas_bits = 42, .page_sizes = UINT64_C(1) << 12},
+	{.ias_bits = 36, .oas_bits = 36, .page_sizes = UINT64_C(1) << 14},
+	{.ias_bits = 42, .oas_bits = 42, .page_sizes = UINT64_C(1) << 14},
+	{0},
+};
+
 #define DART_SHARED                                                                                        \
 	.page_sizes = DART_SIZES, .config_page_sizes = dart_page_sizes, .state_size = sizeof(struct dart), \
 	.map_pages = dart_map_pages, .unmap_pages = dart_unmap_pages, .walk = io_pgtable_walk,             \
@@ -292,6 +339,8 @@ static void dart_root_registers(const struct pgtable *pt, GString *out)
 const struct pgtable_ops apple_dart_ops = {
 	.name = "apple_dart",
 	.description = "Apple DART of M1",
+	.geometries = dart1_geometries,
+	.describe = dart1_describe,
 	.init = dart1_init,
 	DART_SHARED,
 };
@@ -299,6 +348,8 @@ const struct pgtable_ops apple_dart_ops = {
 const struct pgtable_ops apple_dart2_ops = {
 	.name = "apple_dart2",
 	.description = "Apple DART of M1 Pro and later",
+	.geometries = dart1_geometries + 2, /* entries have no room for the address of a 4 KiB page */
+	.describe = dart2_describe,
 	.init = dart2_init,
 	DART_SHARED,
 };

@@ -18,9 +18,15 @@ extern const struct pgtable_ops arm_mali_lpae_ops;
 extern const struct pgtable_ops arm_v7s_ops;
 extern const struct pgtable_ops apple_dart_ops;
 extern const struct pgtable_ops apple_dart2_ops;
+extern const struct pgtable_ops mtk_v1_ops;
+extern const struct pgtable_ops sun50i_ops;
 extern const struct pgtable_ops x86_64_ops;
 
 /** Memory attributes by index, of every LPAE table of stage 1; as the kernel computes them, in a signed int. */
 #define LPAE_MAIR UINT64_C(0xfffffffff404ff44)
+
+/** Takes the second-level tables of @pt, a table of sun50i_ops, out of the directory one by one and frees each: what the
+ * driver does when the last device goes. */
+void sun50i_free_second_level(struct pgtable *pt);
 
 #endif

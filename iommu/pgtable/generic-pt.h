@@ -611,12 +611,16 @@ static void generic_pt_decode(const struct pgtable *pt, unsigned level, const vo
 
 	*ret_entry =
 		(struct pgtable_entry){.kind = entry_kind(level, raw), .raw = raw, .paddr = entry_paddr(raw)};
+	if (ret_entry->kind != ENTRY_EMPTY)
+		ret_entry->attr = raw & ~ENTRY_ADDRESS;
 	if (ret_entry->kind == ENTRY_LEAF) {
-		ret_entry->paddr &= UINT64_MAX << leaf_lg2(level, raw);
-		ret_entry->contig_lg2 = (uint8_t)leaf_contig_lg2(level, raw);
+		/* What this code did not write may name any size: one that no address has room for. */
+		unsigned contig_lg2 = MIN(leaf_contig_lg2(level, raw), 63 - level_lg2(level));
+
+		ret_entry->paddr &= UINT64_MAX << (level_lg2(level) + contig_lg2);
+		ret_entry->contig_lg2 = (uint8_t)contig_lg2;
 		ret_entry->prot = entry_prot(raw);
 	} else if (ret_entry->kind == ENTRY_TABLE) {
-		ret_entry->attr = raw & ~ENTRY_ADDRESS;
 		ret_entry->paddr = entry_table(pt, raw);
 	}
 }

@@ -169,6 +169,7 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 {
 	struct golden *golden = cookie;
 
+	pgtable_gather_add_range(gather, iova, granule);
 	if (!golden->pages.count || granule != golden->pages.granule ||
 	    iova != golden->pages.iova + golden->pages.count * granule ||
 	    golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]) {

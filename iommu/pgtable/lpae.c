@@ -99,11 +99,12 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint64
 				struct pgtable_entry *ret_entry)
 {
 	*ret_entry = (struct pgtable_entry){.kind = entry_kind(lpae(pt), level, raw), .raw = raw};
+	if (ret_entry->kind != ENTRY_EMPTY)
+		ret_entry->attr = raw & ~LPAE_ADDRESS;
 	if (ret_entry->kind == ENTRY_LEAF) {
 		ret_entry->paddr = field_address(lpae(pt), raw);
 		ret_entry->prot = entry_prot(lpae(pt), raw);
 	} else if (ret_entry->kind == ENTRY_TABLE) {
-		ret_entry->attr = raw & ~LPAE_ADDRESS;
 		ret_entry->paddr = entry_table(pt, raw);
 	}
 }
@@ -119,6 +120,8 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint64
 #define SIZES_16 (KIB_16 | UINT64_C(1) << 25)
 #define SIZES_64 (KIB_64 | UINT64_C(1) << 29)
 #define SIZE_4T	 (UINT64_C(1) << 42)
+
+#define LPAE_S2_CONCAT_MAX_LG2 4 /* tables side by side */
 
 /** The granule is the smallest size asked for, if that is at least the host's page, which is 4 KiB. */
 static uint64_t lpae_page_sizes(const struct pgtable_config *config)
@@ -188,6 +191,8 @@ static int lpae_init(struct pgtable *pt, enum lpae_stage stage, unsigned quirks)
 	config->top_level = levels - 1;
 	root_index_lg2 = stage == LPAE_MALI ? state->index_lg2 : width_lg2 - state->index_lg2 * (levels - 1);
 	if (stage == LPAE_STAGE2 && lpae_must_concatenate(config, state->page_lg2)) {
+		if (root_index_lg2 > LPAE_S2_CONCAT_MAX_LG2)
+			return -EINVAL;
 		config->top_level--;
 		root_index_lg2 += state->index_lg2;
 	}
@@ -566,16 +571,86 @@ static void lpae_mali_root_registers(const struct pgtable *pt, GString *out)
 				       (pt->config.incoherent ? 0 : 1u << 4));
 }
 
+/* For people. */
+
+static const struct pgtable_field lpae_s1_fields[] = {
+	{"", LPAE_TYPE_MASK},
+	{"AttrIndx", UINT64_C(7) << LPAE_ATTR_SHIFT},
+	{"NS", LPAE_NS},
+	{"AP", LPAE_S1_UNPRIV | LPAE_S1_RDONLY},
+	{"SH", LPAE_SH_INNER},
+	{"AF", LPAE_AF},
+	{"nG", LPAE_NG},
+	{"", LPAE_ADDRESS},
+	{"DBM", LPAE_DBM},
+	{"PXN", UINT64_C(1) << 53},
+	{"UXN", UINT64_C(1) << 54},
+	{NULL, 0},
+};
+
+static const struct pgtable_field lpae_s2_fields[] = {
+	{"", LPAE_TYPE_MASK},
+	{"MemAttr", UINT64_C(15) << LPAE_ATTR_SHIFT},
+	{"HAP", LPAE_S2_READ | LPAE_S2_WRITE},
+	{"SH", LPAE_SH_INNER},
+	{"AF", LPAE_AF},
+	{"", LPAE_ADDRESS},
+	{"XN[0]", UINT64_C(1) << 53},
+	{"XN[1]", UINT64_C(1) << 54},
+	{NULL, 0},
+};
+
+static const struct pgtable_field lpae_mali_fields[] = {
+	{"", LPAE_TYPE_MASK},
+	{"AttrIndx", UINT64_C(7) << LPAE_ATTR_SHIFT},
+	{"HAP", LPAE_S2_READ | LPAE_S2_WRITE},
+	{"SH", LPAE_SH_INNER},
+	{"", LPAE_ADDRESS},
+	{"XN[0]", UINT64_C(1) << 53},
+	{"XN[1]", UINT64_C(1) << 54},
+	{NULL, 0},
+};
+
+static const struct pgtable_field lpae_table_fields[] = {
+	{"", LPAE_TYPE_MASK},	    {"", LPAE_ADDRESS}, {"SW_SYNC", LPAE_SYNCED},
+	{"NSTable", LPAE_NS_TABLE}, {NULL, 0},
+};
+
+static void lpae_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field *const leaf_fields[] = {
+		[LPAE_STAGE1] = lpae_s1_fields,
+		[LPAE_STAGE2] = lpae_s2_fields,
+		[LPAE_MALI] = lpae_mali_fields,
+	};
+	bool table = entry_kind(lpae(pt), level, raw) == ENTRY_TABLE;
+
+	pgtable_describe_fields(table ? lpae_table_fields : leaf_fields[lpae(pt)->stage], raw, out);
+}
+
+/* One for each granule. */
+static const struct pgtable_config lpae_64_geometries[] = {
+	{.ias_bits = 48, .oas_bits = 48, .page_sizes = SIZES_4},
+	{.ias_bits = 48, .oas_bits = 48, .page_sizes = SIZES_16},
+	{.ias_bits = 52, .oas_bits = 52, .page_sizes = SIZES_64 | SIZE_4T},
+	{0},
+};
+
+static const struct pgtable_config lpae_32_s1_geometries[] = {{.ias_bits = 32, .oas_bits = 40}, {0}};
+static const struct pgtable_config lpae_32_s2_geometries[] = {{.ias_bits = 40, .oas_bits = 40}, {0}};
+static const struct pgtable_config lpae_mali_geometries[] = {{.ias_bits = 48, .oas_bits = 40}, {0}};
+
 #define LPAE_SHARED                                                                                      \
 	.state_size = sizeof(struct lpae), .map_pages = lpae_map_pages, .unmap_pages = lpae_unmap_pages, \
 	.walk = io_pgtable_walk, .walk_from = io_pgtable_walk_from, .lookup = io_pgtable_lookup,         \
-	.decode = io_pgtable_decode
+	.decode = io_pgtable_decode, .describe = lpae_describe
 
 const struct pgtable_ops arm_64_lpae_s1_ops = {
 	.name = "arm_64_lpae_s1",
 	.description = "Arm VMSAv8-64, stage 1",
 	.page_sizes = SIZES_4 | SIZES_16 | SIZES_64 | SIZE_4T,
 	.config_page_sizes = lpae_page_sizes,
+	.geometries = lpae_64_geometries,
 	.init = lpae_64_s1_init,
 	.root_registers = lpae_s1_root_registers,
 	LPAE_SHARED,
@@ -586,6 +661,7 @@ const struct pgtable_ops arm_64_lpae_s2_ops = {
 	.description = "Arm VMSAv8-64, stage 2",
 	.page_sizes = SIZES_4 | SIZES_16 | SIZES_64 | SIZE_4T,
 	.config_page_sizes = lpae_page_sizes,
+	.geometries = lpae_64_geometries,
 	.init = lpae_64_s2_init,
 	.root_registers = lpae_s2_root_registers,
 	LPAE_SHARED,
@@ -596,6 +672,7 @@ const struct pgtable_ops arm_32_lpae_s1_ops = {
 	.description = "Arm VMSAv7 long descriptors, stage 1",
 	.page_sizes = SIZES_4,
 	.config_page_sizes = lpae_page_sizes_4k,
+	.geometries = lpae_32_s1_geometries,
 	.init = lpae_32_s1_init,
 	.root_registers = lpae_s1_root_registers,
 	LPAE_SHARED,
@@ -606,6 +683,7 @@ const struct pgtable_ops arm_32_lpae_s2_ops = {
 	.description = "Arm VMSAv7 long descriptors, stage 2",
 	.page_sizes = SIZES_4,
 	.config_page_sizes = lpae_page_sizes_4k,
+	.geometries = lpae_32_s2_geometries,
 	.init = lpae_32_s2_init,
 	.root_registers = lpae_s2_root_registers,
 	LPAE_SHARED,
@@ -616,6 +694,7 @@ const struct pgtable_ops arm_mali_lpae_ops = {
 	.description = "Arm Mali, long descriptors",
 	.page_sizes = SIZES_4,
 	.config_page_sizes = lpae_page_sizes_4k,
+	.geometries = lpae_mali_geometries,
 	.init = lpae_mali_init,
 	.root_registers = lpae_mali_root_registers,
 	LPAE_SHARED,

@@ -292,8 +292,7 @@ void pgtable_visit(const struct pgtable *pt, const struct pgtable_visitor *visit
 typedef void (*dump_fn)(void *data, uint64_t iova, uint64_t paddr, uint64_t size, unsigned prot,
 			uint64_t raw);
 
-/** Returns @iova with the bits above its width as a device gives them. */
-static uint64_t iova_extend(const struct pgtable_config *config, uint64_t iova)
+uint64_t pgtable_iova_extend(const struct pgtable_config *config, uint64_t iova)
 {
 	if (config->sign_extend && iova >> (config->ias_bits - 1))
 		iova |= UINT64_MAX << (config->ias_bits - 1);
@@ -311,7 +310,7 @@ static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigne
 
 		pt->ops->decode(pt, level, pgtable_bytes(pt, paddr), i, &entry);
 		if (entry.kind == ENTRY_LEAF)
-			fn(data, iova_extend(&pt->config, at), entry.paddr,
+			fn(data, pgtable_iova_extend(&pt->config, at), entry.paddr,
 			   UINT64_C(1) << (span_lg2 + entry.contig_lg2), entry.prot, entry.raw);
 		else if (entry.kind == ENTRY_TABLE)
 			dump_table(pt, fn, data, level - 1, entry.paddr, at);
@@ -326,6 +325,25 @@ void pgtable_dump(const struct pgtable *pt, dump_fn fn, void *data)
 	for (uint64_t i = 1; i < pt->root_count; i++)
 		dump_table(pt, fn, data, pt->config.top_level, pt->roots[i],
 			   i << (top->span_lg2 + top->index_lg2));
+}
+
+void pgtable_describe_fields(const struct pgtable_field *fields, uint64_t raw, GString *out)
+{
+	const char *between = "";
+
+	for (; fields->name; fields++) {
+		uint64_t value = raw & fields->mask, lowest = fields->mask & -fields->mask;
+
+		raw &= ~fields->mask;
+		if (!*fields->name || (fields->mask == lowest && !value))
+			continue;
+		g_string_append_printf(out, "%s%s", between, fields->name);
+		if (fields->mask != lowest)
+			g_string_append_printf(out, "=%" G_GUINT64_FORMAT, value / lowest);
+		between = " ";
+	}
+	if (raw)
+		g_string_append_printf(out, "%s0x%" G_GINT64_MODIFIER "x", between, raw);
 }
 
 /** Returns the largest page size that fits at @iova and @paddr in @len bytes, and in *@ret_count how many pages
@@ -398,8 +416,9 @@ uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 		if (watch && watch->unmap_pages)
 			watch->unmap_pages(watch->data, at, size, count);
 		now = pgtable_unmap_pages(pt, at, size, count, gather);
-		if (now)
-			pgtable_gather_add_range(gather, at, now);
+		/* Where neither the format nor the driver gathers, all that was asked for is. */
+		if (now && pgtable_gather_empty(gather))
+			pgtable_gather_add_range(gather, at, len);
 		if (watch && watch->unmap_pages_done)
 			watch->unmap_pages_done(watch->data, now);
 		done += now;

@@ -125,15 +125,24 @@ enum pgtable_entry_kind {
 struct pgtable_entry {
 	enum pgtable_entry_kind kind;
 	uint64_t raw;
-	uint64_t attr;	    /* of an entry that points to a table: @raw without the address */
+	uint64_t attr;	    /* of one that is not empty: @raw without the address */
 	uint64_t paddr;	    /* of the leaf's page, or of the table */
 	uint8_t contig_lg2; /* log2 of the entries that make up the leaf, aligned to their number */
 	unsigned prot;	    /* of a leaf */
 };
 
+/** A field of an entry, for people. A table of them ends with a NULL name. */
+struct pgtable_field {
+	const char *name; /* "": of no interest, as it is told otherwise (an address, the type) */
+	uint64_t mask;
+};
+
 struct pgtable_ops {
 	const char *name; /* "vtdss" */
 	const char *description;
+	/** The widest table of each geometry that the format has: its widths are the limits. Ended by one whose
+	 * @ias_bits is 0. Its table_offset does not count. NULL: not told. */
+	const struct pgtable_config *geometries;
 	uint64_t page_sizes; /* bitmap of supported leaf sizes, of whatever configuration */
 	/** Returns those that a table of @config supports; NULL: all. */
 	uint64_t (*config_page_sizes)(const struct pgtable_config *config);
@@ -179,6 +188,9 @@ struct pgtable_ops {
 	/** Frees every table and whatever else init() allocated, the last step of pgtable_free(); NULL: the tables depth
 	 * first, each after those that it points to. */
 	void (*free_tables)(struct pgtable *pt);
+	/** Appends what @raw, an entry of @level, says beside its address, in the names of the format's manual: see
+	 * pgtable_describe_fields(). NULL: nobody wrote it down. */
+	void (*describe)(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out);
 };
 
 /** Hears of the side effects on table memory; any member may be NULL. For recordings and tests. */
@@ -214,7 +226,8 @@ struct pgtable_tlb_ops {
 	/** The directory's entry for @iova points to a new table now (@linked), or no longer to the one it did, which
 	 * is about to be freed. */
 	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
-	/** A page of @size was mapped at @iova, or unmapped. */
+	/** A page of @size was mapped at @iova, or unmapped; or pages as long, of a format that does all of a call at
+	 * once: then 0 where none was. */
 	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 
@@ -319,7 +332,8 @@ static inline uint64_t pgtable_unmap_pages(struct pgtable *pt, uint64_t iova, ui
 int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
 
-/** The counterpart. What it unmaps is gathered, whatever the format told its driver meanwhile. */
+/** The counterpart. If neither the format nor the driver has gathered anything once some of it is unmapped, the whole
+ * range is, also what then turns out not to be mapped. */
 uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 				struct pgtable_gather *gather);
 
@@ -375,7 +389,14 @@ static inline uint64_t pgtable_root(const struct pgtable *pt)
 	return pt->root_paddr + pt->config.table_offset;
 }
 
+/** Returns @iova with the bits above its width as a device gives them. */
+uint64_t pgtable_iova_extend(const struct pgtable_config *config, uint64_t iova);
+
 /** The rest is for formats. */
+
+/** Appends the @fields of @raw with blanks between: a bit by its name where it is set, a wider field as NAME=VALUE, and
+ * what no field covers as a number. */
+void pgtable_describe_fields(const struct pgtable_field *fields, uint64_t raw, GString *out);
 
 /** Allocates one zeroed table page through fault point pgtable.page. Returns 0 with *@ret_paddr, or -ENOMEM.
  */

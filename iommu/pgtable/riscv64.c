@@ -119,9 +119,30 @@ static void riscv64_root_registers(const struct pgtable *pt, GString *out)
 			       pt->config.top_level + 6);
 }
 
+static void riscv64_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"V", RISCV_VALID}, {"R", RISCV_READ},
+		{"W", RISCV_WRITE}, {"X", RISCV_EXECUTE},
+		{"U", RISCV_USER},  {"A", RISCV_ACCESSED},
+		{"D", RISCV_DIRTY}, {"", ENTRY_ADDRESS},
+		{"N", RISCV_NAPOT}, {NULL, 0},
+	};
+
+	pgtable_describe_fields(fields, raw, out);
+}
+
+static const struct pgtable_config riscv64_geometries[] = {
+	{.ias_bits = 39, .oas_bits = 56, .top_level = 2, .contiguous_64k = true},
+	{.ias_bits = 48, .oas_bits = 56, .top_level = 3, .contiguous_64k = true},
+	{.ias_bits = 57, .oas_bits = 56, .top_level = 4, .contiguous_64k = true},
+	{0},
+};
+
 const struct pgtable_ops riscv64_ops = {
 	.name = "riscv_64",
 	.description = "RISC-V Sv39, Sv48, Sv57",
+	.geometries = riscv64_geometries,
 	.page_sizes = UINT64_C(1) << 12 | UINT64_C(1) << 16 | UINT64_C(1) << 21 | UINT64_C(1) << 30 |
 		      UINT64_C(1) << 39 | UINT64_C(1) << 48,
 	.config_page_sizes = riscv64_config_page_sizes,
@@ -134,4 +155,5 @@ const struct pgtable_ops riscv64_ops = {
 	.lookup = generic_pt_lookup,
 	.decode = generic_pt_decode,
 	.root_registers = riscv64_root_registers,
+	.describe = riscv64_describe,
 };

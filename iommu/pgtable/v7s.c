@@ -37,9 +37,10 @@
 #define V7S_TABLE_ADDRESS 0xfffffc00u
 
 /* Where MediaTek's walker looks for bits 34:32 of an address. */
-#define MTK_PA_32 (1u << 9)
-#define MTK_PA_33 (1u << 4)
-#define MTK_PA_34 (1u << 5)
+#define MTK_PA_32   (1u << 9)
+#define MTK_PA_33   (1u << 4)
+#define MTK_PA_34   (1u << 5)
+#define MTK_PA_BITS (MTK_PA_32 | MTK_PA_33 | MTK_PA_34)
 
 static inline uint32_t mtk_bits(uint64_t paddr)
 {
@@ -100,7 +101,7 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 		uint32_t address = V7S_TABLE_ADDRESS;
 
 		if (pt->config.quirks & QUIRK_ARM_MTK_TTBR_EXT)
-			address |= MTK_PA_32 | MTK_PA_33 | MTK_PA_34;
+			address |= MTK_PA_BITS;
 		ret_entry->kind = ENTRY_TABLE;
 		ret_entry->attr = raw & ~address;
 		ret_entry->paddr = entry_table(pt, raw);
@@ -110,8 +111,11 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 	ret_entry->kind = ENTRY_LEAF;
 	ret_entry->contig_lg2 = (uint8_t)contig_lg2;
 	ret_entry->paddr = raw & ~0u << (pt->levels[level].span_lg2 + contig_lg2);
-	if (pt->config.quirks & QUIRK_ARM_MTK_EXT)
+	ret_entry->attr = raw & ~ret_entry->paddr;
+	if (pt->config.quirks & QUIRK_ARM_MTK_EXT) {
 		ret_entry->paddr |= mtk_paddr(raw);
+		ret_entry->attr &= ~(uint64_t)MTK_PA_BITS;
+	}
 	ret_entry->prot = entry_prot(pt, level, raw);
 }
 
@@ -383,9 +387,72 @@ static void v7s_root_registers(const struct pgtable *pt, GString *out)
 			       root);
 }
 
+/** Of the attributes, those that stand together; TEX of a 64 KiB page is elsewhere. */
+#define V7S_FIELDS(level)                                                                               \
+	{"AF", V7S_AF << V7S_ATTR_SHIFT(level)}, {"UNPRIV", V7S_UNPRIV << V7S_ATTR_SHIFT(level)},       \
+		{"RDONLY", V7S_RDONLY << V7S_ATTR_SHIFT(level)}, {"S", V7S_S << V7S_ATTR_SHIFT(level)}, \
+		{"nG", V7S_NG << V7S_ATTR_SHIFT(level)}, {"B", V7S_B},                                  \
+	{                                                                                               \
+		"C", V7S_C                                                                              \
+	}
+
+static const struct pgtable_field v7s_table_fields[] = {
+	{"", V7S_TYPE_MASK},
+	{"NS", V7S_NS_TABLE},
+	{"", V7S_TABLE_ADDRESS},
+	{NULL, 0},
+};
+
+static const struct pgtable_field v7s_section_fields[] = {
+	{"", V7S_TYPE_MASK},
+	V7S_FIELDS(1),
+	{"TEX", V7S_TEX << V7S_ATTR_SHIFT(1)},
+	{"XN", V7S_XN(1)},
+	{"CONT", V7S_CONT_1},
+	{"NS", V7S_NS_1},
+	{"", ~0u << 20},
+	{NULL, 0},
+};
+
+static const struct pgtable_field v7s_page_fields[] = {
+	{"XN", V7S_XN(0)}, /* before the type, which it is the lowest bit of */
+	{"", V7S_TYPE_MASK}, V7S_FIELDS(0), {"TEX", V7S_TEX << V7S_ATTR_SHIFT(0)}, {"", ~0u << 12}, {NULL, 0},
+};
+
+static const struct pgtable_field v7s_cont_fields[] = {
+	{"", V7S_TYPE_MASK}, V7S_FIELDS(0),   {"TEX", V7S_CONT_TEX},
+	{"XN", V7S_CONT_XN}, {"", ~0u << 16}, {NULL, 0},
+};
+
+static void v7s_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	bool table = entry_is_table(level, (uint32_t)raw);
+	unsigned extends = table ? QUIRK_ARM_MTK_TTBR_EXT : QUIRK_ARM_MTK_EXT;
+	const struct pgtable_field *fields = v7s_page_fields;
+
+	if (table)
+		fields = v7s_table_fields;
+	else if (level)
+		fields = v7s_section_fields;
+	else if (entry_is_contiguous(0, (uint32_t)raw))
+		fields = v7s_cont_fields;
+	if (pt->config.quirks & extends)
+		raw &= ~(uint64_t)MTK_PA_BITS;
+	pgtable_describe_fields(fields, raw, out);
+}
+
+static const struct pgtable_config v7s_geometries[] = {
+	{.ias_bits = 32, .oas_bits = 32},
+	{.ias_bits = 34,
+	 .oas_bits = 35,
+	 .quirks = QUIRK_NO_PERMS | QUIRK_ARM_MTK_EXT | QUIRK_ARM_MTK_TTBR_EXT},
+	{0},
+};
+
 const struct pgtable_ops arm_v7s_ops = {
 	.name = "arm_v7s",
 	.description = "Arm short descriptors, and MediaTek's",
+	.geometries = v7s_geometries,
 	.page_sizes = V7S_SIZES,
 	.config_page_sizes = v7s_page_sizes,
 	.state_size = sizeof(struct pgtable),
@@ -397,4 +464,5 @@ const struct pgtable_ops arm_v7s_ops = {
 	.lookup = io_pgtable_lookup,
 	.decode = io_pgtable_decode,
 	.root_registers = v7s_root_registers,
+	.describe = v7s_describe,
 };

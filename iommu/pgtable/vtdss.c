@@ -95,9 +95,27 @@ static void vtdss_root_registers(const struct pgtable *pt, GString *out)
 			       pt->root_paddr + pt->config.table_offset, pt->config.top_level - 1);
 }
 
+static void vtdss_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"R", VTD_READ},    {"W", VTD_WRITE},	 {"PS", VTD_SIZE}, {"flushed", TABLE_FLUSHED},
+		{"SNP", VTD_SNOOP}, {"", ENTRY_ADDRESS}, {NULL, 0},
+	};
+
+	pgtable_describe_fields(fields, raw, out);
+}
+
+static const struct pgtable_config vtdss_geometries[] = {
+	{.ias_bits = 39, .oas_bits = 52, .top_level = 2},
+	{.ias_bits = 48, .oas_bits = 52, .top_level = 3},
+	{.ias_bits = 57, .oas_bits = 52, .top_level = 4},
+	{0},
+};
+
 const struct pgtable_ops vtdss_ops = {
 	.name = "vtdss",
 	.description = "Intel VT-d second stage",
+	.geometries = vtdss_geometries,
 	.page_sizes = UINT64_C(1) << 12 | UINT64_C(1) << 21 | UINT64_C(1) << 30,
 	.state_size = sizeof(struct generic_pt),
 	.init = vtdss_init,
@@ -108,4 +126,5 @@ const struct pgtable_ops vtdss_ops = {
 	.lookup = generic_pt_lookup,
 	.decode = generic_pt_decode,
 	.root_registers = vtdss_root_registers,
+	.describe = vtdss_describe,
 };

@@ -94,9 +94,27 @@ static void x86_64_root_registers(const struct pgtable *pt, GString *out)
 			       pt->root_paddr + pt->config.table_offset, pt->config.top_level + 1);
 }
 
+static void x86_64_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"P", X86_PRESENT},	    {"RW", X86_WRITE},	 {"US", X86_USER},
+		{"A", X86_ACCESSED},	    {"D", X86_DIRTY},	 {"PS", X86_SIZE},
+		{"flushed", TABLE_FLUSHED}, {"", ENTRY_ADDRESS}, {NULL, 0},
+	};
+
+	pgtable_describe_fields(fields, raw, out);
+}
+
+static const struct pgtable_config x86_64_geometries[] = {
+	{.ias_bits = 48, .oas_bits = 52, .top_level = 3},
+	{.ias_bits = 57, .oas_bits = 52, .top_level = 4},
+	{0},
+};
+
 const struct pgtable_ops x86_64_ops = {
 	.name = "x86_64",
 	.description = "x86-64: Intel VT-d first stage, AMD v2 tables",
+	.geometries = x86_64_geometries,
 	.page_sizes = UINT64_C(1) << 12 | UINT64_C(1) << 21 | UINT64_C(1) << 30,
 	.state_size = sizeof(struct generic_pt),
 	.init = x86_64_init,
@@ -107,4 +125,5 @@ const struct pgtable_ops x86_64_ops = {
 	.lookup = generic_pt_lookup,
 	.decode = generic_pt_decode,
 	.root_registers = x86_64_root_registers,
+	.describe = x86_64_describe,
 };

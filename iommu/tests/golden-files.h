@@ -6,6 +6,7 @@
  * For tests: recordings, from fixtures/ (compressed) and, where that folder exists, from the shared one
  * (plain).
  */
+#include <stdbool.h>
 #include <string.h>
 #include <zstd.h>
 

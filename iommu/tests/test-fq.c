@@ -65,7 +65,8 @@ static uint64_t map_unmap(struct fixture *f)
 	return addr;
 }
 
-static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns, uint64_t actor)
+static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
+			 uint64_t actor)
 {
 	*(unsigned *)data += 1;
 }
@@ -211,17 +212,67 @@ static void test_a_stale_entry_serves_until_the_flush(void)
 {
 	struct fixture f;
 	struct iotlb_result result;
-	uint64_t addr;
+	uint64_t addr, since_ns;
 
 	fixture_init(&f, 1, false);
 	addr = dma_map_phys(&f.dev, 0x100000, 4096, DMA_TO_DEVICE);
 	g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
+	sim_run_until(f.sim, 1000000);
 	dma_unmap_phys(&f.dev, addr, 4096, DMA_TO_DEVICE);
+	/* The last moment of the window. */
+	sim_run_until(f.sim, 1000000 + FQ_PERCPU_NS - 1);
 	g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
 	g_assert_true(result.stale);
-	sim_run_until(f.sim, FQ_PERCPU_NS);
+	g_assert_true(iotlb_gone_since(f.iommu->tlb, 1, addr, &since_ns));
+	g_assert_cmpuint(since_ns, ==, 1000000);
+	sim_run_until(f.sim, 1000000 + FQ_PERCPU_NS);
 	g_assert_false(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addr, &result));
+	g_assert_false(iotlb_gone_since(f.iommu->tlb, 1, addr, &since_ns));
 	fixture_finish(&f);
+}
+
+/* Random requests whose device comes late: lazy, it gets through to frames that were given back until the flush, and
+ * only until then; strict, never. */
+static void test_the_window_of_late_accesses(void)
+{
+	for (unsigned lazy = 0; lazy <= 1; lazy++) {
+		uint64_t unmap_ns[64] = {0}, addrs[64] = {0};
+		unsigned stale = 0;
+		struct fixture f;
+		struct prng prng;
+
+		fixture_init(&f, 1, false);
+		if (!lazy)
+			fq_free(g_steal_pointer(&f.dev.fq));
+		prng_init(&prng, 1, "late");
+		for (unsigned step = 0; step < 20000; step++) {
+			unsigned slot = prng_below(&prng, 64), late = prng_below(&prng, 64);
+			struct iotlb_result result;
+			uint64_t since_ns;
+
+			sim_run_until(f.sim, f.sim->now_ns + prng_below(&prng, 1000000));
+			addrs[slot] = dma_map_phys(&f.dev, 0x100000 + slot * 0x3000, 4096, true);
+			g_assert_true(iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addrs[slot], &result));
+			g_assert_false(result.stale);
+			dma_unmap_phys(&f.dev, addrs[slot], 4096, DMA_TO_DEVICE);
+			unmap_ns[slot] = f.sim->now_ns;
+			sim_run_until(f.sim, f.sim->now_ns + prng_below(&prng, 1000000));
+			if (!unmap_ns[late] ||
+			    !iotlb_translate(f.iommu->tlb, 1, f.domain->pt, addrs[late], &result))
+				continue;
+			/* Nothing is mapped at this moment. */
+			g_assert_true(result.stale);
+			g_assert_true(iotlb_gone_since(f.iommu->tlb, 1, addrs[late], &since_ns));
+			g_assert_cmpuint(f.sim->now_ns - since_ns, <, FQ_PERCPU_NS);
+			g_assert_cmpuint(since_ns, >=, unmap_ns[late]);
+			stale++;
+		}
+		if (lazy)
+			g_assert_cmpuint(stale, >, 100);
+		else
+			g_assert_cmpuint(stale, ==, 0);
+		fixture_finish(&f);
+	}
 }
 
 static void test_no_memory_for_rings_means_strict(void)
@@ -248,14 +299,20 @@ static void test_no_memory_for_rings_means_strict(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/iommu/fq/unmap-neither-invalidates-nor-frees", test_unmap_neither_invalidates_nor_frees);
-	g_test_add_func("/iommu/fq/256th-flushes-and-stays-alone", test_the_256th_on_a_cpu_flushes_and_stays_alone);
-	g_test_add_func("/iommu/fq/timer-empties-all-into-one-cpu", test_the_timer_empties_all_rings_into_one_cpu);
+	g_test_add_func("/iommu/fq/unmap-neither-invalidates-nor-frees",
+			test_unmap_neither_invalidates_nor_frees);
+	g_test_add_func("/iommu/fq/256th-flushes-and-stays-alone",
+			test_the_256th_on_a_cpu_flushes_and_stays_alone);
+	g_test_add_func("/iommu/fq/timer-empties-all-into-one-cpu",
+			test_the_timer_empties_all_rings_into_one_cpu);
 	g_test_add_func("/iommu/fq/single-ring-is-shared-and-slow", test_a_single_ring_is_shared_and_slow);
 	g_test_add_func("/iommu/fq/timer-waits-whole-ticks", test_the_timer_waits_whole_ticks);
-	g_test_add_func("/iommu/fq/table-pages-wait-for-the-flush", test_freed_table_pages_wait_for_the_flush);
+	g_test_add_func("/iommu/fq/table-pages-wait-for-the-flush",
+			test_freed_table_pages_wait_for_the_flush);
 	g_test_add_func("/iommu/fq/nothing-linked-is-freed-at-once", test_nothing_linked_is_freed_at_once);
-	g_test_add_func("/iommu/fq/stale-entry-serves-until-the-flush", test_a_stale_entry_serves_until_the_flush);
+	g_test_add_func("/iommu/fq/stale-entry-serves-until-the-flush",
+			test_a_stale_entry_serves_until_the_flush);
+	g_test_add_func("/iommu/fq/window-of-late-accesses", test_the_window_of_late_accesses);
 	g_test_add_func("/iommu/fq/no-memory-for-rings-means-strict", test_no_memory_for_rings_means_strict);
 	return g_test_run();
 }

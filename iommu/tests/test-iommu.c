@@ -327,6 +327,93 @@ static void test_flush_all_empties_the_domain_and_no_other(struct fixture *fixtu
 	iommu_domain_free(other);
 }
 
+/* ---- a device with a cache of its own ---- */
+
+/** Switches ATS on: the fixture's domain has a device with a cache of 64 entries. */
+static void attach_device_cache(struct fixture *fixture)
+{
+	fixture->domain->device_tlb = iotlb_new(&(struct iotlb_config){.entries = 64, .ways = 4});
+}
+
+static void detach_device_cache(struct fixture *fixture)
+{
+	iotlb_free(g_steal_pointer(&fixture->domain->device_tlb));
+}
+
+static struct iotlb_result touch_ats(struct fixture *fixture, struct iotlb *device, uint64_t iova)
+{
+	struct iotlb_result result;
+
+	iotlb_translate_ats(device, fixture->iommu->tlb, DOMAIN, fixture->domain->pt, iova, &result);
+	return result;
+}
+
+static void test_device_cache_is_invalidated_with_one_command_more(struct fixture *fixture, const void *data)
+{
+	struct iommu_stats *stats = &fixture->iommu->stats;
+	uint64_t submitted;
+
+	attach_device_cache(fixture);
+	for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
+		struct iotlb *device = fixture->domain->device_tlb;
+
+		*stats = (struct iommu_stats){0};
+		map(fixture, shapes[i].iova, shapes[i].paddr, shapes[i].len);
+		g_assert_true(touch_ats(fixture, device, shapes[i].iova).requested);
+		touch_ats(fixture, device, shapes[i].iova + shapes[i].len - 1);
+		g_assert_true(touch_ats(fixture, device, shapes[i].iova).hit);
+		submitted = fixture->sim->work[WORK_INVALIDATE_SUBMIT];
+		iommu_unmap(fixture->domain, shapes[i].iova, shapes[i].len);
+		g_assert_cmpuint(stats->invalidate_commands, ==, 2);
+		g_assert_cmpuint(stats->device_invalidations, ==, 1);
+		g_assert_cmpuint(stats->invalidate_waits, ==, 1);
+		g_assert_cmpuint(fixture->sim->work[WORK_INVALIDATE_SUBMIT], ==, submitted + 2);
+		g_assert_cmphex(touch_ats(fixture, device, shapes[i].iova).paddr, ==, 0);
+		g_assert_cmphex(touch_ats(fixture, device, shapes[i].iova + shapes[i].len - 1).paddr, ==, 0);
+	}
+	detach_device_cache(fixture);
+}
+
+static void test_device_cache_is_flushed_with_the_domain(struct fixture *fixture, const void *data)
+{
+	attach_device_cache(fixture);
+	map(fixture, 5 * HUGE, 0x555000, PAGE);
+	map(fixture, UINT64_C(0xfffffffff000), 0x556000, PAGE);
+	touch_ats(fixture, fixture->domain->device_tlb, 5 * HUGE);
+	touch_ats(fixture, fixture->domain->device_tlb, UINT64_C(0xfffffffff000));
+	intel_ops.flush_iotlb_all(fixture->domain);
+	g_assert_cmpuint(fixture->iommu->stats.device_invalidations, ==, 1);
+	g_assert_false(touch_ats(fixture, fixture->domain->device_tlb, 5 * HUGE).hit);
+	g_assert_false(touch_ats(fixture, fixture->domain->device_tlb, UINT64_C(0xfffffffff000)).hit);
+	detach_device_cache(fixture);
+}
+
+static void test_device_cache_is_not_told_of_new_mappings(struct fixture *fixture, const void *data)
+{
+	attach_device_cache(fixture);
+	fixture->iommu->caching_mode = true;
+	map(fixture, PAGE, 0x555000, PAGE);
+	g_assert_cmpint(iommu_sync_map(fixture->domain, PAGE, PAGE), ==, 0);
+	g_assert_cmpuint(commands(fixture), ==, 1);
+	g_assert_cmpuint(fixture->iommu->stats.device_invalidations, ==, 0);
+	detach_device_cache(fixture);
+}
+
+/* A driver that forgets the device leaves it the page. */
+static void test_device_cache_that_is_forgotten_is_stale(struct fixture *fixture, const void *data)
+{
+	struct iotlb *device;
+
+	attach_device_cache(fixture);
+	map(fixture, PAGE, 0x555000, PAGE);
+	touch_ats(fixture, fixture->domain->device_tlb, PAGE);
+	device = g_steal_pointer(&fixture->domain->device_tlb);
+	iommu_unmap(fixture->domain, PAGE, PAGE);
+	g_assert_true(touch_ats(fixture, device, PAGE).stale);
+	g_assert_cmphex(touch_ats(fixture, device, PAGE).paddr, ==, 0x555000);
+	iotlb_free(device);
+}
+
 /* ---- at random ---- */
 
 struct overlap {
@@ -347,8 +434,9 @@ static void check_entry(void *data, unsigned domain, uint64_t iova, uint64_t pad
 #define SLOTS	   32
 #define SLOT_BYTES (8 * LARGE)
 
-static void test_nothing_stale_after_any_unmap(struct fixture *fixture, const void *data)
+static void nothing_stale_after_any_unmap(struct fixture *fixture)
 {
+	struct iotlb *device = fixture->domain->device_tlb;
 	uint64_t begin[SLOTS] = {0}, len[SLOTS] = {0};
 	struct prng prng;
 
@@ -357,12 +445,17 @@ static void test_nothing_stale_after_any_unmap(struct fixture *fixture, const vo
 		unsigned slot = prng_below(&prng, SLOTS);
 
 		if (len[slot] && prng_below(&prng, 3)) {
-			touch(fixture, begin[slot] + prng_next(&prng) % len[slot]);
+			uint64_t iova = begin[slot] + prng_next(&prng) % len[slot];
+
+			g_assert_false(
+				(device ? touch_ats(fixture, device, iova) : touch(fixture, iova)).stale);
 		} else if (len[slot]) {
 			struct overlap overlap = {fixture, begin[slot], begin[slot] + len[slot] - 1};
 
 			g_assert_cmpuint(iommu_unmap(fixture->domain, begin[slot], len[slot]), ==, len[slot]);
 			iotlb_dump(fixture->iommu->tlb, check_entry, &overlap);
+			if (device)
+				iotlb_dump(device, check_entry, &overlap);
 			len[slot] = 0;
 		} else {
 			uint64_t unit = prng_below(&prng, 2) ? LARGE : PAGE;
@@ -372,7 +465,19 @@ static void test_nothing_stale_after_any_unmap(struct fixture *fixture, const vo
 			map(fixture, begin[slot], (1 + prng_below(&prng, 64)) * LARGE, len[slot]);
 		}
 	}
-	g_assert_cmpuint(iotlb_stats(fixture->iommu->tlb)->hits, >, 500);
+	g_assert_cmpuint(iotlb_stats(device ? device : fixture->iommu->tlb)->hits, >, 500);
+}
+
+static void test_nothing_stale_after_any_unmap(struct fixture *fixture, const void *data)
+{
+	nothing_stale_after_any_unmap(fixture);
+}
+
+static void test_nothing_stale_in_a_device_after_any_unmap(struct fixture *fixture, const void *data)
+{
+	attach_device_cache(fixture);
+	nothing_stale_after_any_unmap(fixture);
+	detach_device_cache(fixture);
 }
 
 #define TEST(path, function) g_test_add("/iommu/core/" path, struct fixture, NULL, setup, function, teardown)
@@ -401,6 +506,12 @@ int main(int argc, char **argv)
 	TEST("range-beyond-the-largest-command-takes-the-domain",
 	     test_range_beyond_the_largest_command_takes_the_domain);
 	TEST("flush-all-empties-the-domain-and-no-other", test_flush_all_empties_the_domain_and_no_other);
+	TEST("device-cache-is-invalidated-with-one-command-more",
+	     test_device_cache_is_invalidated_with_one_command_more);
+	TEST("device-cache-is-flushed-with-the-domain", test_device_cache_is_flushed_with_the_domain);
+	TEST("device-cache-is-not-told-of-new-mappings", test_device_cache_is_not_told_of_new_mappings);
+	TEST("device-cache-that-is-forgotten-is-stale", test_device_cache_that_is_forgotten_is_stale);
 	TEST("nothing-stale-after-any-unmap", test_nothing_stale_after_any_unmap);
+	TEST("nothing-stale-in-a-device-after-any-unmap", test_nothing_stale_in_a_device_after_any_unmap);
 	return g_test_run();
 }

@@ -35,6 +35,9 @@ int cmd_snapshot_check(const struct command *command, int argc, char **argv);
 int cmd_trace_info(const struct command *command, int argc, char **argv);
 int cmd_conform(const struct command *command, int argc, char **argv);
 int cmd_iova_stat(const struct command *command, int argc, char **argv);
+int cmd_pagetable_formats(const struct command *command, int argc, char **argv);
+int cmd_pagetable_dump(const struct command *command, int argc, char **argv);
+int cmd_pagetable_walk(const struct command *command, int argc, char **argv);
 int cmd_behaviours(const struct command *command, int argc, char **argv);
 int cmd_faults_list(const struct command *command, int argc, char **argv);
 

@@ -16,10 +16,10 @@ static void main_help(FILE *to)
 	      "Commands:\n",
 	      to);
 	for (const struct command *command = commands; command->name; command++)
-		fprintf(to, "  %-16s %s\n", command->name, command->summary);
+		fprintf(to, "  %-18s %s\n", command->name, command->summary);
 	fputs("\nOptions:\n"
-	      "  --help           this text; \"iommusim COMMAND --help\" for one command\n"
-	      "  --version        the version\n\n"
+	      "  --help             this text; \"iommusim COMMAND --help\" for one command\n"
+	      "  --version          the version\n\n"
 	      "Exit: 0 nothing to report, 1 something was found, 2 unusable request or input, 3 internal "
 	      "error.\n",
 	      to);

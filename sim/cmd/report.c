@@ -168,6 +168,16 @@ static void report_flush_queue(struct facts *facts, const struct fq *fq)
 	facts_end(facts);
 }
 
+static void report_device_tlb(struct facts *facts, const struct machine *machine)
+{
+	const struct iotlb_stats *stats = iotlb_stats(machine->device_tlb);
+
+	facts_u64(facts, "device_tlb_lookups", "lookups in the device", stats->lookups);
+	facts_u64(facts, "device_tlb_misses", "asked for by the device", stats->misses);
+	facts_u64(facts, "device_invalidations", "invalidations of the device",
+		  machine->iommu->stats.device_invalidations);
+}
+
 static void report_iommu(struct facts *facts, const struct run_report *run)
 {
 	const struct machine *machine = run->machine;
@@ -190,6 +200,8 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 		facts_u64(facts, "iotlb_misses", "IOTLB misses", tlb->misses);
 		facts_u64(facts, "table_reads", "entries read by walks", tlb->table_reads);
 	}
+	if (machine->device_tlb)
+		report_device_tlb(facts, machine);
 	facts_u64(facts, "page_faults", "device accesses that faulted", machine->ctrl.stats.faults);
 	facts_end(facts);
 	if (machine->dev.fq)

@@ -22,23 +22,31 @@ void physmem_finish(struct physmem *mem)
 	memset(mem, 0, sizeof(*mem));
 }
 
-/** Returns the first of 2^@order fresh frames. Frames skipped for alignment stay unused: blocks are few and early. */
-static uint32_t physmem_fresh(struct physmem *mem, unsigned order)
+/** Makes room for @count frames from @first on, which are to be the last ones. */
+static void physmem_grow(struct physmem *mem, uint32_t first, uint32_t count)
 {
-	uint32_t count = 1u << order, first = (mem->next_frame + count - 1) & ~(count - 1);
-	uint32_t last_chunk = (first + count - 1) >> PHYSMEM_CHUNK_LG2;
+	uint32_t chunk = first >> PHYSMEM_CHUNK_LG2, wanted = ((first + count - 1) >> PHYSMEM_CHUNK_LG2) + 1;
 
-	if (last_chunk >= mem->chunk_count) {
-		uint32_t wanted = last_chunk + 1;
-
+	if (wanted > mem->chunk_count) {
 		mem->chunks = g_renew(uint8_t *, mem->chunks, wanted);
 		mem->use = g_renew(uint8_t, mem->use, wanted << PHYSMEM_CHUNK_LG2);
 		memset(mem->use + (mem->chunk_count << PHYSMEM_CHUNK_LG2), FRAME_FREE,
 		       (wanted - mem->chunk_count) << PHYSMEM_CHUNK_LG2);
 		for (; mem->chunk_count < wanted; mem->chunk_count++)
-			mem->chunks[mem->chunk_count] = g_malloc((gsize)PHYSMEM_CHUNK_FRAME << FRAME_LG2);
+			mem->chunks[mem->chunk_count] = NULL;
 	}
-	mem->next_frame = first + count;
+	for (; chunk < wanted; chunk++)
+		if (!mem->chunks[chunk])
+			mem->chunks[chunk] = g_malloc((gsize)PHYSMEM_CHUNK_FRAME << FRAME_LG2);
+	mem->next_frame = MAX(mem->next_frame, first + count);
+}
+
+/** Returns the first of 2^@order fresh frames. Frames skipped for alignment stay unused: blocks are few and early. */
+static uint32_t physmem_fresh(struct physmem *mem, unsigned order)
+{
+	uint32_t count = 1u << order, first = (mem->next_frame + count - 1) & ~(count - 1);
+
+	physmem_grow(mem, first, count);
 	return first;
 }
 
@@ -59,6 +67,28 @@ uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use)
 	for (uint32_t i = 0; i < count; i++)
 		memset(physmem_bytes(mem, paddr + ((uint64_t)i << FRAME_LG2)), 0, FRAME_SIZE);
 	return paddr;
+}
+
+bool physmem_place(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, enum frame_use use)
+{
+	uint64_t offset = paddr - PHYSMEM_BASE;
+	uint32_t first, last;
+
+	g_assert(use != FRAME_FREE);
+	g_assert(len_bytes > 0);
+	if (paddr < PHYSMEM_BASE || offset >= PHYSMEM_PLACE_MAX || len_bytes > PHYSMEM_PLACE_MAX - offset)
+		return false;
+	first = (uint32_t)(offset >> FRAME_LG2);
+	last = (uint32_t)((offset + len_bytes - 1) >> FRAME_LG2);
+	physmem_grow(mem, first, last - first + 1);
+	for (uint32_t frame = first; frame <= last; frame++) {
+		if (mem->use[frame] != FRAME_FREE)
+			continue;
+		mem->use[frame] = (uint8_t)use;
+		mem->in_use[use]++;
+		memset(physmem_bytes(mem, PHYSMEM_BASE + ((uint64_t)frame << FRAME_LG2)), 0, FRAME_SIZE);
+	}
+	return true;
 }
 
 void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order)

@@ -26,8 +26,9 @@
 #define PHYSMEM_BASE (UINT64_C(1) << 46)
 
 #define PHYSMEM_ORDER_MAX   10 /* 4 MiB, as the kernel's page allocator */
-#define PHYSMEM_CHUNK_LG2   9  /* frames a host allocation: 2 MiB */
+#define PHYSMEM_CHUNK_LG2   PHYSMEM_ORDER_MAX /* frames a host allocation: no block lies in two of them */
 #define PHYSMEM_CHUNK_FRAME (1u << PHYSMEM_CHUNK_LG2)
+#define PHYSMEM_PLACE_MAX   (UINT64_C(1) << 36) /* bytes from PHYSMEM_BASE on where frames can be placed */
 
 enum frame_use {
 	FRAME_FREE,
@@ -38,7 +39,7 @@ enum frame_use {
 };
 
 struct physmem {
-	uint8_t **chunks; /* bytes of PHYSMEM_CHUNK_FRAME frames each */
+	uint8_t **chunks; /* bytes of PHYSMEM_CHUNK_FRAME frames each; NULL: none of them was handed out */
 	uint8_t *use;	  /* enum frame_use of each frame with bytes */
 	uint32_t chunk_count;
 	uint32_t next_frame;			    /* frames ever handed out; index of the next fresh one */
@@ -56,6 +57,11 @@ void physmem_finish(struct physmem *mem);
  *  asked its fault point before. */
 uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use);
 
+/** Puts zeroed frames at @paddr, where others may lie already, which stay: to have memory as it was in another
+ *  simulation. Returns whether all of [@paddr, @paddr + @len_bytes) has bytes now: not where it is out of range. Before
+ *  the first physmem_alloc() only, which goes on behind. */
+bool physmem_place(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, enum frame_use use);
+
 /** Gives back what physmem_alloc() returned with the same @order. */
 void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order);
 
@@ -68,7 +74,7 @@ static inline bool physmem_has_bytes(const struct physmem *mem, uint64_t paddr)
 }
 
 /** Returns the bytes at @paddr, which physmem_alloc() handed out; valid to the end of the block it is
- *  part of (of its 2 MiB, for a larger block), until that is freed. */
+ *  part of, until that is freed. */
 static inline void *physmem_bytes(const struct physmem *mem, uint64_t paddr)
 {
 	uint64_t frame = (paddr - PHYSMEM_BASE) >> FRAME_LG2;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "iommu/hw/hw.h"
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 #include "sim/io/keyfile.h"
@@ -22,6 +23,7 @@ enum config_kind {
 	CONFIG_SIZE,
 	CONFIG_CHOICE,
 	CONFIG_RANGES,
+	CONFIG_SIZES, /* bitmap of powers of two; 0: any */
 };
 
 struct config_key {
@@ -34,9 +36,13 @@ struct config_key {
 	uint64_t initial;
 	const char *what; /* comment in the file that is written */
 	bool power_of_two; /* or 0, where @low allows that */
+	bool of_hardware;  /* the hardware knows the default: config_add_hardware() */
 };
 
 #define AT(member) offsetof(struct machine_config, member)
+
+#define WALK_LEVEL(key, level, text)                                                                                   \
+	{"iotlb", key, CONFIG_NUMBER, AT(walk_level_entries[level]), 0, 4096, .what = text, .of_hardware = true}
 
 static const struct config_key config_keys[] = {
 	{"kernel", "version", CONFIG_CHOICE, AT(version), .choices = config_versions, .initial = KERNEL_7_0,
@@ -56,13 +62,32 @@ static const struct config_key config_keys[] = {
 	{"iommu", "forcedac", CONFIG_CHOICE, AT(forcedac), .choices = config_yes_no,
 	 .what = "do not try below 4 GiB first"},
 	{"iommu", "reserved", CONFIG_RANGES, 0, .what = "FIRST-LAST in bytes, several with blanks between"},
-	{"iotlb", "entries", CONFIG_NUMBER, AT(iotlb_entries), 0, 1 << 20, .initial = 512,
-	 .what = "power of two; 0: no IOTLB", .power_of_two = true},
-	{"iotlb", "ways", CONFIG_NUMBER, AT(iotlb_ways), 1, 64, .initial = 8, .power_of_two = true},
-	{"iotlb", "walk-entries", CONFIG_NUMBER, AT(walk_entries), 0, 4096, .initial = 64,
-	 .what = "paging-structure entries; 0: none"},
+	{"iotlb", "entries", CONFIG_NUMBER, AT(iotlb_entries), 0, 1 << 20, .what = "power of two; 0: no IOTLB",
+	 .power_of_two = true, .of_hardware = true},
+	{"iotlb", "ways", CONFIG_NUMBER, AT(iotlb_ways), 1, 64, .what = "entries of a set, power of two",
+	 .power_of_two = true, .of_hardware = true},
+	{"iotlb", "replacement", CONFIG_CHOICE, AT(iotlb_replacement), .choices = iotlb_replacement_names,
+	 .what = "which entry of a full set goes; plru: tree pseudo-LRU, random: by the seed", .of_hardware = true},
+	{"iotlb", "page-sizes", CONFIG_SIZES, AT(page_sizes),
+	 .what = "that entries can have; a larger page is held in pieces. any: those of the table",
+	 .of_hardware = true},
+	{"iotlb", "walk-entries", CONFIG_NUMBER, AT(walk_entries), 0, 4096,
+	 .what = "paging-structure entries that levels without their own share; 0: none", .of_hardware = true},
+	WALK_LEVEL("walk-entries-0", 0, "of their own for last-level tables; 0: they share"),
+	WALK_LEVEL("walk-entries-1", 1, "the same for tables of the level above, and so on"),
+	WALK_LEVEL("walk-entries-2", 2, NULL),
+	WALK_LEVEL("walk-entries-3", 3, NULL),
+	WALK_LEVEL("walk-entries-4", 4, NULL),
 	{"iotlb", "memory-ns", CONFIG_NUMBER, AT(memory_ns), 0, 1000000, .initial = 100,
 	 .what = "one page-table entry read by a walk (assumed)"},
+	{"iotlb", "ats", CONFIG_CHOICE, AT(ats), .choices = config_yes_no,
+	 .what = "the device keeps translations itself and asks for what it lacks"},
+	{"iotlb", "ats-entries", CONFIG_NUMBER, AT(ats_entries), 1, 1 << 20, .initial = 64,
+	 .what = "of the device, power of two, replaced LRU (assumed)", .power_of_two = true},
+	{"iotlb", "ats-ways", CONFIG_NUMBER, AT(ats_ways), 1, 64, .initial = 8,
+	 .what = "entries of a set, power of two (assumed)", .power_of_two = true},
+	{"iotlb", "ats-ns", CONFIG_NUMBER, AT(ats_ns), 0, 1000000, .initial = 500,
+	 .what = "one request of the device over the link and back (assumed)"},
 	{"nvme", "queues", CONFIG_NUMBER, AT(queues), 0, SIM_CPUS_MAX, .what = "0: one a CPU"},
 	{"nvme", "depth", CONFIG_NUMBER, AT(depth), 2, 4095, .initial = 1024, .what = "entries of a queue"},
 	{"nvme", "sgl", CONFIG_CHOICE, AT(sgl), .choices = config_yes_no, .initial = 1,
@@ -89,6 +114,42 @@ static uint64_t *config_slot(struct machine_config *config, const struct config_
 	return (uint64_t *)((char *)config + key->offset);
 }
 
+G_STATIC_ASSERT(G_N_ELEMENTS(config_keys) <= CONFIG_KEYS_MAX);
+G_STATIC_ASSERT(CONFIG_WALK_LEVELS == 5); /* a row each */
+
+const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *config)
+{
+	return &intel_ops;
+}
+
+/** Gives the keys that nobody chose the values of the hardware. */
+static void config_add_hardware(struct machine_config *config)
+{
+	const struct iotlb_config *tlb = &machine_config_hardware(config)->tlb;
+	struct machine_config hardware = {.iotlb_entries = tlb->entries,
+					  .iotlb_ways = tlb->ways,
+					  .iotlb_replacement = tlb->replacement,
+					  .page_sizes = tlb->page_sizes,
+					  .walk_entries = tlb->walk_entries};
+
+	for (unsigned level = 0; level < CONFIG_WALK_LEVELS; level++)
+		hardware.walk_level_entries[level] = tlb->walk_level_entries[level];
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++)
+		if (config_keys[i].of_hardware && !config->chosen[i])
+			*config_slot(config, &config_keys[i]) = *config_slot(&hardware, &config_keys[i]);
+}
+
+void machine_config_tlb(const struct machine_config *config, struct iotlb_config *ret_tlb)
+{
+	*ret_tlb = (struct iotlb_config){.entries = (uint32_t)config->iotlb_entries,
+					 .ways = (uint32_t)config->iotlb_ways,
+					 .replacement = (enum iotlb_replacement)config->iotlb_replacement,
+					 .page_sizes = config->page_sizes,
+					 .walk_entries = (uint32_t)config->walk_entries};
+	for (unsigned level = 0; level < CONFIG_WALK_LEVELS; level++)
+		ret_tlb->walk_level_entries[level] = (uint32_t)config->walk_level_entries[level];
+}
+
 void machine_config_init(struct machine_config *config)
 {
 	memset(config, 0, sizeof(*config));
@@ -101,6 +162,7 @@ void machine_config_init(struct machine_config *config)
 		config->cost_ns[kind] = work_kinds[kind].default_ns;
 	for (unsigned row = 0; row < BEHAVIOURS; row++)
 		config->behaviour[row] = -1;
+	config_add_hardware(config);
 }
 
 unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row)
@@ -136,6 +198,28 @@ static bool config_set_ranges(struct machine_config *config, const char *value)
 	return true;
 }
 
+/** Parses "any" or "SIZE SIZE …", powers of two from a page on. */
+static bool config_set_sizes(const char *value, uint64_t *slot)
+{
+	g_auto(GStrv) words = g_strsplit_set(value, " \t", -1);
+	uint64_t sizes = 0, size;
+
+	if (strcmp(value, "any") == 0) {
+		*slot = 0;
+		return true;
+	}
+	for (char **word = words; *word; word++) {
+		if (!**word)
+			continue;
+		if (!text_parse_size(*word, &size) || size < FRAME_SIZE || (size & (size - 1)) != 0)
+			return false;
+		sizes |= size;
+	}
+	if (sizes)
+		*slot = sizes;
+	return sizes != 0;
+}
+
 static bool config_set_choice(const char *const *choices, const char *value, uint64_t *slot)
 {
 	for (unsigned i = 0; choices[i]; i++)
@@ -157,6 +241,8 @@ static bool config_set_key(struct machine_config *config, const struct config_ke
 		return config_set_choice(key->choices, value, config_slot(config, key));
 	case CONFIG_RANGES:
 		return config_set_ranges(config, value);
+	case CONFIG_SIZES:
+		return config_set_sizes(value, config_slot(config, key));
 	case CONFIG_TIME:
 		ok = text_parse_time(value, &number);
 		break;
@@ -189,6 +275,8 @@ static char *config_wanted(const struct config_key *key)
 		return g_strdup_printf("one of %s", choices);
 	case CONFIG_RANGES:
 		return g_strdup_printf("at most %d ranges FIRST-LAST with blanks between", CONFIG_RESERVED_MAX);
+	case CONFIG_SIZES:
+		return g_strdup_printf("any, or sizes with blanks between, powers of two from %u", FRAME_SIZE);
 	default:
 		return g_strdup_printf("%s from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "%s", nouns[key->kind],
 				       key->low, key->high, key->power_of_two ? ", a power of two" : "");
@@ -265,7 +353,10 @@ static char *config_assign(struct machine_config *config, const char *group, con
 		done = config_set_key(config, &config_keys[i], value) ? 1 : -1;
 		if (done < 0)
 			wanted = config_wanted(&config_keys[i]);
+		else
+			config->chosen[i] = true;
 	}
+	config_add_hardware(config);
 	if (done == 0)
 		return g_strdup_printf("unknown key \"%s\" in [%s]", key, group);
 	return done > 0 ? NULL : g_strdup_printf("%s = %s: must be %s", key, value, wanted);
@@ -333,10 +424,23 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 		return sim_error_plain(error,
 				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,
 				       config->iotlb_ways, config->iotlb_entries) == 0;
+	if (config->ats && config->ats_ways > config->ats_entries)
+		return sim_error_plain(error,
+				       "iotlb.ats-ways = %" G_GUINT64_FORMAT
+				       ": must be at most iotlb.ats-entries, %" G_GUINT64_FORMAT,
+				       config->ats_ways, config->ats_entries) == 0;
 	return true;
 }
 
 /* ---- writing ---- */
+
+static void config_append_sizes(GString *text, uint64_t sizes)
+{
+	if (!sizes)
+		g_string_append(text, "any");
+	for (const char *blank = ""; sizes; sizes &= sizes - 1, blank = " ")
+		g_string_append_printf(text, "%s%" G_GUINT64_FORMAT, blank, sizes & -sizes);
+}
 
 static void config_append_value(GString *text, const struct machine_config *config, const struct config_key *key)
 {
@@ -351,6 +455,9 @@ static void config_append_value(GString *text, const struct machine_config *conf
 			g_string_append_printf(text,
 					       "%s0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x", i ? " " : "",
 					       config->reserved[i].first, config->reserved[i].last);
+		break;
+	case CONFIG_SIZES:
+		config_append_sizes(text, value);
 		break;
 	case CONFIG_TIME:
 		g_string_append_printf(text, "%" G_GUINT64_FORMAT "ns", value);
@@ -408,7 +515,10 @@ char *machine_config_text(const struct machine_config *config)
 		if (strcmp(key->group, group) != 0)
 			g_string_append_printf(text, "%s[%s]\n", i ? "\n" : "", key->group);
 		group = key->group;
-		if (key->what)
+		if (key->what && key->of_hardware)
+			g_string_append_printf(text, "# %s (default: %s)\n", key->what,
+					       machine_config_hardware(config)->tlb_source);
+		else if (key->what)
 			g_string_append_printf(text, "# %s\n", key->what);
 		g_string_append_printf(text, "%s = ", key->name);
 		config_append_value(text, config, key);

@@ -14,6 +14,7 @@
 
 #include <glib.h>
 
+#include "iommu/iommu.h"
 #include "sim/behaviour/behaviour.h"
 #include "sim/core/work.h"
 
@@ -36,6 +37,8 @@ enum segment_layout {
 };
 
 #define CONFIG_RESERVED_MAX 64
+#define CONFIG_WALK_LEVELS  (PGTABLE_LEVELS_MAX - 1) /* all but the root's */
+#define CONFIG_KEYS_MAX	    128
 
 struct config_range {
 	uint64_t first, last; /* bytes, last inclusive */
@@ -55,7 +58,11 @@ struct machine_config {
 	struct config_range reserved[CONFIG_RESERVED_MAX];
 	unsigned reserved_count;
 
-	uint64_t iotlb_entries, iotlb_ways, walk_entries, memory_ns;
+	/* As in struct iotlb_config; where no key says else, as the hardware has it. */
+	uint64_t iotlb_entries, iotlb_ways, iotlb_replacement, page_sizes;
+	uint64_t walk_entries, walk_level_entries[CONFIG_WALK_LEVELS];
+	uint64_t memory_ns;
+	uint64_t ats, ats_entries, ats_ways, ats_ns;
 
 	uint64_t queues; /* 0: one a CPU */
 	uint64_t depth, sgl, sgl_threshold, logical_block_bytes;
@@ -66,6 +73,8 @@ struct machine_config {
 
 	uint64_t cost_ns[WORK_KINDS];
 	int behaviour[BEHAVIOURS]; /* -1: as the version has it */
+
+	bool chosen[CONFIG_KEYS_MAX]; /* by key: somebody set it, so the hardware does not */
 };
 
 void machine_config_init(struct machine_config *config);
@@ -78,6 +87,12 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 
 /** Returns what no single key can tell: impossible combinations. */
 bool machine_config_check(const struct machine_config *config, GError **error);
+
+/** Returns the IOMMU that the machine has. */
+const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *config);
+
+/** Fills *@ret_tlb for iommu_new(). */
+void machine_config_tlb(const struct machine_config *config, struct iotlb_config *ret_tlb);
 
 /** Returns the whole configuration as a machine file; free with g_free(). */
 char *machine_config_text(const struct machine_config *config);

@@ -6,7 +6,6 @@
 
 #include "blockdma/snapshot.h"
 #include "iommu/dma/snapshot.h"
-#include "iommu/hw/hw.h"
 
 const struct fault_table *const machine_fault_tables[] = {
 	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, NULL,
@@ -82,6 +81,7 @@ void machine_free(struct machine *machine)
 	}
 	iova_domain_free(machine->iovad);
 	iommu_domain_free(machine->domain);
+	iotlb_free(machine->device_tlb);
 	iommu_free(machine->iommu);
 	ledger_free(machine->sim);
 	sim_free(machine->sim);
@@ -115,21 +115,24 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 static int machine_attach(struct machine *machine, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
-	struct iotlb_config tlb = {.entries = (uint32_t)config->iotlb_entries,
-				   .ways = (uint32_t)config->iotlb_ways,
-				   .walk_entries = (uint32_t)config->walk_entries};
+	const struct iotlb_config device_tlb = {.entries = (uint32_t)config->ats_entries,
+						.ways = (uint32_t)config->ats_ways};
+	struct iotlb_config tlb;
 	struct pgtable_config pgtable = {.ias_bits = 12 + 9 * (unsigned)config->levels,
 					 .oas_bits = 52,
 					 .top_level = (unsigned)config->levels - 1};
 	int err;
 
-	machine->iommu = iommu_new(machine->sim, &intel_ops, &tlb);
+	machine_config_tlb(config, &tlb);
+	machine->iommu = iommu_new(machine->sim, machine_config_hardware(config), &tlb);
 	machine->iommu->caching_mode = config->caching_mode;
 	err = iommu_domain_new(machine->iommu, MACHINE_DOMAIN, &pgtable, &machine->domain);
 	if (err) {
 		*reterr_step = "IOMMU domain";
 		return err;
 	}
+	if (config->ats)
+		machine->domain->device_tlb = machine->device_tlb = iotlb_new(&device_tlb);
 	return machine_init_iova(machine, reterr_step);
 }
 
@@ -272,6 +275,7 @@ bool machine_snapshot(struct machine *machine, const char *path, const struct sn
 		{&dma_domain_section, &machine->dev},
 		{&dma_iova_section, &machine->dev},
 		{&dma_mapping_section, &machine->dev},
+		{&dma_pgtable_section, &machine->dev},
 		{&dma_iotlb_section, &machine->dev},
 		{&nvme_section, machine->nvme},
 		requests ? *requests : (struct snapshot_source){&ledger_section, NULL},
@@ -288,6 +292,7 @@ bool machine_snapshot_left(struct machine *machine, const char *path, GError **e
 		{&dma_domain_section, &machine->dev},
 		{&dma_held_section, &machine->dev},
 		{&dma_mapping_section, &machine->dev},
+		{&dma_pgtable_section, &machine->dev},
 		{&ledger_section, NULL},
 		{NULL, NULL},
 	};

@@ -27,6 +27,7 @@ struct machine {
 	unsigned queues; /* I/O queues: wanted, and once probed, there */
 	struct iommu *iommu;
 	struct iommu_domain *domain;
+	struct iotlb *device_tlb; /* of nvme0, with ATS; else NULL */
 	struct iova_domain *iovad;
 	struct dma_device dev;
 	struct nvme *nvme; /* NULL before probing and after removal */

@@ -179,7 +179,8 @@ static uint64_t replay_device_ns(struct replay *replay, const struct controller_
 {
 	const struct machine_config *config = &replay->machine->config;
 	uint64_t *channel = &replay->channel_free_ns[(command->slba >> 3) % config->channels];
-	uint64_t at_ns = rung_ns + config->fetch_ns + command->table_reads * config->memory_ns;
+	uint64_t at_ns = rung_ns + config->fetch_ns + command->table_reads * config->memory_ns +
+			 command->ats_requests * config->ats_ns;
 
 	at_ns = MAX(at_ns, *channel) + (command->write ? config->write_ns : config->read_ns);
 	*channel = at_ns;

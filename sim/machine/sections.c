@@ -4,7 +4,9 @@
 #include "sim/machine/replay.h"
 
 const struct snapshot_section *const machine_sections[] = {
-	&dma_domain_section,	 &dma_iova_section,  &dma_held_section,
-	&dma_mapping_section,	 &dma_iotlb_section, &nvme_section,
-	&replay_request_section, &ledger_section,    NULL,
+	&dma_domain_section,  &dma_iova_section,
+	&dma_held_section,    &dma_mapping_section,
+	&dma_pgtable_section, &dma_iotlb_section,
+	&nvme_section,	      &replay_request_section,
+	&ledger_section,      NULL,
 };

@@ -125,7 +125,7 @@ static int piece_set(struct piece *piece, const struct snapshot_reader *reader, 
 			snapshot_append_field(piece->group, name, value);
 			piece->keys[piece->key_count++] =
 				(struct snapshot_field){keep(piece, name), keep(piece, value)};
-		} else if (list_has(diff->ignore, name)) {
+		} else if (list_has(diff->ignore, name) || list_has(noun->unseen, name)) {
 			continue;
 		} else if (noun->advance && strcmp(name, noun->advance) == 0) {
 			if (set_advance(piece, reader, value, error) < 0)
@@ -360,6 +360,8 @@ static void report_only(struct diff *diff, const struct side *side, uint64_t las
 		report_line(diff, side, piece, added ? "added" : "removed");
 		return;
 	}
+	if (!(added ? noun->added : noun->removed))
+		return;
 	finding_begin(&finding, piece, added ? noun->added : noun->removed, piece->first, last);
 	advance = advance_text(piece, piece->first);
 	if (advance)

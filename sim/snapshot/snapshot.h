@@ -47,7 +47,11 @@ struct snapshot_noun {
 	const char *keys[SNAPSHOT_KEYS_MAX + 1];
 	const char *range; /* field (the last of keys) that is a range FIRST-LAST, last inclusive; or NULL */
 	const char *advance; /* field that advances along with the range ("pa"), or NULL */
-	const char *added;   /* what diff calls one that only the second file has: "mapping added" */
+	/** Fields that diff does not compare: chance, or told by another noun; NULL-ended; or NULL. */
+	const char *const *unseen;
+	const char *
+		added; /* what diff calls one that only the second file has: "mapping added"; NULL: nothing, as
+			      another noun tells it */
 	const char *removed; /* … only the first: "mapping removed" */
 	const char *changed; /* … both, with other fields: "mapping changed" */
 	const char *moved;   /* advance field differs: "mapping moved"; NULL: as changed */
@@ -151,7 +155,7 @@ typedef void (*snapshot_report)(void *data, const char *text, const char *const 
 
 struct snapshot_diff_options {
 	const char *const *ignore; /* fields left out, but for keys; NULL-ended; or NULL */
-	const char *const *only; /* nouns to compare, NULL-ended; or NULL for all */
+	const char *const *only;   /* nouns to compare, NULL-ended; or NULL for all */
 };
 
 /** Compares two snapshots by meaning, streaming both. @sections (ended by NULL) tell the nouns; a noun that none of them

@@ -97,7 +97,40 @@ static void test_frames_are_zeroed_and_reused_last_freed_first(void)
 	b = physmem_alloc(&mem, 4, FRAME_NVME_QUEUE);
 	g_assert_cmpuint(b % (16 * FRAME_SIZE), ==, 0);
 	memset(physmem_bytes(&mem, b), 1, 16 * FRAME_SIZE);
+	/* The largest block lies in one piece of the host's memory too. */
+	b = physmem_alloc(&mem, PHYSMEM_ORDER_MAX, FRAME_PGTABLE);
+	g_assert_true((uint8_t *)physmem_bytes(&mem, b + (FRAME_SIZE << PHYSMEM_ORDER_MAX) - 1) ==
+		      (uint8_t *)physmem_bytes(&mem, b) + (FRAME_SIZE << PHYSMEM_ORDER_MAX) - 1);
 	g_assert_cmpuint(mem.in_use[FRAME_NVME_QUEUE], ==, 16);
+	physmem_finish(&mem);
+}
+
+static void test_frames_are_placed_where_they_were(void)
+{
+	const uint64_t far = PHYSMEM_BASE + PHYSMEM_PLACE_MAX - FRAME_SIZE;
+	struct physmem mem;
+	uint64_t next;
+
+	physmem_init(&mem);
+	g_assert_true(physmem_place(&mem, PHYSMEM_BASE + 0x700c00, 0x400, FRAME_PGTABLE));
+	g_assert_true(physmem_has_bytes(&mem, PHYSMEM_BASE + 0x700000));
+	g_assert_false(physmem_has_bytes(&mem, PHYSMEM_BASE));
+	g_assert_false(physmem_has_bytes(&mem, PHYSMEM_BASE + 0x701000));
+	*(uint64_t *)physmem_bytes(&mem, PHYSMEM_BASE + 0x700c00) = 5;
+	/* Two pieces of one frame, the second running into the next, of other host memory: what is there stays. */
+	g_assert_true(physmem_place(&mem, PHYSMEM_BASE + 0x700800, 0x200000, FRAME_PGTABLE));
+	g_assert_cmpuint(*(uint64_t *)physmem_bytes(&mem, PHYSMEM_BASE + 0x700c00), ==, 5);
+	g_assert_cmpuint(*(uint64_t *)physmem_bytes(&mem, PHYSMEM_BASE + 0x900000), ==, 0);
+	g_assert_cmpuint(mem.in_use[FRAME_PGTABLE], ==, 0x201);
+	next = physmem_alloc(&mem, 0, FRAME_NVME_POOL);
+	g_assert_cmphex(next, ==, PHYSMEM_BASE + 0x901000);
+	physmem_finish(&mem);
+
+	physmem_init(&mem);
+	g_assert_false(physmem_place(&mem, 0x1000, FRAME_SIZE, FRAME_PGTABLE));
+	g_assert_false(physmem_place(&mem, far + FRAME_SIZE, FRAME_SIZE, FRAME_PGTABLE));
+	g_assert_false(physmem_place(&mem, far, 2 * FRAME_SIZE, FRAME_PGTABLE));
+	g_assert_true(physmem_place(&mem, far, FRAME_SIZE, FRAME_PGTABLE));
 	physmem_finish(&mem);
 }
 
@@ -285,6 +318,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/core/prng/is-splitmix64", test_prng_is_splitmix64);
 	g_test_add_func("/core/prng/consumers-do-not-share", test_prng_consumers_do_not_share);
 	g_test_add_func("/core/physmem/zeroed-and-lifo", test_frames_are_zeroed_and_reused_last_freed_first);
+	g_test_add_func("/core/physmem/placed-where-they-were", test_frames_are_placed_where_they_were);
 	g_test_add_func("/core/physmem/claims-nest", test_data_frames_name_the_latest_owner_until_all_claims_end);
 	g_test_add_func("/core/umap/random-as-glib", test_umap_as_glib_does);
 	g_test_add_func("/core/text/parses-one-way-only", test_text_parses_one_way_only);

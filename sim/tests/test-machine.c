@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "iommu/hw/hw.h"
 #include "sim/core/error.h"
 #include "sim/machine/replay.h"
 #include "sim/machine/segments.h"
@@ -80,6 +81,13 @@ static void test_config_changes_read_back(void)
 					   "iommu.reserved=0x1000-0x1fff 4096000-8191999",
 					   "iotlb.entries=0",
 					   "iotlb.ways=1",
+					   "iotlb.replacement=plru",
+					   "iotlb.page-sizes=4k 2M",
+					   "iotlb.walk-entries=3",
+					   "iotlb.walk-entries-0=5",
+					   "iotlb.walk-entries-4=6",
+					   "iotlb.ats=yes",
+					   "iotlb.ats-ns=1",
 					   "nvme.sgl=no",
 					   "nvme.sgl-threshold=64k",
 					   "nvme.read-latency=1.5us",
@@ -93,6 +101,7 @@ static void test_config_changes_read_back(void)
 	g_assert_cmpuint(config.sgl_threshold, ==, 65536);
 	g_assert_cmpuint(config.reserved_count, ==, 2);
 	g_assert_cmpuint(config.reserved[1].last, ==, 8191999);
+	g_assert_cmphex(config.page_sizes, ==, 0x201000);
 	assert_read_back(&config);
 }
 
@@ -157,6 +166,31 @@ static void test_config_changes_are_those_that_matter(void)
 	}
 }
 
+/* What nobody chose is as the hardware has it, with its source; what somebody chose stays, whatever is set after. */
+static void test_config_iotlb_is_the_hardwares(void)
+{
+	struct machine_config config;
+	struct iotlb_config tlb;
+	g_autofree char *text = NULL, *source = NULL;
+
+	config_of(&config, NULL);
+	machine_config_tlb(&config, &tlb);
+	g_assert_cmpmem(&tlb, sizeof(tlb), &intel_ops.tlb, sizeof(tlb));
+	text = machine_config_text(&config);
+	source = g_strdup_printf("# power of two; 0: no IOTLB (default: %s)\nentries = %u\n",
+				 intel_ops.tlb_source, intel_ops.tlb.entries);
+	g_assert_nonnull(strstr(text, source));
+	config_of(&config, (const char *const[]){"iotlb.entries=64", "iotlb.walk-entries-1=2",
+						 "iotlb.page-sizes=4k", "iotlb.replacement=plru", NULL});
+	machine_config_tlb(&config, &tlb);
+	g_assert_cmpuint(tlb.entries, ==, 64);
+	g_assert_cmpuint(tlb.walk_level_entries[1], ==, 2);
+	g_assert_cmpuint(tlb.page_sizes, ==, 4096);
+	g_assert_cmpint(tlb.replacement, ==, IOTLB_PLRU);
+	g_assert_cmpuint(tlb.walk_level_entries[0], ==, intel_ops.tlb.walk_level_entries[0]);
+	g_assert_cmpuint(tlb.ways, ==, intel_ops.tlb.ways);
+}
+
 /* Every key that a machine file is written with refuses a question mark, in the same words as a file has
  * them. */
 static void test_config_every_key_refuses_nonsense(void)
@@ -215,6 +249,15 @@ static const struct {
 	{"iommu.reserved=5", "reserved = 5: must be at most 64 ranges FIRST-LAST with blanks between"},
 	{"iotlb.ways=3", "ways = 3: must be a number from 1 to 64, a power of two"},
 	{"iotlb.entries=12", "entries = 12: must be a number from 0 to 1048576, a power of two"},
+	{"iotlb.replacement=fifo", "replacement = fifo: must be one of lru, plru, random"},
+	{"iotlb.page-sizes=",
+	 "page-sizes = : must be any, or sizes with blanks between, powers of two from 4096"},
+	{"iotlb.page-sizes=4k 3M",
+	 "page-sizes = 4k 3M: must be any, or sizes with blanks between, powers of two from 4096"},
+	{"iotlb.page-sizes=2k",
+	 "page-sizes = 2k: must be any, or sizes with blanks between, powers of two from 4096"},
+	{"iotlb.walk-entries-5=1", "unknown key \"walk-entries-5\" in [iotlb]"},
+	{"iotlb.ats-entries=0", "ats-entries = 0: must be a number from 1 to 1048576, a power of two"},
 	{"nvme.depth=1", "depth = 1: must be a number from 2 to 4095"},
 	{"nvme.sgl-threshold=4X",
 	 "sgl-threshold = 4X: must be a size in bytes, or with a unit such as 4k, from 0 to 4294967295"},
@@ -252,6 +295,14 @@ static void test_config_impossible_together(void)
 	g_assert_false(machine_config_check(&config, &error));
 	g_assert_nonnull(error);
 	g_assert_cmpstr(error->message, ==, "iotlb.ways = 8: must be at most iotlb.entries, 4");
+	g_clear_error(&error);
+	machine_config_init(&config);
+	g_assert_true(machine_config_set(&config, "iotlb.ats-entries=4", NULL));
+	g_assert_true(machine_config_check(&config, NULL));
+	g_assert_true(machine_config_set(&config, "iotlb.ats=yes", NULL));
+	g_assert_false(machine_config_check(&config, &error));
+	g_assert_nonnull(error);
+	g_assert_cmpstr(error->message, ==, "iotlb.ats-ways = 8: must be at most iotlb.ats-entries, 4");
 }
 
 /* ---- histogram and segments ---- */
@@ -570,6 +621,11 @@ static const struct {
 	{"one-tag", {"nvme.depth=2", "nvme.queues=1", NULL}},
 	{"no-iotlb", {"iotlb.entries=0", "iotlb.walk-entries=0", NULL}},
 	{"tiny-iotlb", {"iotlb.entries=1", "iotlb.ways=1", "iotlb.walk-entries=1", NULL}},
+	{"random-iotlb", {"iotlb.replacement=random", "iotlb.entries=8", "iotlb.walk-entries-0=1", NULL}},
+	{"iotlb-of-small-pages",
+	 {"iotlb.replacement=plru", "iotlb.page-sizes=4k", "segments.layout=thp", NULL}},
+	{"ats", {"iotlb.ats=yes", "iotlb.ats-entries=8", NULL}},
+	{"ats-lazy", {"iotlb.ats=yes", "iommu.mode=lazy", NULL}},
 	{"contiguous", {"segments.layout=contiguous", NULL}},
 	{"thp", {"segments.layout=thp", NULL}},
 	{"scattered-4k-blocks", {"segments.layout=scattered", "nvme.logical-block=4096", NULL}},
@@ -791,6 +847,28 @@ static void test_replay_walks_take_time(void)
 	trace_clear(&trace);
 }
 
+/* A device with a cache of its own asks for command and data, and no more once it has them. */
+static void test_replay_requests_of_the_device_take_time(void)
+{
+	static const char *const sets[] = {"nvme.fetch-latency=0",   "nvme.read-latency=0",
+					   "nvme.link-mb-s=1000000", "iotlb.memory-ns=0",
+					   "iotlb.ats=yes",	     NULL};
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	trace_reads(&trace, 1, 4096, 8);
+	config_of(&config, sets);
+	config_free_of_charge(&config);
+	config.ats_ns = 1000;
+	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, 5 + 2 * 1000);
+	/* The second request's command is known; its data was invalidated. */
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].sum_ns, ==, 2 * 5 + 3 * 1000);
+	run_free(run);
+	trace_clear(&trace);
+}
+
 /* A request is given up after 100 attempts of its own; those of others before it do not count. */
 static void test_replay_requeues_are_counted_for_each(void)
 {
@@ -819,6 +897,193 @@ static void test_replay_requeues_are_counted_for_each(void)
 	run_free(run);
 	trace_clear(&trace);
 	fault_rules_free(rules);
+}
+
+/* ---- late accesses ---- */
+
+enum late_owner {
+	LATE_NOBODY,
+	LATE_REQUEST,
+	LATE_FREE,
+	LATE_TABLE,
+};
+
+/* A driver sends the command of a request again after it unmapped the data: what the device then reaches. */
+static const struct late {
+	const char *name;
+	const char *sets[4];
+	bool forgetful; /* the IOMMU's driver invalidates nothing */
+	enum late_owner owner;
+	uint64_t wait_ns;
+	const char *stale; /* end of the finding; NULL: there is no translation any more */
+} lates[] = {
+	{"strict", {NULL}, false, LATE_REQUEST, 0, NULL},
+	{"strict-ats", {"iotlb.ats=yes", NULL}, false, LATE_REQUEST, 0, NULL},
+	{"strict-driver-that-misses-the-range",
+	 {NULL},
+	 true,
+	 LATE_REQUEST,
+	 5000,
+	 ", which belongs to request 9 now, through a mapping that had been gone for 5.00 us"},
+	{"strict-ats-driver-that-misses-the-range",
+	 {"iotlb.ats=yes", NULL},
+	 true,
+	 LATE_NOBODY,
+	 20000000,
+	 ", which belongs to nobody now, through a mapping that had been gone for 20.0 ms"},
+	{"lazy",
+	 {"iommu.mode=lazy", NULL},
+	 false,
+	 LATE_REQUEST,
+	 3000000,
+	 ", which belongs to request 9 now, through a mapping that had been gone for 3.00 ms"},
+	{"lazy-nobody",
+	 {"iommu.mode=lazy", NULL},
+	 false,
+	 LATE_NOBODY,
+	 0,
+	 ", which belongs to nobody now, through a mapping that had been gone for 0 ns"},
+	{"lazy-free",
+	 {"iommu.mode=lazy", NULL},
+	 false,
+	 LATE_FREE,
+	 1000,
+	 ", which is free now, through a mapping that had been gone for 1.00 us"},
+	{"lazy-page-table",
+	 {"iommu.mode=lazy", NULL},
+	 false,
+	 LATE_TABLE,
+	 9999999,
+	 ", which belongs to set-up (a page table) now, through a mapping that had been gone for 9.99 ms"},
+	{"lazy-ats",
+	 {"iommu.mode=lazy", "iotlb.ats=yes", NULL},
+	 false,
+	 LATE_REQUEST,
+	 3000000,
+	 ", which belongs to request 9 now, through a mapping that had been gone for 3.00 ms"},
+	{"lazy-after-the-flush", {"iommu.mode=lazy", NULL}, false, LATE_REQUEST, 10000000, NULL},
+	{"lazy-ats-after-the-flush",
+	 {"iommu.mode=lazy", "iotlb.ats=yes", NULL},
+	 false,
+	 LATE_REQUEST,
+	 10000000,
+	 NULL},
+};
+
+static void late_iotlb_sync(struct iommu_domain *domain, const struct pgtable_gather *gather)
+{
+}
+
+/** Lets the controller take the one command in queue 1 and complete it. */
+static void late_serve(struct machine *machine, struct nvme_iod *iod)
+{
+	struct controller_command command;
+	uint16_t status;
+
+	nvme_submit(machine->nvme, 1, iod);
+	g_assert_true(controller_execute(&machine->ctrl, 1, &command));
+	controller_complete(&machine->ctrl, 1, &command);
+	g_assert_true(nvme_poll_cq(machine->nvme, 1, &status) == iod);
+}
+
+static void late_give_to(struct physmem *mem, uint64_t paddr, enum late_owner owner)
+{
+	if (owner == LATE_REQUEST)
+		physmem_claim(mem, paddr, 4096, 9);
+	if (owner == LATE_FREE || owner == LATE_TABLE)
+		physmem_free(mem, paddr, 0);
+	if (owner == LATE_TABLE)
+		g_assert_cmphex(physmem_alloc(mem, 0, FRAME_PGTABLE), ==, paddr);
+}
+
+static void late_take_back(struct physmem *mem, uint64_t paddr, enum late_owner owner)
+{
+	if (owner == LATE_REQUEST)
+		physmem_release(mem, paddr, 4096);
+	if (owner == LATE_TABLE)
+		physmem_free(mem, paddr, 0);
+}
+
+static void assert_late_finding(const struct machine *machine, const struct late *late)
+{
+	const struct findings *findings = &machine->sim->findings;
+	const struct finding *finding = g_ptr_array_index(findings->kept, 0);
+
+	g_assert_cmpuint(findings->count[FINDING_STALE], ==, late->stale != NULL);
+	g_assert_cmpuint(findings->count[FINDING_HOLE], ==, late->stale == NULL);
+	g_assert_cmpuint(findings_violations(findings), ==, 1);
+	g_test_message("%s", finding->text);
+	g_assert_true(g_str_has_prefix(finding->text, "write of IOVA 0x"));
+	if (late->stale)
+		g_assert_true(g_str_has_suffix(finding->text, late->stale));
+}
+
+static void test_late_access(const void *data)
+{
+	const struct late *late = &lates[GPOINTER_TO_UINT(data)];
+	struct iommu_hw_ops forgetful = intel_ops;
+	struct machine_config config;
+	struct machine *machine;
+	struct nvme_iod *iod;
+	struct bio_vec vec = {.paddr = SEGMENTS_BASE, .len = 4096};
+	struct request req = {.number = 1, .bytes = 4096, .vecs = &vec, .vec_count = 1};
+	const char *step;
+
+	config_of(&config, late->sets);
+	machine = machine_new(&config, 1, NULL);
+	g_assert_cmpint(machine_probe(machine, true, &step), ==, 0);
+	if (late->owner == LATE_FREE || late->owner == LATE_TABLE)
+		vec.paddr = physmem_alloc(&machine->sim->mem, 0, FRAME_NVME_POOL);
+	if (late->forgetful) {
+		forgetful.iotlb_sync = late_iotlb_sync;
+		machine->iommu->ops = &forgetful;
+	}
+	request_prepare(&req);
+	iod = nvme_get_tag(machine->nvme, 1);
+	g_assert_cmpint(nvme_prep_rq(machine->nvme, iod, &req, 1), ==, BLK_STS_OK);
+	late_serve(machine, iod);
+	g_assert_cmpuint(findings_violations(&machine->sim->findings), ==, 0);
+	sim_run_until(machine->sim, 1000000);
+	nvme_unmap_rq(machine->nvme, iod);
+	late_give_to(&machine->sim->mem, vec.paddr, late->owner);
+	sim_run_until(machine->sim, machine->sim->now_ns + late->wait_ns);
+	late_serve(machine, iod);
+	assert_late_finding(machine, late);
+	late_take_back(&machine->sim->mem, vec.paddr, late->owner);
+	nvme_put_tag(machine->nvme, 1, iod);
+	machine_remove(machine);
+	machine_free(machine);
+}
+
+/* What the device keeps is in the snapshot, and that its mapping is gone. */
+static void test_snapshot_has_the_devices_cache(void)
+{
+	g_autofree char *path = write_file(""), *text = NULL;
+	struct machine_config config;
+	struct machine *machine;
+	struct nvme_iod *iod;
+	struct bio_vec vec = {.paddr = SEGMENTS_BASE, .len = 4096};
+	struct request req = {.number = 1, .bytes = 4096, .vecs = &vec, .vec_count = 1};
+	const char *step;
+
+	config_of(&config, (const char *const[]){"iommu.mode=lazy", "iotlb.ats=yes", NULL});
+	machine = machine_new(&config, 1, NULL);
+	g_assert_cmpint(machine_probe(machine, true, &step), ==, 0);
+	request_prepare(&req);
+	iod = nvme_get_tag(machine->nvme, 1);
+	g_assert_cmpint(nvme_prep_rq(machine->nvme, iod, &req, 1), ==, BLK_STS_OK);
+	late_serve(machine, iod);
+	nvme_unmap_rq(machine->nvme, iod);
+	nvme_put_tag(machine->nvme, 1, iod);
+	g_assert_true(machine_snapshot(machine, path, NULL, NULL));
+	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	g_assert_true(g_regex_match_simple("^devtlb domain=1 iova=\\S+ pa=0x0000000100000000 state=stale$",
+					   text, G_REGEX_MULTILINE, 0));
+	g_assert_true(g_regex_match_simple("^devtlb domain=1 iova=\\S+ pa=\\S+ state=valid$", text,
+					   G_REGEX_MULTILINE, 0));
+	g_unlink(path);
+	machine_remove(machine);
+	machine_free(machine);
 }
 
 /* ---- every fault point, every pass ---- */
@@ -1017,6 +1282,7 @@ int main(int argc, char **argv)
 			test_config_every_behaviour_and_version_reads_back);
 	g_test_add_func("/machine/config/changes-are-those-that-matter",
 			test_config_changes_are_those_that_matter);
+	g_test_add_func("/machine/config/iotlb-is-the-hardwares", test_config_iotlb_is_the_hardwares);
 	g_test_add_func("/machine/config/every-key-refuses-nonsense", test_config_every_key_refuses_nonsense);
 	g_test_add_func("/machine/config/wrong", test_config_wrong);
 	g_test_add_func("/machine/config/impossible-together", test_config_impossible_together);
@@ -1030,6 +1296,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/replay/full-queue-waits", test_replay_full_queue_waits);
 	ADD_ROWS(times, "replay/time-adds-up", test_replay_time_adds_up);
 	g_test_add_func("/machine/replay/walks-take-time", test_replay_walks_take_time);
+	g_test_add_func("/machine/replay/requests-of-the-device-take-time",
+			test_replay_requests_of_the_device_take_time);
+	ADD_ROWS(lates, "late-access", test_late_access);
+	g_test_add_func("/machine/snapshot/has-the-devices-cache", test_snapshot_has_the_devices_cache);
 	g_test_add_func("/machine/replay/requeues-are-counted-for-each",
 			test_replay_requeues_are_counted_for_each);
 	g_test_add_func("/machine/sweep/passes-every-point", test_sweep_passes_every_point);

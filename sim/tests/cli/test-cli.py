@@ -13,7 +13,8 @@ program = Program(sys.argv[1])
 cases = Cases()
 case = cases.case
 
-COMMANDS = ['replay', 'diff', 'snapshot show', 'snapshot check', 'trace info', 'behaviours', 'faults list']
+COMMANDS = ['replay', 'diff', 'snapshot show', 'snapshot check', 'pagetable formats', 'pagetable dump',
+            'pagetable walk', 'trace info', 'behaviours', 'faults list']
 RESULTS = {'run.json', 'end.snap', 'teardown.snap', 'timeline.csv', 'machine.ini'}
 LINK_MIDWAY = os.path.join(FIXTURES, 'faults', 'link-midway.ini')
 SYNC = os.path.join(FIXTURES, 'faults', 'sync.ini')
@@ -81,6 +82,12 @@ REFUSED = [
     ('check-no-file', ['snapshot', 'check'], 'not 0'),
     ('check-file-missing', ['snapshot', 'check', 'a.snap'], 'a.snap: '),
     ('check-of-a-trace', ['snapshot', 'check', BOOT], 'v7.0-strict-ext4'),
+    ('formats-argument', ['pagetable', 'formats', 'vtdss'], '"vtdss"'),
+    ('dump-no-file', ['pagetable', 'dump'], 'not 0'),
+    ('dump-file-missing', ['pagetable', 'dump', 'a.snap'], 'a.snap: '),
+    ('dump-of-a-trace', ['pagetable', 'dump', BOOT], 'v7.0-strict-ext4'),
+    ('walk-no-iova', ['pagetable', 'walk', 'a.snap', 'nvme0'], 'not 2'),
+    ('walk-file-missing', ['pagetable', 'walk', 'a.snap', 'nvme0', '0'], 'a.snap: '),
     ('info-no-trace', ['trace', 'info'], 'not 0'),
     ('info-trace-missing', ['trace', 'info', 'no-such'], 'no-such: '),
     ('info-format-unknown', ['trace', 'info', '--trace-format=tape', BOOT], 'tape'),
