@@ -57,6 +57,13 @@ uint64_t dma_direct_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t le
 	return dma_direct_overflow(dev, paddr, len);
 }
 
+uint64_t dma_direct_max_mapping_size(const struct dma_device *dev)
+{
+	if (dev->config.swiotlb && (dev->config.swiotlb_force || dev->config.mask != UINT64_MAX))
+		return swiotlb_max_mapping_size(dev->config.swiotlb);
+	return UINT64_MAX;
+}
+
 void dma_direct_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags)
 {
 	if (flags & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT))

@@ -10,6 +10,7 @@
 
 /** As dma_map_phys() and dma_unmap_phys(). */
 uint64_t dma_direct_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags);
+uint64_t dma_direct_max_mapping_size(const struct dma_device *dev);
 void dma_direct_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags);
 
 #endif

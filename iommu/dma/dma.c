@@ -142,7 +142,7 @@ static int dma_attach(struct dma_device *dev)
 	int err = iommu_domain_attach(dev->domain);
 
 	dev->attach_deferred = err != 0;
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_DEFERRED_ATTACH, .err = err});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_DEFERRED_ATTACH, .err = err);
 	return err;
 }
 
@@ -176,7 +176,7 @@ static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, uint64_t ki
 			dev->stats.attempts_32bit_failed++;
 			if (behaves(dev->sim, IOVA_32BIT_RETRY) == IOVA_32BIT_STICKY) {
 				dev->try_32bit = false;
-				dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_USE_64BIT});
+				DMA_ANNOUNCE(dev, .kind = DMA_CALL_USE_64BIT);
 			}
 		}
 	}
@@ -245,13 +245,11 @@ static void dma_report_wrong_size(struct dma_device *dev, uint64_t iova, uint64_
 static bool dma_holds_mapping(const struct dma_device *dev, uint64_t iova, uint64_t *ret_len)
 {
 	const struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
-	struct dma_live live;
 
-	if (!entry)
+	if (!entry || (entry->value & ~LIVE_LEN) == dma_live_kind(DMA_TAKER_TRY_ALLOC, false))
 		return false;
-	live = dma_live_unpack(dev, entry);
-	*ret_len = live.len_bytes;
-	return live.taker != DMA_TAKER_TRY_ALLOC;
+	*ret_len = entry->value & LIVE_LEN;
+	return true;
 }
 
 /** Unmaps @len bytes at @iova for good and gives back @freed bytes of IOVA: after an invalidation, or, lazy, by way of the
@@ -319,6 +317,11 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	uint64_t offset = dma_offset(dev, addr), size = dma_align(dev, len + offset);
 
 	dma_unmap_and_free(dev, addr - offset, size, size);
+}
+
+uint64_t dma_opt_mapping_size(const struct dma_device *dev)
+{
+	return dma_use_iommu(dev) ? DMA_OPT_MAPPING_SIZE : dma_direct_max_mapping_size(dev);
 }
 
 /** Whether the device would see more in the granules around [@paddr, @paddr + @len) than it should. */
@@ -429,7 +432,7 @@ uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr)
 {
 	uint64_t addr = paddr + dev->config.p2p.bus_offset;
 
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr);
 	return addr;
 }
 
@@ -446,11 +449,8 @@ uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsi
 		addr = dma_map_usual(dev, paddr, len, flags);
 	if (addr == DMA_MAPPING_ERROR)
 		dev->stats.errors++;
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_MAP_PHYS,
-					     .paddr = paddr,
-					     .size = len,
-					     .addr = addr,
-					     .flags = flags});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_MAP_PHYS, .paddr = paddr, .size = len, .addr = addr,
+		     .flags = flags);
 	return addr;
 }
 
@@ -465,8 +465,7 @@ void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigne
 		dma_unmap_special(dev, addr, len, flags);
 	else
 		dma_unmap(dev, addr, len);
-	dma_announce(dev, &(struct dma_call){
-				  .kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len, .flags = flags});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len, .flags = flags);
 }
 
 /* ---- one IOVA for a request ---- */
@@ -485,15 +484,13 @@ bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, ui
 		state->addr = iova + offset;
 		state->size = size;
 	}
-	dma_announce(dev,
-		     &(struct dma_call){
-			     .kind = DMA_CALL_TRY_ALLOC, .paddr = paddr, .size = size, .addr = state->addr});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_TRY_ALLOC, .paddr = paddr, .size = size, .addr = state->addr);
 	return iova != 0;
 }
 
 /** __dma_iova_link: maps whole granules. */
-static int dma_link_granules(struct dma_device *dev, uint64_t iova, uint64_t paddr, uint64_t len,
-			     unsigned flags)
+static inline int dma_link_granules(struct dma_device *dev, uint64_t iova, uint64_t paddr, uint64_t len,
+				    unsigned flags)
 {
 	if (dma_syncs(dev, flags))
 		dma_cache_for_device(dev, paddr, len, flags);
@@ -626,13 +623,8 @@ int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 	dev->stats.links++;
 	if (err)
 		dev->stats.errors++;
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_LINK,
-					     .paddr = paddr,
-					     .offset = offset,
-					     .size = size,
-					     .err = err,
-					     .bounced = state->bounced,
-					     .flags = flags});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_LINK, .paddr = paddr, .offset = offset, .size = size, .err = err,
+		     .bounced = state->bounced, .flags = flags);
 	return err;
 }
 
@@ -648,8 +640,7 @@ int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 		err = iommu_sync_map(dev->domain, addr - pad, dma_align(dev, size + pad));
 	if (err)
 		dev->stats.errors++;
-	dma_announce(dev,
-		     &(struct dma_call){.kind = DMA_CALL_SYNC, .offset = offset, .size = size, .err = err});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_SYNC, .offset = offset, .size = size, .err = err);
 	return err;
 }
 
@@ -676,11 +667,15 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 	uint64_t offset = dma_offset(dev, state->addr), iova = state->addr - offset;
 	uint64_t allocated = dma_align(dev, state->size + offset), size = dma_align(dev, mapped + offset);
 	bool whole = behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE;
-	struct dma_call call = {
-		.kind = DMA_CALL_DESTROY, .size = mapped, .allocated = state->size, .flags = flags};
+	uint64_t payload = state->size;
 	struct dma_live live;
 
 	dev->stats.destroys++;
+	if (!payload) {
+		sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
+			 "destroy of a request's IOVA that is not held");
+		return;
+	}
 	if (mapped && (state->bounced || dma_syncs(dev, flags)))
 		dma_unlink_sync(dev, state->addr, mapped, flags);
 	*state = (struct dma_iova_state){0};
@@ -692,7 +687,7 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 		/* Nothing was ever visible to the device: never queued. */
 		dma_free_iova(dev, iova, allocated);
 	}
-	dma_announce(dev, &call);
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_DESTROY, .size = mapped, .allocated = payload, .flags = flags);
 }
 
 /* ---- memory shared with the device ---- */

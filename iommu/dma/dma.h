@@ -143,6 +143,7 @@ struct dma_config {
 	bool untrusted;	       /* it must see no more of memory than it was given: behind an external port */
 	bool swiotlb_force;    /* swiotlb=force: without an IOMMU, everything is bounced */
 	bool deferred_attach;  /* the domain is attached at the first use: a crash kernel */
+	uint64_t min_align_mask; /* bits of an address that a bounce buffer must have as well: dma_set_min_align_mask() */
 	struct swiotlb *swiotlb; /* bounce buffers, borrowed; NULL: there are none */
 };
 
@@ -194,6 +195,10 @@ static inline bool dma_need_unmap(const struct dma_device *dev)
 {
 	return dev->need_unmap;
 }
+
+/** Returns the largest mapping that a driver should ask for: what the IOVA caches serve, or what a bounce buffer holds;
+ *  UINT64_MAX: any. */
+uint64_t dma_opt_mapping_size(const struct dma_device *dev);
 
 /** Returns how the device reaches @paddr. */
 static inline enum dma_p2p dma_p2p(const struct dma_device *dev, uint64_t paddr)

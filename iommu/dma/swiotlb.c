@@ -23,14 +23,15 @@ void swiotlb_free(struct swiotlb *pool)
 	g_free(pool);
 }
 
-/** Returns the first slot of the first run of @count free ones that begins at a multiple of @step, or the number of
- *  slots. */
-static uint32_t swiotlb_find_run(const struct swiotlb *pool, uint32_t count, uint32_t step)
+/** Returns the first slot of the first run of @count free ones whose address has @bits in @mask, or the number of slots. */
+static uint32_t swiotlb_find_run(const struct swiotlb *pool, uint32_t count, uint64_t mask, uint64_t bits)
 {
 	uint32_t free = 0;
 
 	for (uint32_t slot = 0; slot < pool->config.slots; slot++) {
-		if (pool->slots[slot].used || (!free && slot % step))
+		uint64_t addr = pool->config.base + (uint64_t)slot * pool->config.slot_bytes;
+
+		if (pool->slots[slot].used || (!free && (addr & mask) != bits))
 			free = 0;
 		else if (++free == count)
 			return slot + 1 - count;
@@ -45,15 +46,16 @@ static struct swiotlb_slot *swiotlb_slot(const struct swiotlb *pool, uint64_t ad
 }
 
 uint64_t swiotlb_map(struct swiotlb *pool, uint64_t paddr, uint64_t len, uint64_t align_mask,
-		     uint32_t *ret_slots)
+		     uint64_t keep_mask, uint32_t *ret_slots)
 {
 	const struct swiotlb_config *config = &pool->config;
 	uint64_t mask = align_mask | (config->slot_bytes - 1), offset = paddr & mask;
+	uint64_t begin_mask = (mask | keep_mask) & ~(uint64_t)(config->slot_bytes - 1);
 	uint64_t count = ((offset + len + mask) & ~mask) / config->slot_bytes, addr;
 	uint32_t first = config->slots;
 
-	if (count <= config->run_max)
-		first = swiotlb_find_run(pool, (uint32_t)count, (uint32_t)((mask + 1) / config->slot_bytes));
+	if (len <= (uint64_t)config->run_max * config->slot_bytes && count <= config->run_max)
+		first = swiotlb_find_run(pool, (uint32_t)count, begin_mask, paddr & begin_mask & ~mask);
 	if (first == config->slots) {
 		pool->stats.full++;
 		return 0;

@@ -17,8 +17,8 @@
 #include <glib.h>
 
 struct swiotlb_config {
-	uint64_t base; /* physical address of slot 0, aligned to any alignment that is asked for */
-	uint32_t slots;
+	uint64_t base;	     /* physical address of slot 0, aligned to any alignment that is asked for */
+	uint32_t slots;	     /* at least run_max */
 	uint32_t slot_bytes; /* power of two; the kernel's IO_TLB_SIZE is 2 KiB */
 	uint32_t run_max;    /* slots of one mapping at most (IO_TLB_SEGSIZE, 128); 0: all */
 };
@@ -50,9 +50,18 @@ struct swiotlb *swiotlb_new(const struct swiotlb_config *config);
 void swiotlb_free(struct swiotlb *pool);
 
 /** Takes slots for @len bytes whose buffer is at @paddr. @align_mask, a power of two less one, is how far around them the
- *  device sees; 0: it sees the slots. Returns the address with *@ret_slots, or 0 when no run is free. */
+ *  device sees: that far they are the mapping's own; 0: it sees no further than the slots. @keep_mask, the like, has the
+ *  bits in which the address must end as @paddr does, besides those. Returns the address with *@ret_slots, or 0 when no run
+ *  is free. */
 uint64_t swiotlb_map(struct swiotlb *pool, uint64_t paddr, uint64_t len, uint64_t align_mask,
-		     uint32_t *ret_slots);
+		     uint64_t keep_mask, uint32_t *ret_slots);
+
+/** Returns the longest mapping for which there can be a run, wherever the buffer begins in a page: the kernel's
+ *  swiotlb_max_mapping_size() for a device that keeps the bits within a page. */
+static inline uint64_t swiotlb_max_mapping_size(const struct swiotlb *pool)
+{
+	return (uint64_t)pool->config.run_max * pool->config.slot_bytes - 4096;
+}
 
 /** Whether a mapping begins at @addr: whether that is what swiotlb_map() returned, and it is still mapped. @pool may be
  *  NULL. */

@@ -8,11 +8,12 @@
  */
 #include "iommu/dma/dma.h"
 
-/** Tells observers of @call. */
-static inline void dma_announce(struct dma_device *dev, const struct dma_call *call)
-{
-	SIM_ANNOUNCE(dev->sim, dma_call, call);
-}
+/** Tells observers of a struct dma_call of these members. With nobody listening it is not even put together. */
+#define DMA_ANNOUNCE(dev, ...)                                                                       \
+	do {                                                                                         \
+		if (G_UNLIKELY((dev)->sim->observers != NULL))                                       \
+			SIM_ANNOUNCE((dev)->sim, dma_call, &((const struct dma_call){__VA_ARGS__})); \
+	} while (0)
 
 /** Whether a mapping with @flags is kept coherent by the CPU. */
 static inline bool dma_syncs(const struct dma_device *dev, unsigned flags)
