@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "iommu/dma/internal.h"
 #include "sim/behaviour/behaviour.h"
 #include "sim/core/text.h"
 
@@ -17,7 +18,7 @@ static const struct fault_point dma_points[] = {
 
 const struct fault_table dma_fault_table = {FAULT_ROOM_DMA, G_N_ELEMENTS(dma_points), dma_points};
 
-const char *const dma_taker_names[DMA_TAKERS] = {"dma_map_phys", "dma_iova_try_alloc", "dma_alloc_coherent"};
+const char *const dma_taker_names[DMA_TAKERS] = {"dma_map_phys", "dma_iova_try_alloc", "dma_alloc_coherent", "dma_map_sg"};
 
 void dma_device_init(struct dma_device *dev, struct sim *sim, const struct dma_config *config,
 		     struct iommu_domain *domain, struct iova_domain *iovad)
@@ -103,23 +104,6 @@ char *dma_live_text(const struct dma_live *live)
 
 /* ---- IOVAs ---- */
 
-static inline uint64_t dma_align(const struct dma_device *dev, uint64_t bytes)
-{
-	uint64_t granule = UINT64_C(1) << dev->granule_lg2;
-
-	return (bytes + granule - 1) & ~(granule - 1);
-}
-
-static inline uint64_t dma_offset(const struct dma_device *dev, uint64_t addr)
-{
-	return addr & ((UINT64_C(1) << dev->granule_lg2) - 1);
-}
-
-static inline void dma_announce(struct dma_device *dev, const struct dma_call *call)
-{
-	SIM_ANNOUNCE(dev->sim, dma_call, call);
-}
-
 static uint64_t dma_iova_attempt(struct dma_device *dev, uint64_t granules, uint64_t limit, bool flush)
 {
 	uint64_t limit_pfn = limit >> dev->granule_lg2, pfn = 0;
@@ -137,8 +121,8 @@ static void dma_iova_return(struct dma_device *dev, uint64_t pfn, uint64_t granu
 	iova_free_fast(dev->iovad, pfn, granules);
 }
 
-/** iommu_dma_alloc_iova: below 4 GiB first where that is wanted, then anywhere. Returns the IOVA or 0. */
-static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_taker taker)
+/* iommu_dma_alloc_iova */
+uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_taker taker)
 {
 	uint64_t limit = MIN(dev->config.mask, dev->config.aperture_end);
 	uint64_t granules = len >> dev->granule_lg2, pfn = 0;
@@ -192,8 +176,7 @@ static void dma_drop_live(struct dma_device *dev, uint64_t iova, uint64_t len, s
 	umap_remove(&dev->live, entry);
 }
 
-/** Gives back @len bytes at @iova at once. */
-static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
+void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
 {
 	struct dma_live live;
 
@@ -227,9 +210,7 @@ static bool dma_holds_mapping(const struct dma_device *dev, uint64_t iova, uint6
 	return live.taker != DMA_TAKER_TRY_ALLOC;
 }
 
-/** Unmaps @len bytes at @iova for good and gives back @freed bytes of IOVA: after an invalidation, or, lazy, by way of the
- *  flush queue. */
-static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t freed)
+void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t freed)
 {
 	struct pgtable_gather gather = {0};
 	struct dma_live live;
@@ -253,7 +234,7 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 	pgtable_gather_finish(&gather);
 }
 
-static unsigned dma_prot(unsigned flags)
+unsigned dma_prot(unsigned flags)
 {
 	return (flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE) | (flags & DMA_ATTR_MMIO ? PROT_MMIO : PROT_CACHE);
 }
