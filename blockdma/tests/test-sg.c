@@ -966,7 +966,7 @@ static void test_each_failure_leaves_nothing(const void *data)
 	static const struct shape shapes[] = {
 		{A, 512, 0, 1},		  {A + 512, 12288, 0, 1}, {A, 4096, 65536, 8},
 		{A, 4096, 65536, 64},	  {A, 65536, 131072, 20}, {A, 32768, 65536, 2},
-		{A + 512, 1 << 20, 0, 1},
+		{A + 512, 3 << 20, 0, 1},
 	};
 	const char *point = data;
 	uint64_t passes = 0;
