@@ -379,6 +379,8 @@ static void check_command(const struct fixture *fixture, const struct nvme_iod *
 /* Undoes what was prepared; nothing is left of it, and the tag knows nothing of it. */
 static void undo(struct fixture *fixture, struct nvme_iod *iod)
 {
+	bool recorded = iod->vecs != NULL;
+
 	nvme_unmap_rq(fixture->nvme, iod);
 	g_assert_cmpuint(iod->descriptor_count, ==, 0);
 	g_assert_null(iod->vecs);
@@ -386,7 +388,8 @@ static void undo(struct fixture *fixture, struct nvme_iod *iod)
 	g_assert_false(iod->has_meta_descriptor);
 	nvme_put_tag(fixture->nvme, 1, iod);
 	assert_all_freed(fixture);
-	/* One at a time was needed. */
+	/* One at a time was needed; it is kept for the next. */
+	g_assert_cmpuint(fixture->nvme->free_vecs->len, >=, recorded);
 	g_assert_cmpuint(fixture->nvme->free_vecs->len, <=, 1);
 }
 

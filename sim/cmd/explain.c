@@ -412,7 +412,7 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 	else if (piece->req.vec_count)
 		tell_prps(explain, iod);
 	if (piece->req.meta_vec_count) {
-		facts_line(facts, "metadata at " HEX, iod->sqe.metadata);
+		facts_line(facts, "metadata at " HEX " (which the modelled device does not touch)", iod->sqe.metadata);
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
 	}
 	facts_end(facts);
