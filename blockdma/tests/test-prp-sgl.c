@@ -592,7 +592,7 @@ static unsigned read_metadata(struct fixture *fixture, const struct nvme_iod *io
 	unsigned count;
 
 	if (!(iod->sqe.flags & NVME_CMD_SGL_METASEG)) {
-		move(fixture, req, iod->sqe.metadata, req->meta_vecs[0].len);
+		move(fixture, req, iod->sqe.metadata, req->meta_bytes);
 		return 0;
 	}
 	list = list_at(fixture, iod->sqe.metadata);
@@ -622,7 +622,7 @@ static void run_metadata(struct fixture *fixture, enum req_op op, uint64_t meta,
 			      .op = op,
 			      .to_device = true};
 	struct nvme_iod *iod = nvme_get_tag(fixture->nvme, 1);
-	bool by_sgl = meta >= P2P, one_iova;
+	bool by_iter = meta >= P2P, by_sgl, one_iova;
 
 	g_array_set_size(fixture->expected, 0);
 	g_array_set_size(fixture->found, 0);
@@ -631,18 +631,20 @@ static void run_metadata(struct fixture *fixture, enum req_op op, uint64_t meta,
 		add_range(fixture->expected, pieces[i].paddr, pieces[i].len);
 	}
 	count_bytes(&req);
-	by_sgl = by_sgl || (options->sgl && (op == REQ_OP_DRV || req.nr_integrity_segments > 1));
-	one_iova = by_sgl && !options->direct && !options->scattered;
-	if (by_sgl && options->scattered) {
+	by_iter = by_iter || (options->sgl && (op == REQ_OP_DRV || req.nr_integrity_segments > 1));
+	one_iova = by_iter && !options->direct && !options->scattered;
+	by_sgl = by_iter && options->sgl &&
+		 (op == REQ_OP_DRV || (req.nr_integrity_segments > 1 && !one_iova));
+	if (by_iter && options->scattered) {
 		fixture->rules = fault_rules_new(tables);
 		g_assert_true(fault_rules_add_nth(fixture->rules, "dma.iova", 2, 0));
 		fault_rules_arm(fixture->rules, fixture->sim);
 	}
 	g_assert_cmpint(nvme_prep_rq(fixture->nvme, iod, &req, 1), ==, BLK_STS_OK);
-	end_faults(fixture, by_sgl && options->scattered);
+	end_faults(fixture, by_iter && options->scattered);
 	g_assert_cmpuint(iod->sqe.flags & NVME_CMD_SGL_METASEG, ==, by_sgl ? NVME_CMD_SGL_METASEG : 0);
 	g_assert_cmpuint(fixture->nvme->small_pool.in_use, ==, by_sgl);
-	g_assert_cmpuint(iod->meta_total_len, ==, by_sgl ? req.meta_bytes : 0);
+	g_assert_cmpuint(iod->meta_total_len, ==, by_iter ? req.meta_bytes : 0);
 	g_assert_cmpuint(read_metadata(fixture, iod), ==,
 			 !by_sgl || one_iova || count == 1 ? 0 : fixture->expected->len);
 	assert_same_ranges(fixture);
