@@ -633,8 +633,8 @@ static void run_metadata(struct fixture *fixture, enum req_op op, uint64_t meta,
 	count_bytes(&req);
 	by_iter = by_iter || (options->sgl && (op == REQ_OP_DRV || req.nr_integrity_segments > 1));
 	one_iova = by_iter && !options->direct && !options->scattered;
-	by_sgl = by_iter && options->sgl &&
-		 (op == REQ_OP_DRV || (req.nr_integrity_segments > 1 && !one_iova));
+	by_sgl =
+		by_iter && options->sgl && (op == REQ_OP_DRV || (req.nr_integrity_segments > 1 && !one_iova));
 	if (by_iter && options->scattered) {
 		fixture->rules = fault_rules_new(tables);
 		g_assert_true(fault_rules_add_nth(fixture->rules, "dma.iova", 2, 0));

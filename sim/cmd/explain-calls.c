@@ -20,13 +20,36 @@ enum below_kind {
 	BELOW_RETURN,
 	BELOW_FAULT,
 	BELOW_FOUND,
+	BELOW_ATTACH,
+	BELOW_CACHE_CLEAN,
+	BELOW_CACHE_DROP,
+	BELOW_CACHE_WAIT,
+	BELOW_BOUNCE,
+	BELOW_BOUNCE_BACK,
+	BELOW_BOUNCE_FREE,
+	BELOW_BOUNCE_INACTIVE,
 };
 
 static const char *const below_names[] = {
-	[BELOW_ATTEMPT] = "iova_attempt", [BELOW_USE_64BIT] = "use_64bit", [BELOW_MAP] = "map",
-	[BELOW_TOLD] = "iotlb_sync_map",  [BELOW_UNMAP] = "unmap",	   [BELOW_INVALIDATE] = "invalidate",
-	[BELOW_QUEUED] = "flush_queue",	  [BELOW_TIMER] = "flush_timer",   [BELOW_RETURN] = "iova_return",
-	[BELOW_FAULT] = "fault",	  [BELOW_FOUND] = "found",
+	[BELOW_ATTEMPT] = "iova_attempt",
+	[BELOW_USE_64BIT] = "use_64bit",
+	[BELOW_MAP] = "map",
+	[BELOW_TOLD] = "iotlb_sync_map",
+	[BELOW_UNMAP] = "unmap",
+	[BELOW_INVALIDATE] = "invalidate",
+	[BELOW_QUEUED] = "flush_queue",
+	[BELOW_TIMER] = "flush_timer",
+	[BELOW_RETURN] = "iova_return",
+	[BELOW_FAULT] = "fault",
+	[BELOW_FOUND] = "found",
+	[BELOW_ATTACH] = "attach",
+	[BELOW_CACHE_CLEAN] = "cache_for_device",
+	[BELOW_CACHE_DROP] = "cache_for_cpu",
+	[BELOW_CACHE_WAIT] = "cache_flush",
+	[BELOW_BOUNCE] = "bounce_map",
+	[BELOW_BOUNCE_BACK] = "bounce_sync",
+	[BELOW_BOUNCE_FREE] = "bounce_unmap",
+	[BELOW_BOUNCE_INACTIVE] = "bounce_inactive",
 };
 
 /** Something that a call did. Which members say something depends on the kind. */
@@ -34,11 +57,12 @@ struct explain_below {
 	enum below_kind kind;
 	uint64_t iova, paddr, len;
 	uint64_t
-		count; /* granules of an attempt; invalidation commands; bytes unmapped; ns of a timer; pass of a fault */
+		count; /* granules of an attempt; invalidation commands; bytes unmapped; ns of a timer; pass of a fault; slots */
 	unsigned prot, point;
 	int err;
-	bool tree;  /* the attempt was served by the tree, not by a cache */
-	char *text; /* of a finding; owned */
+	bool tree;   /* the attempt was served by the tree, not by a cache */
+	bool copied; /* a bounce buffer that is given back */
+	char *text;  /* of a finding; owned */
 };
 
 enum call_kind {
@@ -228,15 +252,46 @@ static void heard_found(void *data, struct sim *sim, unsigned kind, const char *
 	add_below(data, (struct explain_below){.kind = BELOW_FOUND, .text = whole});
 }
 
+/** Hears what the DMA layer announces of the inside of a call. Returns whether @call was that. */
+static bool heard_inside(struct explain_hearing *hearing, const struct dma_call *call)
+{
+	static const struct {
+		bool inside;
+		enum below_kind kind;
+	} kinds[] = {
+		[DMA_CALL_USE_64BIT] = {true, BELOW_USE_64BIT},
+		[DMA_CALL_DEFERRED_ATTACH] = {true, BELOW_ATTACH},
+		[DMA_CALL_CACHE_FOR_DEVICE] = {true, BELOW_CACHE_CLEAN},
+		[DMA_CALL_CACHE_FOR_CPU] = {true, BELOW_CACHE_DROP},
+		[DMA_CALL_CACHE_FLUSH] = {true, BELOW_CACHE_WAIT},
+		[DMA_CALL_BOUNCE_MAP] = {true, BELOW_BOUNCE},
+		[DMA_CALL_BOUNCE_SYNC] = {true, BELOW_BOUNCE_BACK},
+		[DMA_CALL_BOUNCE_UNMAP] = {true, BELOW_BOUNCE_FREE},
+		[DMA_CALL_BOUNCE_INACTIVE] = {true, BELOW_BOUNCE_INACTIVE},
+	};
+
+	if (call->kind == DMA_CALL_BOUNCED) /* and the attempt itself follows */
+		return true;
+	if (call->kind >= G_N_ELEMENTS(kinds) || !kinds[call->kind].inside)
+		return false;
+	add_below(hearing,
+		  (struct explain_below){.kind = kinds[call->kind].kind,
+					 .iova = call->addr,
+					 .paddr = call->paddr,
+					 .len = call->size,
+					 .count = call->slots,
+					 .copied = !(call->flags & (DMA_TO_DEVICE | DMA_ATTR_SKIP_CPU_SYNC)),
+					 .err = call->err});
+	return true;
+}
+
 static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *call)
 {
 	struct explain_hearing *hearing = data;
 
 	look_for_faults(hearing);
-	if (call->kind == DMA_CALL_USE_64BIT) {
-		add_below(hearing, (struct explain_below){.kind = BELOW_USE_64BIT});
+	if (heard_inside(hearing, call))
 		return;
-	}
 	look_for_commands(hearing);
 	close_call(hearing, (struct explain_call){.kind = CALL_DMA, .dma = *call});
 	hearing->coherent = false;
@@ -362,6 +417,29 @@ static char *below_text(const struct explain_hearing *hearing, const struct expl
 				       fault_errno_name(below->err));
 	case BELOW_FOUND:
 		return g_strdup_printf("FOUND %s", below->text);
+	case BELOW_ATTACH:
+		return g_strdup_printf("the domain is attached now, at its first use: %s",
+				       below->err ? fault_errno_name(below->err) : "OK");
+	case BELOW_CACHE_CLEAN:
+		return g_strdup_printf("CPU caches: " HEX ", %s, written back for the device", below->paddr,
+				       len);
+	case BELOW_CACHE_DROP:
+		return g_strdup_printf("CPU caches: " HEX ", %s, dropped for the CPU", below->paddr, len);
+	case BELOW_CACHE_WAIT:
+		return g_strdup("CPU caches: waited until that is done");
+	case BELOW_BOUNCE:
+		if (below->iova == DMA_MAPPING_ERROR)
+			return g_strdup_printf("bounce " HEX ", %s: no buffer", below->paddr, len);
+		return g_strdup_printf("bounce " HEX ", %s: copied to " HEX ", " U64 " slot%s", below->paddr,
+				       len, below->iova, below->count, plural(below->count));
+	case BELOW_BOUNCE_BACK:
+		return g_strdup_printf("bounce buffer " HEX ": %s copied back", below->iova, len);
+	case BELOW_BOUNCE_FREE:
+		return g_strdup_printf("bounce buffer " HEX ", %s, %sfree again", below->iova, len,
+				       below->copied ? "copied back, " : "");
+	case BELOW_BOUNCE_INACTIVE:
+		return g_strdup_printf("must bounce " HEX ", %s, and there is no buffer (machine.swiotlb)",
+				       below->paddr, len);
 	}
 	g_assert_not_reached();
 }
@@ -372,6 +450,7 @@ static void tell_below(struct explain_hearing *hearing, struct facts *facts,
 	g_autofree char *text = below_text(hearing, below);
 	bool has_len = below->kind == BELOW_MAP || below->kind == BELOW_UNMAP ||
 		       below->kind == BELOW_RETURN || below->kind == BELOW_QUEUED;
+	bool inside = below->kind >= BELOW_CACHE_CLEAN;
 
 	if (shown)
 		facts_line(facts, "       %s", text);
@@ -384,7 +463,11 @@ static void tell_below(struct explain_hearing *hearing, struct facts *facts,
 		explain_facts_hex(facts, "pa", below->paddr);
 	if (below->kind == BELOW_MAP)
 		facts_text(facts, "prot", NULL, prot_text(below->prot));
-	if (has_len)
+	if (inside && below->paddr)
+		explain_facts_hex(facts, "pa", below->paddr);
+	if (inside && below->iova && below->iova != DMA_MAPPING_ERROR)
+		explain_facts_hex(facts, "bounce", below->iova);
+	if (has_len || (inside && below->len))
 		facts_u64(facts, "len_bytes", NULL, below->len);
 	if (below->kind == BELOW_UNMAP)
 		facts_u64(facts, "unmapped_bytes", NULL, below->count);
@@ -432,8 +515,7 @@ static char *dma_text(const struct dma_call *call, const char **ret_name)
 		*ret_name = "mempool_alloc";
 		return g_strdup_printf(") of a record of mappings -> %s", err);
 	default:
-		*ret_name = "dma";
-		return g_strdup(")");
+		g_assert_not_reached(); /* the inside of a call */
 	}
 }
 

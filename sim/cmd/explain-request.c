@@ -35,7 +35,8 @@ static bool parse_vec(const char *key, const char *text, struct bio_vec *ret_vec
 	struct bio_vec vec;
 
 	if (!plus || !text_parse_u64(addr, &vec.paddr) || !text_parse_size(plus + 1, &vec.len))
-		return wrong(error, "%s: \"%s\" must be ADDR+LEN, such as 0x100000000+4k", key, text);
+		return wrong(error, "%s: \"%s\" must be ADDR+LEN, such as 0x100000000+4k or 4096+1M", key,
+			     text);
 	if (!vec.len || vec.len > EXPLAIN_BYTES_MAX)
 		return wrong(error, "%s: \"%s\": the length must be 1 byte to 16 MiB", key, text);
 	if (vec.paddr >= PHYSMEM_BASE || vec.paddr + vec.len > PHYSMEM_BASE)

@@ -93,6 +93,8 @@ static char *split_text(const struct explain *explain, const struct piece *piece
 		return g_strdup_printf("split after %s: a request takes %s%s", bytes, max,
 				       dma_use_iommu(&explain->machine->dev)
 					       ? ", what the IOVA caches serve (dma_opt_mapping_size)"
+				       : limits->max_bytes < NVME_MAX_BYTES
+					       ? ", what a bounce buffer holds (dma_opt_mapping_size)"
 					       : "");
 	if (piece->split.segments >= limits->max_segments)
 		return g_strdup_printf("split after %s: a request takes %u segments", bytes,
@@ -403,8 +405,11 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 	const char *name = opcode_name(iod->sqe.opcode);
 
 	facts_begin(facts, "command", "command");
-	facts_line(facts, "%s (0x%02x), id 0x%04x, namespace %u, flags 0x%02x", name, iod->sqe.opcode,
-		   iod->sqe.command_id, iod->sqe.nsid, iod->sqe.flags);
+	facts_line(facts, "%s (0x%02x), id 0x%04x, namespace %u, flags 0x%02x%s", name, iod->sqe.opcode,
+		   iod->sqe.command_id, iod->sqe.nsid, iod->sqe.flags,
+		   iod->sgl	      ? " (data by SGL)"
+		   : piece->req.bytes ? " (data by PRPs)"
+				      : "");
 	facts_text(facts, "opcode", NULL, name);
 	facts_u64(facts, "flags", NULL, iod->sqe.flags);
 	if (piece->req.vec_count && iod->sgl)
@@ -412,7 +417,8 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 	else if (piece->req.vec_count)
 		tell_prps(explain, iod);
 	if (piece->req.meta_vec_count) {
-		facts_line(facts, "metadata at " HEX " (which the modelled device does not touch)", iod->sqe.metadata);
+		facts_line(facts, "metadata at " HEX " (which the modelled device does not touch)",
+			   iod->sqe.metadata);
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
 	}
 	facts_end(facts);
@@ -480,7 +486,10 @@ static void run_piece(struct explain *explain, struct piece *piece)
 	unsigned qid = (unsigned)explain->request.queue;
 	g_autofree char *title = NULL, *bytes = text_size(piece->req.bytes);
 
-	title = g_strdup_printf("request " U64 ": %s", piece->req.number, bytes);
+	title = g_strdup_printf("request " U64 ": %s", piece->req.number,
+				piece->req.special ? "a list of ranges"
+				: piece->req.bytes ? bytes
+						   : "no data");
 	facts_begin(explain->facts, NULL, title);
 	facts_u64(explain->facts, "number", NULL, piece->req.number);
 	request_prepare(&piece->req);
@@ -585,18 +594,31 @@ static void run_pieces(struct explain *explain)
 	facts_u64(explain->facts, "refused_bytes", NULL, request->bytes - done);
 }
 
+/** Names the request, by what its kind has: a flush concerns no block, and a discard's data are the driver's. */
+static char *request_text(const struct explain_request *request)
+{
+	g_autofree char *size = text_size(request->bytes);
+	bool moves = request->op == REQ_OP_READ || request->op == REQ_OP_WRITE;
+	bool has_block = moves || request->op == REQ_OP_DISCARD || request->op == REQ_OP_WRITE_ZEROES;
+	bool has_data = moves || (request->op == REQ_OP_DRV && request->bytes);
+	g_autofree char *block = has_block ? g_strdup_printf(" at block " U64, request->lba) : g_strdup("");
+
+	return g_strdup_printf("%s%s%s%s, %s " U64, req_op_names[request->op], block, has_data ? ", " : "",
+			       has_data ? size : "", request->queue ? "queue" : "admin queue",
+			       request->queue);
+}
+
 static void tell_request(struct explain *explain)
 {
 	const struct explain_request *request = &explain->request;
 	const struct machine_config *config = &explain->config;
 	struct facts *facts = explain->facts;
-	g_autofree char *bytes = text_size(request->bytes), *max = text_size(explain->limits.max_bytes),
+	g_autofree char *text = request_text(request), *max = text_size(explain->limits.max_bytes),
 			*block = text_size(config->logical_block_bytes),
 			*threshold = text_size(config->sgl_threshold);
 
 	facts_begin(facts, "request", NULL);
-	facts_line(facts, "%s at block " U64 ", %s, queue " U64, req_op_names[request->op], request->lba,
-		   bytes, request->queue);
+	facts_line(facts, "%s", text);
 	facts_text(facts, "op", NULL, req_op_names[request->op]);
 	facts_u64(facts, "lba", NULL, request->lba);
 	facts_u64(facts, "bytes", NULL, request->bytes);

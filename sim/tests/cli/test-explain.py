@@ -152,6 +152,47 @@ def _():
     equal(told, ['dma_iova_sync', 'dma_alloc_coherent'], 'who tells it')
 
 
+@case('calls/untrusted-bounces-inside-of-its-map')
+def _():
+    request = only('read ' + bvec((A + 0x200, 4096), (A + 0x4000, 8192)), '--set', 'iommu.untrusted=yes')
+    first, _, second = request['mapping']['calls']
+    equal(names([first, second]), ['dma_map_phys'] * 2, 'calls')
+    equal([fact['what'] for fact in first['below']], ['bounce_map', 'iova_attempt', 'map'], 'the unaligned one')
+    equal([fact['what'] for fact in second['below']], ['iova_attempt', 'map'], 'the aligned one')
+    bounce, _, mapped = first['below']
+    equal((number(bounce['pa']), bounce['len_bytes']), (A + 0x200, 4096), 'what is bounced')
+    equal(number(mapped['pa']), number(bounce['bounce']) // PAGE * PAGE, 'the buffer is what the device sees')
+    free, = below(request['unmap']['calls'], 'bounce_unmap')
+    equal(free['bounce'], bounce['bounce'], 'given back')
+    check('copied back' in free['text'], 'to the reader', free)
+    written = only('write ' + bvec((A + 0x200, 4096)), '--set', 'iommu.untrusted=yes')
+    free, = below(written['unmap']['calls'], 'bounce_unmap')
+    check('copied back' not in free['text'], 'not of a write', free)
+
+
+@case('calls/incoherent-sees-to-the-caches')
+def _():
+    for options in [], DIRECT:
+        request = only('read ' + bvec((A, 4096)), '--set', 'nvme.coherent=no', *options)
+        for part, call, what in ('mapping', 'dma_map_phys', 'cache_for_device'), ('unmap', 'dma_unmap_phys', 'cache_for_cpu'):
+            told, = request[part]['calls']
+            equal((told['call'], [fact['what'] for fact in told['below'][:2]]), (call, [what, 'cache_flush']), part)
+            equal((number(told['below'][0]['pa']), told['below'][0]['len_bytes']), (A, 4096), 'lines')
+
+
+@case('calls/without-an-iommu-what-the-device-cannot-reach-is-bounced')
+def _():
+    low = [*DIRECT, '--set', 'nvme.dma-bits=32']
+    answer = said('read ' + bvec((A, 600 * 1024)), *low)
+    equal([request['block_layer']['bytes'] for request in answer['requests']], [252 * 1024] * 2 + [96 * 1024], 'pieces')
+    check('what a bounce buffer holds' in answer['requests'][0]['block_layer']['split_reason'], 'why split')
+    for request in answer['requests']:
+        equal([fact['what'] for fact in request['mapping']['calls'][0]['below']], ['bounce_map'], 'there')
+        equal([fact['what'] for fact in request['unmap']['calls'][0]['below']], ['bounce_sync', 'bounce_unmap'], 'back')
+    request = only('read ' + bvec((A, 4096)), *low, '--set', 'machine.swiotlb=0', code=1)
+    equal(request['mapping']['status'], 'RESOURCE', 'without a buffer')
+
+
 @case('block-layer/gap-bits')
 def _():
     for vectors, bit, words in [([(A, 4096)], 0, 'no joint'),
@@ -291,6 +332,18 @@ def _():
 
 
 # ---- text ----
+
+@case('text/request-named-by-what-it-has')
+def _():
+    for text, said_of in [('flush', ['flush, queue 1', 'request 1: no data']),
+                          ('discard lba=8', ['discard at block 8, queue 1', 'request 1: a list of ranges']),
+                          ('write-zeroes lba=8', ['write-zeroes at block 8, queue 1']),
+                          ('passthrough queue=0 bvec=0x1000+4k', ['passthrough, 4 KiB, admin queue 0']),
+                          ('read lba=3 bvec=0x1000+4k', ['read at block 3, 4 KiB, queue 1', 'request 1: 4 KiB'])]:
+        lines = program.expect(0, 'explain', '-r', text).out.splitlines()
+        for line in said_of:
+            check(line in lines, line, lines)
+
 
 @case('text/says-what-the-json-says')
 def _():
