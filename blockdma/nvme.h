@@ -169,7 +169,8 @@ struct nvme {
 	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
 	unsigned queue_count;
 	struct dma_pool small_pool, large_pool;
-	GPtrArray *free_vecs; /* mempool elements ready for use */
+	GPtrArray *vecs;      /* every mempool element, owned: also those that the modelled driver loses */
+	GPtrArray *free_vecs; /* of these, ready for use */
 	uint32_t dma_vecs;    /* in use */
 	struct nvme_stats stats;
 };

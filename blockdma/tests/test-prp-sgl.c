@@ -8,6 +8,9 @@
  * is computed here once more from sections 6.5 to 6.7 of the facts; what was taken must be back after the unmap. The same of
  * metadata, of what fails midway, and of a tag whose last request was of another kind.
  */
+#include <errno.h>
+#include <string.h>
+
 #include "blockdma/nvme.h"
 #include "iommu/hw/hw.h"
 #include "sim/behaviour/behaviour.h"
@@ -29,6 +32,8 @@ struct options {
 	bool scattered; /* with one: there is never an IOVA for all of a request */
 	bool sgl;
 	uint32_t threshold;
+	bool low;	  /* the device drives 32 bits of an address: what is above is bounced */
+	enum dma_p2p p2p; /* of the other device's memory; NONE: through the host bridge */
 };
 
 static const struct options kinds[] = {
@@ -55,6 +60,8 @@ struct fixture {
 	struct nvme *nvme;
 	struct sim_observer observer;
 	struct fault_rules *rules; /* NULL: nothing fails */
+	struct swiotlb *swiotlb;   /* NULL: none */
+	int vec_err;		   /* of a record that could not be had, heard */
 	unsigned mmio_unmaps;	   /* of memory of another device, heard */
 	unsigned blocks;	   /* of the small pool that somebody else has */
 	uint32_t held;		   /* IOVAs of the queues */
@@ -69,6 +76,8 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 	bool undoes = call->kind == DMA_CALL_UNMAP_PHYS || call->kind == DMA_CALL_DESTROY;
 
 	fixture->mmio_unmaps += undoes && call->flags & DMA_ATTR_MMIO;
+	if (call->kind == DMA_CALL_VEC_ALLOC)
+		fixture->vec_err = call->err;
 }
 
 static uint64_t mapped_bytes(const struct fixture *fixture)
@@ -80,13 +89,16 @@ static void setup(struct fixture *fixture, const struct options *options)
 {
 	static const struct pgtable_config table = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
 	static const struct iotlb_config tlb = {.entries = 64, .ways = 4, .walk_entries = 16};
+	static const struct swiotlb_config swiotlb = {
+		.base = 0x70000000, .slots = 512, .slot_bytes = SWIOTLB_SLOT_BYTES};
 	/* One attempt for an IOVA, not a first one below 4 GiB. */
-	static const struct dma_config dma = {
-		.name = "nvme0",
-		.mask = UINT64_MAX,
-		.aperture_end = 0xffffffffffff,
-		.forcedac = true,
-		.p2p = {.kind = DMA_P2P_HOST_BRIDGE, .first = P2P, .last = P2P + 0xffffffff}};
+	struct dma_config dma = {.name = "nvme0",
+				 .mask = options->low ? UINT32_MAX : UINT64_MAX,
+				 .aperture_end = 0xffffffffffff,
+				 .forcedac = true,
+				 .p2p = {.kind = options->p2p ? options->p2p : DMA_P2P_HOST_BRIDGE,
+					 .first = P2P,
+					 .last = P2P + 0xffffffff}};
 	const struct nvme_config nvme = {.io_queues = 1,
 					 .depth = 4,
 					 .sgl = options->sgl,
@@ -104,6 +116,8 @@ static void setup(struct fixture *fixture, const struct options *options)
 	fixture->iommu = iommu_new(fixture->sim, &intel_ops, &tlb);
 	fixture->iovad = iova_domain_new(fixture->sim, PAGE, 1, 0, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(fixture->iovad), ==, 0);
+	if (options->low)
+		dma.swiotlb = fixture->swiotlb = swiotlb_new(&swiotlb);
 	if (!options->direct)
 		g_assert_cmpint(iommu_domain_new(fixture->iommu, 1, &table, &fixture->domain), ==, 0);
 	dma_device_init(&fixture->dev, fixture->sim, &dma, fixture->domain, fixture->iovad);
@@ -120,7 +134,12 @@ static void assert_all_freed(const struct fixture *fixture)
 
 	g_assert_cmpuint(nvme->small_pool.in_use, ==, fixture->blocks);
 	g_assert_cmpuint(nvme->large_pool.in_use, ==, 0);
+	/* Blocks that were put back are there for the next. */
+	g_assert_cmpuint(nvme->small_pool.free_count + fixture->blocks, ==,
+			 nvme->small_pool.page_count * (PAGE / NVME_SMALL_POOL_BYTES));
+	g_assert_cmpuint(nvme->large_pool.free_count, ==, nvme->large_pool.page_count);
 	g_assert_cmpuint(nvme->dma_vecs, ==, 0);
+	g_assert_cmpuint(fixture->swiotlb ? fixture->swiotlb->stats.in_use : 0, ==, 0);
 	g_assert_cmpuint(fixture->dev.live.count, ==, fixture->held + pages);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, fixture->mapped + pages * PAGE);
 	g_assert_cmpuint(findings_violations(&fixture->sim->findings), ==, 0);
@@ -135,6 +154,7 @@ static void finish(struct fixture *fixture)
 	g_assert_cmpuint(fixture->dev.live.count, ==, 0);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, 0);
 	dma_device_finish(&fixture->dev);
+	swiotlb_free(fixture->swiotlb);
 	iommu_domain_free(fixture->domain);
 	iommu_free(fixture->iommu);
 	iova_domain_free(fixture->iovad);
@@ -668,6 +688,7 @@ static void test_metadata(const void *data)
 		run_metadata(&fixture, REQ_OP_WRITE, M, PAGE, 1);
 		run_metadata(&fixture, REQ_OP_WRITE, M, 2 * PAGE, options->sgl ? count : 1);
 		run_metadata(&fixture, REQ_OP_WRITE, P2P, 2 * PAGE, options->sgl ? count : 1);
+		run_metadata(&fixture, REQ_OP_DRV, P2P, 2 * PAGE, options->sgl ? count : 1);
 		run_metadata(&fixture, REQ_OP_WRITE, M, PAGE, 1);
 	}
 	finish(&fixture);
@@ -765,32 +786,217 @@ static void test_every_list_fails(const void *data)
 	finish(&fixture);
 }
 
-/* Memory of another device, then ordinary memory, and a command without any. */
+/* Memory of another device, in one segment: mapped as one of several would be, and undone from where that is written. */
+static void run_other_device(struct fixture *fixture, enum req_op op)
+{
+	bool sgl = fixture->options->sgl && op == REQ_OP_DRV;
+	struct bio_vec vec = {P2P, 2 * PAGE};
+	struct request req = {.number = 1, .vecs = &vec, .vec_count = 1, .op = op};
+	struct nvme_iod *iod = nvme_get_tag(fixture->nvme, 1);
+
+	count_bytes(&req);
+	if (fixture->options->scattered)
+		fail_iova(fixture, 0);
+	g_assert_cmpint(nvme_prep_rq(fixture->nvme, iod, &req, 1), ==, BLK_STS_OK);
+	end_faults(fixture, fixture->options->scattered);
+	g_assert_cmpuint(iod->p2p, ==, DMA_P2P_HOST_BRIDGE);
+	if (sgl)
+		g_assert_cmpuint(read_sgl(fixture, iod), ==, 0);
+	fixture->mmio_unmaps = 0;
+	undo(fixture, iod);
+	g_assert_cmpuint(fixture->mmio_unmaps, ==, !fixture->options->direct);
+}
+
+/* No data: nothing is mapped, and nothing counted as a command of PRPs or an SGL. */
+static void run_nothing(struct fixture *fixture, enum req_op op, uint8_t opcode)
+{
+	struct request req = {.number = 1, .op = op};
+	struct nvme_iod *iod = nvme_get_tag(fixture->nvme, 1);
+	struct nvme_stats before = fixture->nvme->stats;
+
+	g_assert_cmpint(nvme_prep_rq(fixture->nvme, iod, &req, 1), ==, BLK_STS_OK);
+	g_assert_cmphex(iod->sqe.opcode, ==, opcode);
+	g_assert_cmphex(iod->sqe.flags | iod->sqe.dptr[0] | iod->sqe.dptr[1] | iod->sqe.cdw12, ==, 0);
+	g_assert_cmpmem(&before, sizeof(before), &fixture->nvme->stats, sizeof(before));
+	undo(fixture, iod);
+}
+
+/* Memory of another device, then ordinary memory, and commands without any. */
 static void test_same_tag_for_other_kinds(const void *data)
 {
+	static const enum req_op ops[] = {REQ_OP_READ, REQ_OP_DRV};
 	struct fixture fixture;
 
 	setup(&fixture, data);
-	for (unsigned i = 0; i < 2; i++) {
-		struct bio_vec other = {P2P, 2 * PAGE}, own = {A, 2 * PAGE};
-		struct request req = {.number = 1, .vecs = &other, .vec_count = 1, .op = REQ_OP_READ},
-			       nothing = {.number = 1, .op = REQ_OP_DRV};
+	for (unsigned i = 0; i < 2 * G_N_ELEMENTS(ops); i++) {
+		struct bio_vec own = {A, 2 * PAGE};
+
+		run_other_device(&fixture, ops[i / 2]);
+		fixture.mmio_unmaps = 0;
+		run_vecs(&fixture, &own, 1, REQ_OP_READ);
+		g_assert_cmpuint(fixture.mmio_unmaps, ==, 0);
+		run_nothing(&fixture, REQ_OP_DRV, NVME_CMD_VENDOR_NONE);
+		run_nothing(&fixture, REQ_OP_FLUSH, NVME_CMD_FLUSH);
+		run_nothing(&fixture, REQ_OP_WRITE_ZEROES, NVME_CMD_WRITE_ZEROES);
+	}
+	finish(&fixture);
+}
+
+/* A sync that failed without rollback leaves its IOVA (D1). The next request with that tag has none of it. */
+static void test_same_tag_after_a_lost_iova(const void *data)
+{
+	struct bio_vec even[] = {{A, PAGE}, {B, PAGE}}, odd[] = {{A, 512}, {B, 512}, {B + PAGE, 512}};
+	struct request first = {.number = 1, .vecs = even, .vec_count = 2, .op = REQ_OP_READ},
+		       next = {.number = 1, .vecs = odd, .vec_count = 3, .op = REQ_OP_READ};
+	struct fixture fixture;
+	struct nvme_iod *iod;
+
+	setup(&fixture, data);
+	fixture.sim->behaviour[BLKDMA_ROLLBACK] = BLKDMA_ROLLBACK_OLD;
+	iod = nvme_get_tag(fixture.nvme, 1);
+	count_bytes(&first);
+	fixture.rules = fault_rules_new(tables);
+	g_assert_true(fault_rules_add_nth(fixture.rules, "dma.sync", 1, 0));
+	fault_rules_arm(fixture.rules, fixture.sim);
+	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &first, 1), ==, BLK_STS_RESOURCE);
+	end_faults(&fixture, 1);
+	g_assert_true(blk_dma_coalesced(&iod->state));
+	dma_iova_destroy(&fixture.dev, &(struct dma_iova_state){iod->state.addr, iod->state.size},
+			 first.bytes, DMA_FROM_DEVICE);
+	nvme_put_tag(fixture.nvme, 1, iod);
+	run(&fixture, &next);
+	finish(&fixture);
+}
+
+/* ---- what cannot be described, and what cannot be recorded ---- */
+
+/* Pieces that the block layer never sends to a controller without SGLs: no PRP can say them. */
+static void test_incorrectly_formed(const void *data)
+{
+	static const struct {
+		struct bio_vec vecs[4];
+		uint32_t count;
+	} shapes[] = {
+		{{{A, PAGE}, {B, STEP}, {M, PAGE}, {M + 2 * PAGE, PAGE}}, 4}, /* ends early */
+		{{{A, PAGE}, {B + STEP, 2 * PAGE}}, 2},			      /* begins late */
+	};
+	struct fixture fixture;
+
+	setup(&fixture, data);
+	for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
+		struct bio_vec vecs[4];
+		struct request req = {
+			.number = 1, .vecs = vecs, .vec_count = shapes[i].count, .op = REQ_OP_READ};
 		struct nvme_iod *iod = nvme_get_tag(fixture.nvme, 1);
 
+		memcpy(vecs, shapes[i].vecs, sizeof(vecs));
 		count_bytes(&req);
-		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
-		g_assert_cmpuint(iod->p2p, ==, DMA_P2P_HOST_BRIDGE);
-		fixture.mmio_unmaps = 0;
-		undo(&fixture, iod);
-		g_assert_cmpuint(fixture.mmio_unmaps, ==, fixture.options->direct ? 0 : 1);
-		run_vecs(&fixture, &own, 1, REQ_OP_READ);
-		g_assert_cmpuint(fixture.mmio_unmaps, ==, fixture.options->direct ? 0 : 1);
-		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod = nvme_get_tag(fixture.nvme, 1), &nothing, 1),
-				==, BLK_STS_OK);
-		g_assert_cmphex(iod->sqe.opcode, ==, NVME_CMD_VENDOR_NONE);
-		g_assert_cmphex(iod->sqe.flags | iod->sqe.dptr[0] | iod->sqe.dptr[1] | iod->sqe.cdw12, ==, 0);
-		undo(&fixture, iod);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_IOERR);
+		nvme_put_tag(fixture.nvme, 1, iod);
+		assert_all_freed(&fixture);
 	}
+	finish(&fixture);
+}
+
+/* Prepares what is to fail at @point with @status. */
+static void fail_once(struct fixture *fixture, struct request *req, const char *point, enum blk_status status)
+{
+	struct nvme_iod *iod = nvme_get_tag(fixture->nvme, 1);
+
+	fixture->rules = fault_rules_new(tables);
+	g_assert_true(fault_rules_add_nth(fixture->rules, point, 1, 0));
+	fault_rules_arm(fixture->rules, fixture->sim);
+	g_assert_cmpint(nvme_prep_rq(fixture->nvme, iod, req, 1), ==, status);
+	end_faults(fixture, 1);
+	nvme_put_tag(fixture->nvme, 1, iod);
+}
+
+/* Of a device that reaches the first piece but not the second, this is the first that must be unmapped: the record is asked
+ * for when one piece is already in the command. */
+static void test_record_fails_midway(void)
+{
+	static const struct options options = {.direct = true, .low = true};
+	struct bio_vec vecs[] = {{0x10000000, 2 * PAGE}, {A, 2 * PAGE}, {B, PAGE}};
+	struct request req = {.number = 1, .vecs = vecs, .vec_count = 3, .op = REQ_OP_READ};
+	struct fixture fixture;
+	struct nvme_iod *iod;
+
+	setup(&fixture, &options);
+	fixture.sim->behaviour[DESCRIPTOR_POOL_UNMAP] = DESCRIPTOR_POOL_FIXED;
+	count_bytes(&req);
+	fail_once(&fixture, &req, "nvme.vec_pool", BLK_STS_RESOURCE);
+	g_assert_cmpint(fixture.vec_err, ==, -ENOMEM);
+	assert_all_freed(&fixture);
+	g_assert_cmpuint(fixture.swiotlb->stats.maps, ==, 1);
+	iod = nvme_get_tag(fixture.nvme, 1);
+	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
+	g_assert_cmpuint(iod->vec_count, ==, 3);
+	undo(&fixture, iod);
+	finish(&fixture);
+}
+
+/* Bus addresses need no unmap. Under p2p-vec-free = leak they are recorded nevertheless, for nobody: each request that
+ * succeeds loses a record, one that fails does not (D9). */
+static void test_bus_addresses(void)
+{
+	static const struct options options = {.sgl = true, .p2p = DMA_P2P_BUS_ADDR};
+	struct bio_vec vecs[] = {{P2P, PAGE}, {P2P + 4 * PAGE, 2 * PAGE}};
+	struct request req = {.number = 1, .vecs = vecs, .vec_count = 2, .op = REQ_OP_READ};
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	count_bytes(&req);
+	for (unsigned fixed = 0; fixed < 2; fixed++) {
+		fixture.sim->behaviour[P2P_VEC_FREE] = fixed ? P2P_VEC_FIXED : P2P_VEC_LEAK;
+		fixture.sim->behaviour[DESCRIPTOR_POOL_UNMAP] = DESCRIPTOR_POOL_FIXED;
+		req.op = REQ_OP_READ;
+		fail_once(&fixture, &req, "nvme.prp_pool", BLK_STS_RESOURCE);
+		assert_all_freed(&fixture);
+		req.op = REQ_OP_DRV;
+		fail_once(&fixture, &req, "nvme.sgl_pool", BLK_STS_RESOURCE);
+		assert_all_freed(&fixture);
+	}
+	fixture.sim->behaviour[P2P_VEC_FREE] = P2P_VEC_LEAK;
+	req.op = REQ_OP_READ;
+	for (unsigned lost = 1; lost <= 3; lost++) {
+		struct nvme_iod *iod = nvme_get_tag(fixture.nvme, 1);
+
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
+		g_assert_cmpuint(iod->vec_count, ==, 2);
+		nvme_unmap_rq(fixture.nvme, iod);
+		nvme_put_tag(fixture.nvme, 1, iod);
+		g_assert_cmpuint(fixture.nvme->dma_vecs, ==, lost);
+	}
+	fixture.nvme->dma_vecs = 0; /* the loss was looked at */
+	finish(&fixture);
+}
+
+/* With the joints of their own, two pieces of metadata inside a page get no IOVA for both (D6). */
+static void test_metadata_gap(void)
+{
+	static const struct options options = {.sgl = true};
+	struct bio_vec vec = {A, PAGE}, pieces[] = {{M, STEP}, {M + 2 * PAGE, STEP}};
+	struct request req = {.number = 1,
+			      .vecs = &vec,
+			      .vec_count = 1,
+			      .meta_vecs = pieces,
+			      .meta_vec_count = 2,
+			      .op = REQ_OP_WRITE,
+			      .to_device = true};
+	struct fixture fixture;
+	struct nvme_iod *iod;
+
+	setup(&fixture, &options);
+	fixture.sim->behaviour[METADATA_GAP] = METADATA_GAP_OWN;
+	iod = nvme_get_tag(fixture.nvme, 1);
+	count_bytes(&req);
+	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
+	g_assert_false(blk_dma_coalesced(&iod->meta_state));
+	add_range(fixture.expected, M, STEP);
+	add_range(fixture.expected, M + 2 * PAGE, STEP);
+	g_assert_cmpuint(read_metadata(&fixture, iod), ==, 2);
+	assert_same_ranges(&fixture);
+	undo(&fixture, iod);
 	finish(&fixture);
 }
 
@@ -802,6 +1008,16 @@ static bool with_sgls(const struct options *options)
 static bool in_pieces(const struct options *options)
 {
 	return options->scattered;
+}
+
+static bool prps_only(const struct options *options)
+{
+	return !options->sgl;
+}
+
+static bool in_one_iova(const struct options *options)
+{
+	return !options->direct && !options->scattered && options->sgl;
 }
 
 /* A request in one IOVA that fails midway leaves entries (D8), and an SGL has one list. */
@@ -827,6 +1043,8 @@ int main(int argc, char **argv)
 		{"every-mapping-fails", test_every_mapping_fails, in_pieces},
 		{"every-list-fails", test_every_list_fails, in_pieces_by_prps},
 		{"same-tag-for-other-kinds", test_same_tag_for_other_kinds},
+		{"same-tag-after-a-lost-iova", test_same_tag_after_a_lost_iova, in_one_iova},
+		{"incorrectly-formed", test_incorrectly_formed, prps_only},
 	};
 
 	g_test_init(&argc, &argv, NULL);
@@ -838,5 +1056,8 @@ int main(int argc, char **argv)
 			if (!tests[test].applies || tests[test].applies(&kinds[kind]))
 				g_test_add_data_func(path, &kinds[kind], tests[test].run);
 		}
+	g_test_add_func("/blockdma/prp-sgl/record-fails-midway", test_record_fails_midway);
+	g_test_add_func("/blockdma/prp-sgl/bus-addresses", test_bus_addresses);
+	g_test_add_func("/blockdma/prp-sgl/metadata-gap", test_metadata_gap);
 	return g_test_run();
 }
