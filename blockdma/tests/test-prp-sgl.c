@@ -838,6 +838,7 @@ static void test_same_tag_for_other_kinds(const void *data)
 		run_nothing(&fixture, REQ_OP_DRV, NVME_CMD_VENDOR_NONE);
 		run_nothing(&fixture, REQ_OP_FLUSH, NVME_CMD_FLUSH);
 		run_nothing(&fixture, REQ_OP_WRITE_ZEROES, NVME_CMD_WRITE_ZEROES);
+		run_nothing(&fixture, REQ_OP_DISCARD, NVME_CMD_DSM);
 	}
 	finish(&fixture);
 }

@@ -612,6 +612,8 @@ static void tell_request(struct explain *explain)
 {
 	const struct explain_request *request = &explain->request;
 	const struct machine_config *config = &explain->config;
+	const char *hardware =
+		dma_use_iommu(&explain->machine->dev) ? explain->machine->iommu->ops->name : NULL;
 	struct facts *facts = explain->facts;
 	g_autofree char *text = request_text(request), *max = text_size(explain->limits.max_bytes),
 			*block = text_size(config->logical_block_bytes),
@@ -625,9 +627,10 @@ static void tell_request(struct explain *explain)
 	facts_u64(facts, "queue", NULL, request->queue);
 	facts_end(facts);
 	facts_begin(facts, "machine", NULL);
-	facts_line(facts, "Linux %s, %s, IOMMU %s; a request takes %s and %u segments; blocks of %s",
-		   kernel_version_names[config->version], MACHINE_DEVICE,
-		   iommu_mode_names[config->iommu_mode], max, explain->limits.max_segments, block);
+	facts_line(facts, "Linux %s, %s, IOMMU %s%s%s; a request takes %s and %u segments; blocks of %s",
+		   kernel_version_names[config->version], MACHINE_DEVICE, hardware ? hardware : "",
+		   hardware ? " " : "", iommu_mode_names[config->iommu_mode], max,
+		   explain->limits.max_segments, block);
 	if (config->sgl && !config->sgl_threshold)
 		facts_line(facts, "the controller takes SGLs, where forced (nvme.sgl-threshold=0)");
 	else if (config->sgl)
@@ -638,6 +641,8 @@ static void tell_request(struct explain *explain)
 	else
 		facts_line(facts, "the controller takes no SGLs");
 	facts_text(facts, "version", NULL, kernel_version_names[config->version]);
+	if (hardware)
+		facts_text(facts, "hardware", NULL, hardware);
 	facts_text(facts, "mode", NULL, iommu_mode_names[config->iommu_mode]);
 	facts_u64(facts, "max_bytes", NULL, explain->limits.max_bytes);
 	facts_u64(facts, "max_segments", NULL, explain->limits.max_segments);

@@ -360,6 +360,15 @@ def _():
         check(not re.search(r' $', table, re.M), 'blanks at the end of a line', table)
 
 
+@case('text/names-the-hardware')
+def _():
+    for hardware in 'intel', 'amd', 'arm-smmu-v3':
+        options = '--set', f'iommu.hardware={hardware}'
+        check(f', IOMMU {hardware} strict;' in program.expect(0, 'explain', '-r', 'flush', *options).out, hardware)
+        equal(said('flush', *options)['machine']['hardware'], hardware, 'in the JSON')
+    check(', IOMMU passthrough;' in program.expect(0, 'explain', '-r', 'flush', *DIRECT).out, 'none')
+
+
 @case('text/many-calls-alike-are-left-out')
 def _():
     text = 'write ' + bvec(*[(A + i * 0x3000, 4096) for i in range(20)])
