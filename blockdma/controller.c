@@ -206,6 +206,38 @@ static uint64_t controller_data_len(const struct controller *ctrl, const struct 
 	}
 }
 
+/** Returns how far queue @queue is filled, as the controller knows it: from the doorbell, or, awake, from its shadow. */
+static uint16_t controller_tail(struct controller *ctrl, const struct nvme_queue *queue,
+				struct controller_command *cmd)
+{
+	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
+	const uint32_t *shadow;
+
+	if (!dbbuf->used || queue->qid == 0 || !queue->awake)
+		return queue->sq_doorbell;
+	shadow = controller_memory(ctrl, dbbuf->values_addr + nvme_dbbuf_index(queue->qid) * sizeof(*shadow),
+				   false, cmd);
+	g_assert(shadow != NULL);
+	return (uint16_t)*shadow;
+}
+
+/** With nothing left to do for @queue, asks to be told of the next command, and no longer looks for itself. */
+static void controller_rest(struct controller *ctrl, struct nvme_queue *queue)
+{
+	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
+	struct controller_command access = {0};
+	uint32_t *event;
+
+	if (!dbbuf->used || queue->qid == 0 || queue->in_controller ||
+	    controller_tail(ctrl, queue, &access) != queue->sq_head)
+		return;
+	event = controller_memory(ctrl, dbbuf->events_addr + nvme_dbbuf_index(queue->qid) * sizeof(*event),
+				  true, &access);
+	g_assert(event != NULL);
+	*event = queue->sq_head;
+	queue->awake = false;
+}
+
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
@@ -214,13 +246,14 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 	uint64_t len;
 	bool ok = true;
 
-	if (queue->sq_head == queue->sq_tail)
+	if (queue->sq_head == controller_tail(ctrl, queue, &cmd))
 		return false;
 	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false,
 				&cmd);
 	/* The queues are mapped as long as they exist: nothing unmaps them under the controller. */
 	g_assert(sqe != NULL);
 	queue->sq_head = nvme_ring_next(queue, queue->sq_head);
+	queue->in_controller++;
 	cmd.command_id = sqe->command_id;
 	cmd.slba = (uint64_t)sqe->cdw11 << 32 | sqe->cdw10;
 	cmd.write = sqe->opcode == NVME_CMD_WRITE || sqe->opcode == NVME_CMD_DSM ||
@@ -255,4 +288,6 @@ void controller_complete(struct controller *ctrl, unsigned qid, const struct con
 	queue->cq_tail = nvme_ring_next(queue, queue->cq_tail);
 	if (queue->cq_tail == 0)
 		queue->cq_tail_phase = !queue->cq_tail_phase;
+	queue->in_controller--;
+	controller_rest(ctrl, queue);
 }

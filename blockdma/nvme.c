@@ -78,12 +78,81 @@ static void nvme_queue_finish(struct nvme *nvme, struct nvme_queue *queue)
 	g_free(queue->iods);
 }
 
+/* ---- shadow doorbells (section 6.2) ---- */
+
+static uint32_t *nvme_dbbuf_value(const struct nvme *nvme, unsigned index)
+{
+	return (uint32_t *)physmem_bytes(&nvme->sim->mem, nvme->dbbuf.values_paddr) + index;
+}
+
+static const uint32_t *nvme_dbbuf_event(const struct nvme *nvme, unsigned index)
+{
+	return (const uint32_t *)physmem_bytes(&nvme->sim->mem, nvme->dbbuf.events_paddr) + index;
+}
+
+/** nvme_dbbuf_dma_alloc: without the memory, the device goes on with registers alone. */
+static void nvme_dbbuf_init(struct nvme *nvme)
+{
+	struct nvme_dbbuf *dbbuf = &nvme->dbbuf;
+
+	dbbuf->order = nvme_order((nvme->config.io_queues + 1) * UINT64_C(8));
+	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->values_paddr,
+			       &dbbuf->values_addr) != 0)
+		return;
+	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->events_paddr,
+			       &dbbuf->events_addr) != 0)
+		dma_free_coherent(nvme->dev, dbbuf->order, dbbuf->values_paddr, dbbuf->values_addr);
+	else
+		dbbuf->used = true;
+}
+
+static void nvme_dbbuf_finish(struct nvme *nvme)
+{
+	struct nvme_dbbuf *dbbuf = &nvme->dbbuf;
+
+	if (!dbbuf->used)
+		return;
+	dma_free_coherent(nvme->dev, dbbuf->order, dbbuf->values_paddr, dbbuf->values_addr);
+	dma_free_coherent(nvme->dev, dbbuf->order, dbbuf->events_paddr, dbbuf->events_addr);
+}
+
+/** Whether the controller asked to be told when the value passes @event, and it does on the way from @old to @value. */
+static bool nvme_dbbuf_need_event(uint16_t event, uint16_t value, uint16_t old)
+{
+	return (uint16_t)(value - event - 1) < (uint16_t)(value - old);
+}
+
+/** Gives a doorbell of @queue its new @value: in memory, where there is such memory, and only when needed in *@doorbell.
+ *  Returns whether the controller was told. */
+static bool nvme_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigned index, uint16_t value,
+		      uint16_t *doorbell)
+{
+	if (nvme->dbbuf.used && queue->qid) {
+		uint32_t *shadow = nvme_dbbuf_value(nvme, index);
+		uint16_t old = (uint16_t)*shadow;
+
+		*shadow = value;
+		if (!nvme_dbbuf_need_event((uint16_t)*nvme_dbbuf_event(nvme, index), value, old)) {
+			nvme->stats.doorbells_saved++;
+			return false;
+		}
+	}
+	*doorbell = value;
+	sim_charge(nvme->sim, WORK_DOORBELL, 1);
+	nvme->stats.doorbells++;
+	return true;
+}
+
+/* ---- probing ---- */
+
 /** Section 1.7: what the driver tells the block layer. */
 static void nvme_set_limits(struct nvme *nvme)
 {
 	struct queue_limits *limits = &nvme->limits;
 
 	limits->max_bytes = dma_use_iommu(nvme->dev) ? DMA_OPT_MAPPING_SIZE : NVME_MAX_BYTES;
+	if (nvme->config.mdts)
+		limits->max_bytes = MIN(limits->max_bytes, (uint64_t)NVME_PAGE << nvme->config.mdts);
 	limits->max_segments = MIN((uint32_t)(limits->max_bytes / NVME_PAGE) + 1, NVME_MAX_SEGMENTS);
 	limits->logical_block_bytes = nvme->config.logical_block_bytes;
 	limits->virt_boundary_mask = nvme->config.sgl ? 0 : NVME_PAGE - 1;
@@ -108,6 +177,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 		nvme_free(nvme);
 		return err;
 	}
+	if (config->shadow_doorbells)
+		nvme_dbbuf_init(nvme);
 	for (nvme->queue_count = 1; nvme->queue_count <= config->io_queues; nvme->queue_count++)
 		if (nvme_queue_init(nvme, &nvme->queues[nvme->queue_count], nvme->queue_count,
 				    config->depth) != 0)
@@ -124,6 +195,7 @@ void nvme_free(struct nvme *nvme)
 	dma_pool_finish(&nvme->large_pool);
 	while (nvme->queue_count > 0)
 		nvme_queue_finish(nvme, &nvme->queues[--nvme->queue_count]);
+	nvme_dbbuf_finish(nvme);
 	g_ptr_array_unref(nvme->free_vecs);
 	g_free(nvme->queues);
 	g_free(nvme);
@@ -144,19 +216,59 @@ void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod)
 	queue->free_tags[queue->free_tag_count++] = iod->tag;
 }
 
-void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod)
+/* ---- submission (section 6.1) ---- */
+
+static void nvme_copy_command(struct nvme *nvme, struct nvme_queue *queue, const struct nvme_iod *iod)
+{
+	memcpy(physmem_bytes(&nvme->sim->mem, queue->sq_paddr + (uint64_t)queue->sq_tail * NVME_SQE_BYTES),
+	       &iod->sqe, NVME_SQE_BYTES);
+	queue->sq_tail = nvme_ring_next(queue, queue->sq_tail);
+	nvme->stats.commands++;
+}
+
+static void nvme_ring_sq(struct nvme *nvme, struct nvme_queue *queue, bool last)
+{
+	/* A tail that came round to where the doorbell stands would say that there is nothing. */
+	if (!last && nvme_ring_next(queue, queue->sq_tail) != queue->last_sq_tail)
+		return;
+	if (nvme_ring(nvme, queue, nvme_dbbuf_index(queue->qid), queue->sq_tail, &queue->sq_doorbell))
+		queue->awake = true;
+	queue->last_sq_tail = queue->sq_tail;
+}
+
+void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod, bool last)
 {
 	struct nvme_queue *queue = &nvme->queues[qid];
 
 	sim_lock(nvme->sim, &queue->lock);
-	memcpy(physmem_bytes(&nvme->sim->mem, queue->sq_paddr + (uint64_t)queue->sq_tail * NVME_SQE_BYTES),
-	       &iod->sqe, NVME_SQE_BYTES);
-	queue->sq_tail = nvme_ring_next(queue, queue->sq_tail);
-	sim_charge(nvme->sim, WORK_DOORBELL, 1);
+	nvme_copy_command(nvme, queue, iod);
+	nvme_ring_sq(nvme, queue, last);
 	sim_unlock(nvme->sim, &queue->lock);
-	nvme->stats.doorbells++;
-	nvme->stats.commands++;
 }
+
+void nvme_commit(struct nvme *nvme, unsigned qid)
+{
+	struct nvme_queue *queue = &nvme->queues[qid];
+
+	sim_lock(nvme->sim, &queue->lock);
+	if (queue->sq_tail != queue->last_sq_tail)
+		nvme_ring_sq(nvme, queue, true);
+	sim_unlock(nvme->sim, &queue->lock);
+}
+
+void nvme_submit_list(struct nvme *nvme, unsigned qid, struct nvme_iod *const *iods, unsigned count)
+{
+	struct nvme_queue *queue = &nvme->queues[qid];
+
+	sim_lock(nvme->sim, &queue->lock);
+	for (unsigned i = 0; i < count; i++)
+		nvme_copy_command(nvme, queue, iods[i]);
+	nvme_ring_sq(nvme, queue, true);
+	sim_unlock(nvme->sim, &queue->lock);
+	nvme->stats.batches++;
+}
+
+/* ---- completion (section 6.4) ---- */
 
 struct nvme_iod *nvme_poll_cq(struct nvme *nvme, unsigned qid, uint16_t *ret_status)
 {
@@ -176,6 +288,13 @@ struct nvme_iod *nvme_poll_cq(struct nvme *nvme, unsigned qid, uint16_t *ret_sta
 	*ret_status = cqe->status >> 1;
 	nvme->stats.completions++;
 	return iod;
+}
+
+void nvme_ring_cq(struct nvme *nvme, unsigned qid)
+{
+	struct nvme_queue *queue = &nvme->queues[qid];
+
+	nvme_ring(nvme, queue, nvme_dbbuf_index(qid) + 1, queue->cq_head, &queue->cq_doorbell);
 }
 
 enum blk_status nvme_error_status(uint16_t status)

@@ -92,6 +92,8 @@ struct nvme_config {
 	unsigned depth; /* entries of an I/O queue; one less is usable */
 	bool sgl;	/* the controller takes data SGLs */
 	bool meta_sgl;	/* and SGLs of metadata */
+	bool shadow_doorbells; /* OACS bit 8 */
+	unsigned mdts; /* most data of a command: 2^mdts pages; 0: no limit */
 	uint32_t sgl_threshold;
 	uint32_t logical_block_bytes;
 };
@@ -132,6 +134,7 @@ struct nvme_queue {
 	uint64_t sq_paddr, sq_addr, cq_paddr, cq_addr;
 	unsigned sq_order, cq_order; /* of the allocations, in frames */
 	uint16_t sq_tail, cq_head;
+	uint16_t last_sq_tail; /* as the doorbell was told it */
 	bool cq_phase;
 	struct sim_lock lock; /* sq_lock */
 	struct nvme_iod *iods;
@@ -139,8 +142,11 @@ struct nvme_queue {
 	uint16_t free_tag_count;
 
 	/* Controller side. */
+	uint16_t sq_doorbell, cq_doorbell; /* the registers */
 	uint16_t sq_head, cq_tail;
+	uint16_t in_controller; /* commands fetched and not completed */
 	bool cq_tail_phase;
+	bool awake; /* looks at the shadow doorbell of its own accord */
 };
 
 /** Returns the ring index after @at. */
@@ -158,7 +164,16 @@ static inline unsigned nvme_queue_tags(const struct nvme_queue *queue)
 struct nvme_stats {
 	uint64_t commands, completions, errors, retries;
 	uint64_t prp_commands, sgl_commands, lists, coalesced, single, per_segment;
-	uint64_t doorbells;
+	uint64_t doorbells;	  /* MMIO writes */
+	uint64_t doorbells_saved; /* where memory was enough */
+	uint64_t batches;	  /* lists of requests with one doorbell */
+};
+
+/** Memory that takes the place of doorbells: two arrays, of values and of what the controller wants to hear of. */
+struct nvme_dbbuf {
+	bool used;
+	unsigned order;
+	uint64_t values_paddr, values_addr, events_paddr, events_addr;
 };
 
 struct nvme {
@@ -168,6 +183,7 @@ struct nvme {
 	struct queue_limits limits;
 	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
 	unsigned queue_count;
+	struct nvme_dbbuf dbbuf;
 	struct dma_pool small_pool, large_pool;
 	GPtrArray *free_vecs; /* mempool elements ready for use */
 	uint32_t dma_vecs;    /* in use */
@@ -189,11 +205,24 @@ void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
  *  kernel leaves (behaviours). */
 enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct request *req, unsigned nsid);
 
-/** Copies the command into the queue and rings the doorbell. */
-void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
+/** Copies the command into the queue. The doorbell is rung if it is the @last of its batch, or if the ring could not take
+ *  one more without; else nvme_commit() does it. Source: nvme_queue_rq(), nvme_write_sq_db(). */
+void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod, bool last);
+/** Rings the doorbell of queue @qid for what it does not know of yet. Source: nvme_commit_rqs(). */
+void nvme_commit(struct nvme *nvme, unsigned qid);
+/** Copies the @count commands into the queue under one lock and rings once. Source: nvme_submit_cmds(). */
+void nvme_submit_list(struct nvme *nvme, unsigned qid, struct nvme_iod *const *iods, unsigned count);
 
 /** Takes the next completion off queue @qid. Returns the iod with *@ret_status, or NULL when there is none. */
 struct nvme_iod *nvme_poll_cq(struct nvme *nvme, unsigned qid, uint16_t *ret_status);
+/** Tells the controller how far nvme_poll_cq() came: once, after the last. */
+void nvme_ring_cq(struct nvme *nvme, unsigned qid);
+
+/** Returns where in the shadow doorbells that of submission queue @qid is; its completion queue's is the next one. */
+static inline unsigned nvme_dbbuf_index(unsigned qid)
+{
+	return 2 * qid; /* CAP.DSTRD = 0 */
+}
 
 /** Unmaps and frees what nvme_prep_rq() took. */
 void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod);

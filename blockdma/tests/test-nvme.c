@@ -26,6 +26,7 @@ struct options {
 	bool sgl;
 	uint32_t threshold;
 	enum kernel_version version;
+	bool shadow; /* doorbells */
 };
 
 struct fixture {
@@ -74,6 +75,7 @@ static struct nvme_config config_of(const struct options *options)
 				    .depth = DEPTH,
 				    .sgl = options->sgl,
 				    .sgl_threshold = options->threshold,
+				    .shadow_doorbells = options->shadow,
 				    .logical_block_bytes = 512};
 }
 
@@ -223,7 +225,7 @@ static enum blk_status try_request(struct fixture *fixture, unsigned qid, struct
 		nvme_put_tag(fixture->nvme, qid, iod);
 		return prepared;
 	}
-	nvme_submit(fixture->nvme, qid, iod);
+	nvme_submit(fixture->nvme, qid, iod, true);
 	g_array_set_size(fixture->touched, 0);
 	g_assert_true(controller_execute(&fixture->ctrl, qid, &command));
 	g_assert_cmpuint(command.status, ==, NVME_SC_SUCCESS);
@@ -574,7 +576,7 @@ static void test_phase_turns_at_each_lap(void)
 			g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
 			g_assert_cmphex(iod->sqe.command_id, ==,
 					(generations[iod->tag] % 16) << 12 | iod->tag);
-			nvme_submit(fixture.nvme, 1, iod);
+			nvme_submit(fixture.nvme, 1, iod, true);
 		}
 		for (unsigned i = 0; i < count; i++)
 			g_assert_true(controller_execute(&fixture.ctrl, 1, &commands[i]));
@@ -600,6 +602,161 @@ static void test_phase_turns_at_each_lap(void)
 	assert_no_data(&fixture);
 	g_assert_cmpuint(fixture.nvme->stats.commands, ==, fixture.nvme->stats.completions);
 	finish(&fixture);
+}
+
+/* ---- doorbells ---- */
+
+/* Puts @count commands into queue 1 of an idle controller; the last one says so if @last. */
+static void submit_some(struct fixture *fixture, struct request *req, unsigned count, bool last)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct nvme_iod *iod = nvme_get_tag(fixture->nvme, 1);
+
+		g_assert_cmpint(nvme_prep_rq(fixture->nvme, iod, req, 1), ==, BLK_STS_OK);
+		nvme_submit(fixture->nvme, 1, iod, last && i + 1 == count);
+	}
+}
+
+/* Lets the controller do what it knows of, and completes it with one doorbell; returns how many commands. */
+static unsigned serve_all(struct fixture *fixture)
+{
+	struct controller_command commands[DEPTH];
+	unsigned count = 0;
+	struct nvme_iod *iod;
+	uint16_t status;
+
+	while (controller_execute(&fixture->ctrl, 1, &commands[count]))
+		count++;
+	for (unsigned i = 0; i < count; i++)
+		controller_complete(&fixture->ctrl, 1, &commands[i]);
+	while ((iod = nvme_poll_cq(fixture->nvme, 1, &status))) {
+		nvme_unmap_rq(fixture->nvme, iod);
+		nvme_put_tag(fixture->nvme, 1, iod);
+	}
+	nvme_ring_cq(fixture->nvme, 1);
+	return count;
+}
+
+/* A batch is not seen before its last command or the commit, whatever the tail was before. */
+static void test_doorbell_waits_for_the_end_of_the_batch(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct fixture fixture;
+	uint64_t rung = 0;
+
+	setup(&fixture, &options);
+	for (unsigned round = 0; round < 5 * DEPTH; round++) {
+		submit_some(&fixture, &req, 3, round & 1);
+		g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, rung + (round & 1));
+		if (!(round & 1))
+			g_assert_cmpuint(serve_all(&fixture), ==, 0);
+		rung = fixture.nvme->stats.doorbells;
+		nvme_commit(fixture.nvme, 1);
+		nvme_commit(fixture.nvme, 1);
+		g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, rung + !(round & 1));
+		g_assert_cmpuint(serve_all(&fixture), ==, 3);
+		rung = fixture.nvme->stats.doorbells;
+	}
+	finish(&fixture);
+}
+
+/* A batch that fills the ring would end where the doorbell stands: it is rung for before. */
+static void test_doorbell_does_not_wait_for_a_lap(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	submit_some(&fixture, &req, DEPTH - 2, false);
+	g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, 0);
+	submit_some(&fixture, &req, 1, false);
+	g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, 1);
+	g_assert_cmpuint(serve_all(&fixture), ==, DEPTH - 1);
+	finish(&fixture);
+}
+
+static void test_doorbell_rings_once_for_a_list(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct nvme_iod *iods[5];
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	for (unsigned i = 0; i < G_N_ELEMENTS(iods); i++) {
+		iods[i] = nvme_get_tag(fixture.nvme, 1);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[i], &req, 1), ==, BLK_STS_OK);
+	}
+	nvme_submit_list(fixture.nvme, 1, iods, G_N_ELEMENTS(iods));
+	g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, 1);
+	g_assert_cmpuint(serve_all(&fixture), ==, G_N_ELEMENTS(iods));
+	finish(&fixture);
+}
+
+/* With shadow doorbells, a controller that has commands looks for more of its own accord, and asks to be woken when it
+ * has none; nothing is ever overlooked. The queues' ends are told once a lap, where the event index stands. */
+static void test_shadow_doorbells_wake_who_sleeps(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED, .shadow = true};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct nvme_stats *stats;
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	stats = &fixture.nvme->stats;
+	for (unsigned round = 0; round < 8 * DEPTH; round++) {
+		uint64_t before = stats->doorbells, sq = fixture.nvme->queues[1].sq_doorbell;
+
+		submit_some(&fixture, &req, 1, true);
+		g_assert_cmpuint(stats->doorbells, ==, before + 1);
+		g_assert_cmpuint(fixture.nvme->queues[1].sq_doorbell, !=, sq);
+		submit_some(&fixture, &req, 1 + round % (DEPTH - 2), true);
+		submit_some(&fixture, &req, 0, true);
+		g_assert_cmpuint(stats->doorbells, ==, before + 1);
+		g_assert_cmpuint(serve_all(&fixture), ==, 2 + round % (DEPTH - 2));
+		g_assert_cmpuint(stats->doorbells, <=, before + 2);
+	}
+	g_assert_cmpuint(stats->doorbells_saved, >, 0);
+	g_assert_cmpuint(findings_violations(&fixture.sim->findings), ==, 0);
+	finish(&fixture);
+}
+
+/* The device works without them when there is no memory for them, and the admin queue never has them. */
+static void test_shadow_doorbells_are_not_needed(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED, .shadow = true};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+
+	/* The admin queue's two mappings come before. */
+	for (uint64_t nth = 3; nth <= 4; nth++) {
+		struct nvme_config config = config_of(&options);
+		struct fault_rules *rules;
+		struct fixture fixture;
+
+		setup_machine(&fixture, &options);
+		fixture.dev.try_32bit = false; /* one attempt an IOVA */
+		rules = sweep_arm(fixture.sim, tables, "dma.iova", nth);
+		g_assert_cmpint(nvme_new(fixture.sim, &fixture.dev, &config, &fixture.nvme), ==, 0);
+		g_assert_true(sweep_disarm(fixture.sim, rules));
+		g_assert_false(fixture.nvme->dbbuf.used);
+		g_assert_cmpuint(fixture.nvme->queue_count, ==, 3);
+		fixture.ctrl = (struct controller){.nvme = fixture.nvme};
+		run_request(&fixture, 1, &req);
+		g_assert_cmpuint(fixture.nvme->stats.doorbells_saved, ==, 0);
+		finish(&fixture);
+	}
 }
 
 /* ---- failures ---- */
@@ -736,7 +893,7 @@ static void test_old_rollback_lets_the_controller_fault(void)
 	rules = sweep_arm(fixture.sim, tables, "dma.link", 4);
 	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
 	g_assert_true(sweep_disarm(fixture.sim, rules));
-	nvme_submit(fixture.nvme, 1, iod);
+	nvme_submit(fixture.nvme, 1, iod, true);
 	g_assert_true(controller_execute(&fixture.ctrl, 1, &command));
 	g_assert_cmpuint(command.status, ==, NVME_SC_DATA_XFER_ERROR);
 	g_assert_cmpuint(command.bytes, ==, 3 * PAGE);
@@ -906,6 +1063,16 @@ int main(int argc, char **argv)
 			test_limits_follow_the_iommu_and_the_controller);
 	g_test_add_func("/blockdma/nvme/queue-is-full-at-its-tags", test_queue_is_full_at_its_tags);
 	g_test_add_func("/blockdma/nvme/phase-turns-at-each-lap", test_phase_turns_at_each_lap);
+	g_test_add_func("/blockdma/nvme/doorbell/waits-for-the-end-of-the-batch",
+			test_doorbell_waits_for_the_end_of_the_batch);
+	g_test_add_func("/blockdma/nvme/doorbell/does-not-wait-for-a-lap",
+			test_doorbell_does_not_wait_for_a_lap);
+	g_test_add_func("/blockdma/nvme/doorbell/rings-once-for-a-list",
+			test_doorbell_rings_once_for_a_list);
+	g_test_add_func("/blockdma/nvme/doorbell/shadow-wakes-who-sleeps",
+			test_shadow_doorbells_wake_who_sleeps);
+	g_test_add_func("/blockdma/nvme/doorbell/shadow-is-not-needed",
+			test_shadow_doorbells_are_not_needed);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-leaks-the-first-mapping",
 			test_sgl_pool_failure_leaks_the_first_mapping);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-undoes-the-first-mapping-later",

@@ -168,6 +168,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 				   .depth = (unsigned)config->depth,
 				   .sgl = config->sgl,
 				   .sgl_threshold = (uint32_t)config->sgl_threshold,
+				   .mdts = (unsigned)config->mdts,
+				   .shadow_doorbells = config->shadow_doorbells,
 				   .logical_block_bytes = (uint32_t)config->logical_block_bytes};
 	int err = 0;
 

@@ -16,6 +16,7 @@ enum machine_event {
 	EVENT_REQUEUE,	  /* slot of the request */
 	EVENT_DEPOT,	  /* domain << 3 | order */
 	EVENT_FLUSH,	  /* domain */
+	EVENT_INTERRUPT,  /* queue */
 };
 
 #define MACHINE_DEVICE "nvme0"

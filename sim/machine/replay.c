@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/machine/replay.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "sim/core/error.h"
@@ -52,8 +53,18 @@ struct replay_request {
 
 #define NO_SLOT UINT32_MAX
 
+/* What blk-mq gathers before the driver sees it: so many requests at most, and nothing behind a large one. Source:
+ * blk_add_rq_to_plug() in block/blk-mq.c. */
+#define REPLAY_PLUG_MAX	  32
+#define REPLAY_PLUG_BYTES (128u << 10)
+
 struct replay_wait {
 	uint32_t first, last;
+};
+
+struct replay_interrupt {
+	bool raised; /* and not taken yet */
+	unsigned cpu;
 };
 
 struct replay {
@@ -67,6 +78,7 @@ struct replay {
 	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
 	struct replay_wait *waiting; /* by queue */
 	uint32_t waiting_count;	     /* in all queues */
+	struct replay_interrupt *interrupts; /* by queue */
 	GArray *scratch;	     /* segments of the record at hand */
 	struct prng prng;
 	uint64_t in_flight; /* heads not ended */
@@ -221,46 +233,19 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 	replay_end_piece(replay, rr, status, sim->now_ns);
 }
 
-/** Submits on the request's CPU at the current time. Returns false when the queue has no tag. */
-static bool replay_try_submit(struct replay *replay, struct replay_request *rr)
+/** Takes a tag, unless none is free or others have been waiting for one: who comes later must not overtake. */
+static bool replay_take_tag(struct replay *replay, struct replay_request *rr)
 {
-	struct sim *sim = replay->sim;
-	enum blk_status status;
-	uint64_t begun_ns, end_ns;
-
-	rr->iod = nvme_get_tag(replay->nvme, rr->qid);
-	if (!rr->iod)
+	if (replay->waiting[rr->qid].first != NO_SLOT)
 		return false;
-	sim->actor = rr->req.number;
-	sim_step_begin(sim, rr->cpu, sim->now_ns);
-	begun_ns = sim_cursor_ns(sim);
-	sim_charge(sim, WORK_BLOCK_SUBMIT, 1);
-	status = nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
-	if (status == BLK_STS_OK)
-		nvme_submit(replay->nvme, rr->qid, rr->iod);
-	end_ns = sim_step_end(sim, begun_ns);
-	if (status != BLK_STS_OK) {
-		replay_refused(replay, rr, status);
-		return true;
-	}
-	rr->state = STATE_IN_FLIGHT;
-	if (!controller_execute(&replay->machine->ctrl, rr->qid, &rr->command))
-		g_assert_not_reached();
-	if (replay_timed(replay))
-		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, end_ns),
-				 EVENT_COMPLETION, rr->slot);
-	else if (rr->due)
-		event_queue_push(&sim->events, sim->now_ns, EVENT_COMPLETION, rr->slot);
-	return true;
+	rr->iod = nvme_get_tag(replay->nvme, rr->qid);
+	return rr->iod != NULL;
 }
 
-static void replay_submit(struct replay *replay, struct replay_request *rr)
+static void replay_wait(struct replay *replay, struct replay_request *rr)
 {
 	struct replay_wait *wait = &replay->waiting[rr->qid];
 
-	/* Who comes later must not overtake. */
-	if (wait->first == NO_SLOT && replay_try_submit(replay, rr))
-		return;
 	replay->stats->tag_waits++;
 	replay->waiting_count++;
 	rr->state = STATE_WAITING;
@@ -270,6 +255,153 @@ static void replay_submit(struct replay *replay, struct replay_request *rr)
 	else
 		replay_at(replay, wait->last)->wait_next = rr->slot;
 	wait->last = rr->slot;
+}
+
+static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
+{
+	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
+	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
+}
+
+/** The command of @rr is in its queue, and the controller was told at @rung_ns. */
+static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
+{
+	struct sim *sim = replay->sim;
+
+	rr->state = STATE_IN_FLIGHT;
+	if (!controller_execute(&replay->machine->ctrl, rr->qid, &rr->command))
+		g_assert_not_reached();
+	if (replay_timed(replay))
+		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, rung_ns),
+				 EVENT_COMPLETION, rr->slot);
+	else if (rr->due)
+		event_queue_push(&sim->events, sim->now_ns, EVENT_COMPLETION, rr->slot);
+}
+
+/** Submits @rr, which has a tag, on its CPU at the current time. */
+static void replay_dispatch(struct replay *replay, struct replay_request *rr)
+{
+	struct sim *sim = replay->sim;
+	enum blk_status status;
+	uint64_t begun_ns, end_ns;
+
+	sim->actor = rr->req.number;
+	sim_step_begin(sim, rr->cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	status = replay_prepare(replay, rr);
+	if (status == BLK_STS_OK)
+		nvme_submit(replay->nvme, rr->qid, rr->iod, true);
+	end_ns = sim_step_end(sim, begun_ns);
+	if (status != BLK_STS_OK)
+		replay_refused(replay, rr, status);
+	else
+		replay_started(replay, rr, end_ns);
+}
+
+/** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
+struct replay_plug {
+	struct replay_request *requests[REPLAY_PLUG_MAX];
+	unsigned count;
+};
+
+/** Moves what can be prepared to @ready, in order, and tells the driver of it with one doorbell. */
+static void replay_submit_ready(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready)
+{
+	struct nvme_iod *iods[REPLAY_PLUG_MAX];
+	struct replay_plug back = {.count = 0};
+
+	for (unsigned i = 0; i < plug->count; i++) {
+		struct replay_request *rr = plug->requests[i];
+
+		if (replay_prepare(replay, rr) == BLK_STS_OK) {
+			iods[ready->count] = rr->iod;
+			ready->requests[ready->count++] = rr;
+		} else {
+			back.requests[back.count++] = rr;
+		}
+	}
+	if (ready->count)
+		nvme_submit_list(replay->nvme, ready->requests[0]->qid, iods, ready->count);
+	*plug = back;
+}
+
+/** Submits one by one what the list handed back; the doorbell waits for the last of them. What fails again stays. */
+static void replay_submit_back(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready,
+			       enum blk_status *ret_status)
+{
+	struct replay_plug back = {.count = 0};
+
+	for (unsigned i = 0; i < plug->count; i++) {
+		struct replay_request *rr = plug->requests[i];
+		enum blk_status status = replay_prepare(replay, rr);
+
+		if (status == BLK_STS_OK) {
+			nvme_submit(replay->nvme, rr->qid, rr->iod, i + 1 == plug->count);
+			ready->requests[ready->count++] = rr;
+		} else {
+			ret_status[back.count] = status;
+			back.requests[back.count++] = rr;
+		}
+	}
+	if (plug->count)
+		nvme_commit(replay->nvme, plug->requests[0]->qid);
+	*plug = back;
+}
+
+/** Submits what is in @plug and empties it. */
+static void replay_unplug(struct replay *replay, struct replay_plug *plug)
+{
+	struct sim *sim = replay->sim;
+	enum blk_status status[REPLAY_PLUG_MAX];
+	struct replay_plug ready = {.count = 0};
+	uint64_t begun_ns, end_ns;
+
+	if (plug->count == 1)
+		replay_dispatch(replay, plug->requests[0]);
+	if (plug->count > 1) {
+		sim->actor = plug->requests[0]->req.number;
+		sim_step_begin(sim, plug->requests[0]->cpu, sim->now_ns);
+		begun_ns = sim_cursor_ns(sim);
+		replay_submit_ready(replay, plug, &ready);
+		replay_submit_back(replay, plug, &ready, status);
+		end_ns = sim_step_end(sim, begun_ns);
+		for (unsigned i = 0; i < ready.count; i++)
+			replay_started(replay, ready.requests[i], end_ns);
+		for (unsigned i = 0; i < plug->count; i++)
+			replay_refused(replay, plug->requests[i], status[i]);
+	}
+	plug->count = 0;
+}
+
+/** Submits the request whose first piece is @head: its pieces are a batch, as far as a plug holds them. */
+static void replay_submit_pieces(struct replay *replay, struct replay_request *head)
+{
+	struct replay_plug plug = {.count = 0};
+	uint32_t slot = head->slot;
+
+	while (slot != NO_SLOT) {
+		struct replay_request *rr = replay_at(replay, slot);
+
+		slot = rr->next;
+		if (plug.count == REPLAY_PLUG_MAX ||
+		    (plug.count && plug.requests[plug.count - 1]->req.bytes >= REPLAY_PLUG_BYTES))
+			replay_unplug(replay, &plug);
+		if (replay_take_tag(replay, rr)) {
+			plug.requests[plug.count++] = rr;
+		} else {
+			replay_unplug(replay, &plug);
+			replay_wait(replay, rr);
+		}
+	}
+	replay_unplug(replay, &plug);
+}
+
+static void replay_submit(struct replay *replay, struct replay_request *rr)
+{
+	if (replay_take_tag(replay, rr))
+		replay_dispatch(replay, rr);
+	else
+		replay_wait(replay, rr);
 }
 
 /** Gives freed tags of @qid to who waits for them. */
@@ -282,42 +414,93 @@ static void replay_wake(struct replay *replay, unsigned qid)
 
 		wait->first = rr->wait_next;
 		replay->waiting_count--;
-		if (!replay_try_submit(replay, rr))
-			g_assert_not_reached();
+		rr->iod = nvme_get_tag(replay->nvme, qid);
+		replay_dispatch(replay, rr);
 	}
 }
 
 /* ---- completion ---- */
 
-static void replay_complete(struct replay *replay, struct replay_request *rr, unsigned cpu)
+/** Returns the request of which @iod is the driver's part. */
+static struct replay_request *replay_of(const struct nvme_iod *iod)
 {
-	struct sim *sim = replay->sim;
-	struct nvme_iod *iod;
-	uint64_t begun_ns, end_ns;
-	uint16_t status;
-	bool retry;
+	return (struct replay_request *)((char *)iod->req - offsetof(struct replay_request, req));
+}
 
-	sim->actor = rr->req.number;
-	sim_step_begin(sim, cpu, sim->now_ns);
-	begun_ns = sim_cursor_ns(sim);
-	sim_charge(sim, WORK_INTERRUPT, 1);
-	sim_charge(sim, WORK_BLOCK_COMPLETE, 1);
-	controller_complete(&replay->machine->ctrl, rr->qid, &rr->command);
-	iod = nvme_poll_cq(replay->nvme, rr->qid, &status);
-	g_assert(iod == rr->iod);
-	nvme_unmap_rq(replay->nvme, iod);
-	end_ns = sim_step_end(sim, begun_ns);
-	nvme_put_tag(replay->nvme, rr->qid, iod);
-	retry = status != NVME_SC_SUCCESS && rr->retries < NVME_MAX_RETRIES;
-	if (retry) {
+static void replay_unmap(struct replay *replay, struct replay_request *rr)
+{
+	replay->sim->actor = rr->req.number;
+	sim_charge(replay->sim, WORK_BLOCK_COMPLETE, 1);
+	nvme_unmap_rq(replay->nvme, rr->iod);
+}
+
+/** nvme_complete_rq: the command ended with @status at @end_ns, and nothing is mapped for it any more. */
+static void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t status, uint64_t end_ns)
+{
+	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
+	if (status != NVME_SC_SUCCESS && rr->retries < NVME_MAX_RETRIES) {
 		rr->retries++;
 		replay->stats->retries++;
 		rr->due = !replay_timed(replay);
-		replay_requeue(replay, rr, sim->now_ns);
+		replay_requeue(replay, rr, replay->sim->now_ns);
 	} else {
 		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
 	}
-	replay_wake(replay, rr->qid);
+}
+
+/** Takes all completions off queue @qid on @cpu. What went well is put aside, to be unmapped and ended together behind
+ *  the doorbell; a failure and a passthrough command are dealt with at once. */
+static void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
+{
+	struct sim *sim = replay->sim;
+	g_autoptr(GPtrArray) batch = g_ptr_array_new();
+	struct nvme_iod *iod;
+	uint64_t begun_ns, end_ns;
+	uint16_t status;
+	bool any = false;
+
+	sim_step_begin(sim, cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	sim_charge(sim, WORK_INTERRUPT, 1);
+	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
+		struct replay_request *rr = replay_of(iod);
+
+		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
+			g_ptr_array_add(batch, rr);
+			continue;
+		}
+		replay_unmap(replay, rr);
+		replay_decide(replay, rr, status, sim_cursor_ns(sim));
+	}
+	if (any)
+		nvme_ring_cq(replay->nvme, qid);
+	for (guint i = 0; i < batch->len; i++)
+		replay_unmap(replay, g_ptr_array_index(batch, i));
+	end_ns = sim_step_end(sim, begun_ns);
+	for (guint i = 0; i < batch->len; i++)
+		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
+	replay_wake(replay, qid);
+}
+
+static void replay_interrupt_event(struct sim *sim, uint32_t qid)
+{
+	struct replay *replay = sim->handler_data[EVENT_INTERRUPT];
+
+	replay->interrupts[qid].raised = false;
+	replay_take_completions(replay, qid, replay->interrupts[qid].cpu);
+}
+
+/** Interrupts @cpu for queue @qid as soon as it is free. What completes until then needs no interrupt of its own. */
+static void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
+{
+	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	struct sim *sim = replay->sim;
+
+	if (interrupt->raised)
+		return;
+	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
+	replay->stats->interrupts++;
+	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT, qid);
 }
 
 static void replay_completion_event(struct sim *sim, uint32_t slot)
@@ -325,7 +508,16 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 	struct replay *replay = sim->handler_data[EVENT_COMPLETION];
 	struct replay_request *rr = replay_at(replay, slot);
 
-	replay_complete(replay, rr, rr->cpu);
+	controller_complete(&replay->machine->ctrl, rr->qid, &rr->command);
+	replay_interrupt(replay, rr->qid, rr->cpu);
+}
+
+/** asap: the controller completes @rr, and @cpu hears of it, at once. */
+static void replay_complete_now(struct replay *replay, struct replay_request *rr, unsigned cpu)
+{
+	controller_complete(&replay->machine->ctrl, rr->qid, &rr->command);
+	replay->stats->interrupts++;
+	replay_take_completions(replay, rr->qid, cpu);
 }
 
 static void replay_requeue_event(struct sim *sim, uint32_t slot)
@@ -346,7 +538,7 @@ static void replay_trace_complete(struct replay *replay, struct replay_request *
 
 		next = rr->next;
 		if (rr->state == STATE_IN_FLIGHT)
-			replay_complete(replay, rr, cpu);
+			replay_complete_now(replay, rr, cpu);
 		else
 			rr->due = true; /* has not got through yet: completes as soon as it does */
 	}
@@ -497,7 +689,6 @@ static void replay_issue(struct replay *replay, const struct io_record *record)
 {
 	struct replay_stats *stats = replay->stats;
 	struct replay_request *head;
-	uint32_t slot, next;
 
 	replay_gather_segments(replay, record);
 	head = replay_make_requests(replay, record);
@@ -514,11 +705,7 @@ static void replay_issue(struct replay *replay, const struct io_record *record)
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
 	stats->max_in_flight = MAX(stats->max_in_flight, replay->in_flight);
-	/* The head may end, and its pieces be freed, with the last of these: read the link before. */
-	for (slot = head->slot; slot != NO_SLOT; slot = next) {
-		next = replay_at(replay, slot)->next;
-		replay_submit(replay, replay_at(replay, slot));
-	}
+	replay_submit_pieces(replay, head);
 }
 
 /* ---- snapshots and the time line ---- */
@@ -887,6 +1074,7 @@ static void replay_init(struct replay *replay)
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
+	replay->interrupts = g_new0(struct replay_interrupt, replay->nvme->queue_count);
 	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
 	replay->channel_free_ns = g_new0(uint64_t, config->channels);
@@ -894,6 +1082,7 @@ static void replay_init(struct replay *replay)
 	prng_init_own(&replay->prng, sim->seed, config->segment_seed, "segments");
 	sim_handle(sim, EVENT_COMPLETION, replay_completion_event, replay);
 	sim_handle(sim, EVENT_REQUEUE, replay_requeue_event, replay);
+	sim_handle(sim, EVENT_INTERRUPT, replay_interrupt_event, replay);
 	replay_plan_snapshots(replay, 0, 0);
 }
 
@@ -930,9 +1119,12 @@ static void replay_collect_locks(struct replay *replay)
 static void replay_finish(struct replay *replay)
 {
 	replay_collect_locks(replay);
+	replay->stats->nvme = replay->nvme->stats;
 	sim_handle(replay->sim, EVENT_COMPLETION, NULL, NULL);
 	sim_handle(replay->sim, EVENT_REQUEUE, NULL, NULL);
+	sim_handle(replay->sim, EVENT_INTERRUPT, NULL, NULL);
 	g_free(replay->channel_free_ns);
+	g_free(replay->interrupts);
 	g_free(replay->waiting);
 	g_array_unref(replay->scratch);
 	g_array_unref(replay->by_trace_slot);

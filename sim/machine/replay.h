@@ -59,6 +59,7 @@ struct replay_stats {
 	uint64_t retries;   /* completed with an error that the driver tries again */
 	uint64_t tag_waits; /* found the queue full */
 	uint64_t held_back; /* open: came later than its time stamp, because so many waited already */
+	uint64_t interrupts;
 	uint64_t status_count[BLK_STATUSES]; /* how requests ended */
 	uint64_t max_in_flight;
 	uint64_t op_count[REQ_OPS];
@@ -69,6 +70,7 @@ struct replay_stats {
 	uint64_t iova_live_max;
 	uint64_t snapshots;	   /* on request */
 	uint64_t snapshots_missed; /* asked for later than the run came */
+	struct nvme_stats nvme; /* of the driver */
 	struct histogram latency[REQ_OPS];
 	struct sim_lock locks[REPLAY_LOCKS];
 };

@@ -627,6 +627,8 @@ static const struct {
 	{"ats", {"iotlb.ats=yes", "iotlb.ats-entries=8", NULL}},
 	{"ats-lazy", {"iotlb.ats=yes", "iommu.mode=lazy", NULL}},
 	{"contiguous", {"segments.layout=contiguous", NULL}},
+	{"shadow-doorbells", {"nvme.shadow-doorbells=yes", NULL}},
+	{"mdts", {"nvme.mdts=1", NULL}},
 	{"thp", {"segments.layout=thp", NULL}},
 	{"scattered-4k-blocks", {"segments.layout=scattered", "nvme.logical-block=4096", NULL}},
 	{"slow-link", {"nvme.link-mb-s=1", NULL}},
@@ -710,6 +712,12 @@ static const struct {
 	{"scattered-1m", {"segments.layout=scattered", NULL}, 1 << 20, 8},
 	{"thp-1m", {"segments.layout=thp", NULL}, 1 << 20, 8},
 	{"just-fits", {NULL}, 128 << 10, 1},
+	{"mdts-32k", {"nvme.mdts=3", NULL}, 128 << 10, 4},
+	{"mdts-above-the-mapping", {"nvme.mdts=6", NULL}, 256 << 10, 2},
+	{"no-iommu-mdts-1m",
+	 {"segments.layout=contiguous", "iommu.mode=passthrough", "nvme.mdts=8", NULL},
+	 4 << 20,
+	 4},
 	{"one-block-more", {NULL}, (128 << 10) + 512, 2},
 	{"prp-only-1m", {"nvme.sgl=no", NULL}, 1 << 20, 8},
 	{"no-iommu-1m-contiguous",
@@ -737,6 +745,60 @@ static void test_replay_splits(const void *data)
 		g_assert_cmpuint(run->stats.bytes, ==, UINT64_C(3) * splits[row].bytes);
 		run_free(run);
 	}
+	trace_clear(&trace);
+}
+
+/* Pieces of one request are a batch: up to 32 of them behind one doorbell, and none behind one of 128 KiB. Completions
+ * that wait for the same interrupt have one doorbell as well. */
+static const struct {
+	const char *name;
+	const char *sets[4];
+	unsigned bytes;
+	uint64_t batches; /* of each of the three requests */
+} batches[] = {
+	{"32-pieces", {"nvme.mdts=1", "nvme.queues=1", NULL}, 256 << 10, 1},
+	{"33-pieces", {"nvme.mdts=1", "nvme.queues=1", NULL}, 264 << 10, 1},
+	{"34-pieces", {"nvme.mdts=1", "nvme.queues=1", NULL}, 272 << 10, 2},
+	{"large-pieces", {"nvme.queues=1", NULL}, 512 << 10, 0},
+	{"one-piece", {"nvme.queues=1", NULL}, 4 << 10, 0},
+	{"tags-for-three", {"nvme.mdts=1", "nvme.queues=1", "nvme.depth=4", NULL}, 32 << 10, 1},
+};
+
+static void test_replay_batches(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, batches[row].sets);
+	trace_reads(&trace, 1, batches[row].bytes, 8);
+	run = run_new(&config, &trace, REPLAY_ASAP, NULL);
+	g_assert_cmpuint(run->stats.ios, ==, 2);
+	g_assert_cmpuint(run->stats.nvme.batches, ==, 2 * batches[row].batches);
+	run_free(run);
+	trace_clear(&trace);
+}
+
+static void test_replay_one_interrupt_for_many(void)
+{
+	static const char *const sets[] = {"nvme.link-mb-s=1000000", "nvme.queues=1", "nvme.sgl=no",
+					   "segments.layout=contiguous", NULL};
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, sets);
+	/* The CPU is busy with submitting when the first ones complete. */
+	config.cost_ns[WORK_BLOCK_SUBMIT] = 1000000;
+	trace_reads(&trace, 10, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+	run_check(run, 0, "one interrupt");
+	g_assert_cmpuint(run->stats.ios, ==, 11);
+	/* Nine that came while the tenth was prepared, the tenth, the one long after. */
+	g_assert_cmpuint(run->stats.interrupts, ==, 3);
+	g_assert_cmpuint(run->stats.nvme.doorbells, ==, 11 + 3);
+	run_free(run);
 	trace_clear(&trace);
 }
 
@@ -980,7 +1042,7 @@ static void late_serve(struct machine *machine, struct nvme_iod *iod)
 	struct controller_command command;
 	uint16_t status;
 
-	nvme_submit(machine->nvme, 1, iod);
+	nvme_submit(machine->nvme, 1, iod, true);
 	g_assert_true(controller_execute(&machine->ctrl, 1, &command));
 	controller_complete(&machine->ctrl, 1, &command);
 	g_assert_true(nvme_poll_cq(machine->nvme, 1, &status) == iod);
@@ -1293,6 +1355,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/replay/asap-has-the-recording-in-flight",
 			test_replay_asap_has_the_recording_in_flight);
 	ADD_ROWS(splits, "replay/splits", test_replay_splits);
+	ADD_ROWS(batches, "replay/batches", test_replay_batches);
+	g_test_add_func("/machine/replay/one-interrupt-for-many", test_replay_one_interrupt_for_many);
 	g_test_add_func("/machine/replay/full-queue-waits", test_replay_full_queue_waits);
 	ADD_ROWS(times, "replay/time-adds-up", test_replay_time_adds_up);
 	g_test_add_func("/machine/replay/walks-take-time", test_replay_walks_take_time);
