@@ -15,6 +15,8 @@ static const struct fault_point nvme_points[] = {
 	 "nvme_alloc_queue() in drivers/nvme/host/pci.c"},
 	{"nvme.metadata", -ENOMEM, "no memory for an SGL of metadata",
 	 "nvme_pci_setup_meta_iter() in drivers/nvme/host/pci.c"},
+	{"nvme.discard", -ENOMEM, "no memory for a discard's ranges: they go into the shared page",
+	 "nvme_setup_discard() in drivers/nvme/host/core.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};
@@ -169,6 +171,7 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->config = *config;
 	nvme->free_vecs = g_ptr_array_new_with_free_func(g_free);
 	nvme_set_limits(nvme);
+	nvme->discard_page = physmem_alloc(&sim->mem, 0, FRAME_NVME_POOL);
 	nvme->queues = g_new0(struct nvme_queue, config->io_queues + 1);
 	dma_pool_init(&nvme->large_pool, dev, "nvme descriptor page", NVME_PAGE);
 	dma_pool_init(&nvme->small_pool, dev, "nvme descriptor 256", NVME_SMALL_POOL_BYTES);
@@ -196,6 +199,7 @@ void nvme_free(struct nvme *nvme)
 	while (nvme->queue_count > 0)
 		nvme_queue_finish(nvme, &nvme->queues[--nvme->queue_count]);
 	nvme_dbbuf_finish(nvme);
+	physmem_free(&nvme->sim->mem, nvme->discard_page, 0);
 	g_ptr_array_unref(nvme->free_vecs);
 	g_free(nvme->queues);
 	g_free(nvme);
@@ -214,6 +218,30 @@ void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod)
 
 	iod->req = NULL;
 	queue->free_tags[queue->free_tag_count++] = iod->tag;
+}
+
+/* ---- discards (section 6.10) ---- */
+
+enum blk_status nvme_setup_discard(struct nvme *nvme, struct nvme_iod *iod)
+{
+	if (!sim_fault_size(nvme->sim, FAULT_NVME_DISCARD, NVME_DSM_BYTES))
+		return BLK_STS_OK;
+	if (nvme->discard_page_busy)
+		return BLK_STS_RESOURCE;
+	nvme->discard_page_busy = true;
+	iod->discard_vec = (struct bio_vec){nvme->discard_page, NVME_DSM_BYTES};
+	iod->discard_own = iod->req->vecs;
+	iod->req->vecs = &iod->discard_vec;
+	return BLK_STS_OK;
+}
+
+void nvme_cleanup_discard(struct nvme *nvme, struct nvme_iod *iod)
+{
+	if (!iod->discard_own)
+		return;
+	iod->req->vecs = iod->discard_own;
+	iod->discard_own = NULL;
+	nvme->discard_page_busy = false;
 }
 
 /* ---- submission (section 6.1) ---- */

@@ -19,6 +19,7 @@ enum {
 	FAULT_NVME_VEC_POOL,
 	FAULT_NVME_QUEUE,
 	FAULT_NVME_METADATA,
+	FAULT_NVME_DISCARD,
 };
 
 extern const struct fault_table nvme_fault_table;
@@ -124,6 +125,9 @@ struct nvme_iod {
 	bool single_meta, has_meta_descriptor;
 	enum dma_p2p meta_p2p;
 
+	/* A discard whose ranges lie in the shared page: that page, and where they would have been. */
+	struct bio_vec discard_vec, *discard_own;
+
 	uint8_t generation; /* of the command id */
 	struct nvme_sqe sqe;
 };
@@ -185,6 +189,8 @@ struct nvme {
 	unsigned queue_count;
 	struct nvme_dbbuf dbbuf;
 	struct dma_pool small_pool, large_pool;
+	uint64_t discard_page; /* physical; for a discard without memory of its own */
+	bool discard_page_busy;
 	GPtrArray *free_vecs; /* mempool elements ready for use */
 	uint32_t dma_vecs;    /* in use */
 	struct nvme_stats stats;
@@ -223,6 +229,12 @@ static inline unsigned nvme_dbbuf_index(unsigned qid)
 {
 	return 2 * qid; /* CAP.DSTRD = 0 */
 }
+
+/** Gives a discard its range list: its own memory, which the request names, else the one shared page. RESOURCE when that is
+ *  in use. Source: nvme_setup_discard(). */
+enum blk_status nvme_setup_discard(struct nvme *nvme, struct nvme_iod *iod);
+/** Undoes that, after the unmap. Source: nvme_cleanup_cmd(). */
+void nvme_cleanup_discard(struct nvme *nvme, struct nvme_iod *iod);
 
 /** Unmaps and frees what nvme_prep_rq() took. */
 void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod);

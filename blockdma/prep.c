@@ -204,6 +204,7 @@ void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod)
 		nvme_unmap_metadata(nvme, iod);
 	if (iod->req->vec_count)
 		nvme_unmap_data(nvme, iod);
+	nvme_cleanup_discard(nvme, iod);
 }
 
 /* ---- PRP ---- */
@@ -478,15 +479,19 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 		iod->sqe.cdw12 = (uint32_t)(req->bytes / nvme->config.logical_block_bytes) - 1;
 	else
 		iod->sqe.cdw12 = (uint32_t)req->bytes; /* the length a controller of ours moves */
-	if (req->vec_count)
+	if (req->special)
+		status = nvme_setup_discard(nvme, iod);
+	if (status == BLK_STS_OK && req->vec_count)
 		status = nvme_map_data(nvme, iod, nsid == 0);
 	if (status == BLK_STS_OK && req->meta_vec_count) {
 		status = nvme_map_metadata(nvme, iod);
 		if (status != BLK_STS_OK && req->vec_count)
 			nvme_unmap_data(nvme, iod);
 	}
-	if (status != BLK_STS_OK)
+	if (status != BLK_STS_OK) {
+		nvme_cleanup_discard(nvme, iod);
 		return status;
+	}
 	if (req->vec_count) {
 		if (iod->sgl)
 			nvme->stats.sgl_commands++;

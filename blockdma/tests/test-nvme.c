@@ -759,6 +759,46 @@ static void test_shadow_doorbells_are_not_needed(void)
 	}
 }
 
+/* ---- discards ---- */
+
+/* Without memory of its own, a discard's ranges lie in the one shared page; a second one has to wait for it. Either way
+ * it is mapped alone, as one segment of a page. */
+static void test_discard_falls_back_to_the_shared_page(void)
+{
+	static const struct options options = {.sgl = true, .threshold = 1, .version = KERNEL_FIXED};
+	struct bio_vec own = {A, NVME_DSM_BYTES};
+	struct request reqs[2];
+	struct fixture fixture;
+	struct nvme_iod *iods[2];
+	uint64_t iova;
+
+	setup(&fixture, &options);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fault_rules *rules = sweep_arm(fixture.sim, tables, "nvme.discard", 1);
+
+		reqs[i] = (struct request){.bytes = NVME_DSM_BYTES, .vecs = &own, .vec_count = 1,
+					   .op = REQ_OP_DISCARD, .to_device = true, .special = true};
+		request_prepare(&reqs[i]);
+		iods[i] = nvme_get_tag(fixture.nvme, 1);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[i], &reqs[i], 1), ==,
+				i ? BLK_STS_RESOURCE : BLK_STS_OK);
+		g_assert_true(sweep_disarm(fixture.sim, rules));
+	}
+	iova = iods[0]->sqe.dptr[0];
+	g_assert_cmpuint(iods[0]->sqe.flags, ==, 0);
+	g_assert_cmphex(iommu_iova_to_phys(fixture.domain, iova), ==, fixture.nvme->discard_page);
+	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[1], &reqs[1], 1), ==, BLK_STS_OK);
+	g_assert_cmphex(iommu_iova_to_phys(fixture.domain, iods[1]->sqe.dptr[0]), ==, A);
+	g_assert_cmpuint(fixture.nvme->stats.single, ==, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		nvme_unmap_rq(fixture.nvme, iods[i]);
+		g_assert_true(reqs[i].vecs == &own);
+		g_assert_false(fixture.nvme->discard_page_busy);
+	}
+	assert_no_data(&fixture);
+	finish(&fixture);
+}
+
 /* ---- failures ---- */
 
 static const struct shape prp_shape = {.paddr = A, .len = 4096, .step = 0x3000, .count = 8};
@@ -1073,6 +1113,8 @@ int main(int argc, char **argv)
 			test_shadow_doorbells_wake_who_sleeps);
 	g_test_add_func("/blockdma/nvme/doorbell/shadow-is-not-needed",
 			test_shadow_doorbells_are_not_needed);
+	g_test_add_func("/blockdma/nvme/discard-falls-back-to-the-shared-page",
+			test_discard_falls_back_to_the_shared_page);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-leaks-the-first-mapping",
 			test_sgl_pool_failure_leaks_the_first_mapping);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-undoes-the-first-mapping-later",

@@ -623,6 +623,7 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.op = replay_op(record->op);
 	rr->req.sector = record->lba;
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
+	rr->req.special = record->op == IO_DISCARD;
 	rr->command = (struct controller_command){0};
 	rr->start_ns = replay->sim->now_ns;
 	rr->trace_slot = NO_SLOT;
