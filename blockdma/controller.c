@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "blockdma/controller.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "sim/core/text.h"
+
+static const struct fault_point controller_points[] = {
+	{"controller.status", -EIO, "a command completes with an error status",
+	 "nvme_should_fail() in drivers/nvme/host/fault_inject.c"},
+	{"controller.lost_completion", -ETIMEDOUT, "no completion: the time-out handler runs",
+	 "nvme_timeout() in drivers/nvme/host/pci.c"},
+	{"controller.transfer_error", -EIO, "a command completes with a data transfer error",
+	 "NVM Express base specification, status 4h"},
+	{"controller.fatal", -EIO, "the controller fails (CSTS.CFS) and completes nothing more",
+	 "nvme_should_reset() in drivers/nvme/host/pci.c"},
+};
+
+const struct fault_table controller_fault_table = {FAULT_ROOM_CONTROLLER, G_N_ELEMENTS(controller_points),
+						   controller_points};
 
 /** Reports what a device access found wrong at @addr. */
 static void controller_report(struct controller *ctrl, enum finding_kind kind, uint64_t addr, bool write,
@@ -238,15 +253,46 @@ static void controller_rest(struct controller *ctrl, struct nvme_queue *queue)
 	queue->awake = false;
 }
 
+/** Asks how the command @sqe fails. Returns whether it does, with what it completes with, if it does, in *@cmd. */
+static bool controller_fails(struct controller *ctrl, const struct nvme_sqe *sqe, struct controller_command *cmd)
+{
+	struct sim *sim = ctrl->nvme->sim;
+	unsigned crd = ctrl->nvme->config.crdt ? 1 : 0;
+
+	if (sim_fault(sim, FAULT_CONTROLLER_STATUS)) {
+		cmd->status = ctrl->faults.status;
+		cmd->status |= (uint16_t)(ctrl->faults.dnr ? NVME_STATUS_DNR : crd << NVME_STATUS_CRD_SHIFT);
+		return true;
+	}
+	if (controller_data_len(ctrl, sqe) && sim_fault(sim, FAULT_CONTROLLER_TRANSFER_ERROR)) {
+		cmd->status = (uint16_t)(NVME_SC_DATA_XFER_ERROR | crd << NVME_STATUS_CRD_SHIFT);
+		return true;
+	}
+	if (sim_fault(sim, FAULT_CONTROLLER_LOST_COMPLETION))
+		cmd->loss = ctrl->faults.loss;
+	return false;
+}
+
+/** Moves the data of @sqe. */
+static void controller_transfer(struct controller *ctrl, const struct nvme_sqe *sqe,
+				struct controller_command *cmd)
+{
+	uint64_t len = controller_data_len(ctrl, sqe);
+	bool ok = true;
+
+	if (len)
+		ok = sqe->flags & NVME_CMD_SGL_METABUF ? controller_sgl(ctrl, sqe, cmd)
+						       : controller_prps(ctrl, sqe, len, cmd);
+	cmd->status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
+}
+
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
-	struct controller_command cmd = {0};
+	struct controller_command cmd = {.loss = CONTROLLER_LOSES_NOTHING};
 	const struct nvme_sqe *sqe;
-	uint64_t len;
-	bool ok = true;
 
-	if (queue->sq_head == controller_tail(ctrl, queue, &cmd))
+	if (ctrl->fatal || queue->sq_head == controller_tail(ctrl, queue, &cmd))
 		return false;
 	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false,
 				&cmd);
@@ -258,11 +304,17 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 	cmd.slba = (uint64_t)sqe->cdw11 << 32 | sqe->cdw10;
 	cmd.write = sqe->opcode == NVME_CMD_WRITE || sqe->opcode == NVME_CMD_DSM ||
 		    sqe->opcode == NVME_CMD_VENDOR_OUT;
-	len = controller_data_len(ctrl, sqe);
-	if (len)
-		ok = sqe->flags & NVME_CMD_SGL_METABUF ? controller_sgl(ctrl, sqe, &cmd)
-						       : controller_prps(ctrl, sqe, len, &cmd);
-	cmd.status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
+	cmd.abort = qid == 0 && sqe->opcode == NVME_ADMIN_ABORT;
+	if (cmd.abort) {
+		cmd.abort_qid = (uint16_t)sqe->cdw10;
+		cmd.abort_id = (uint16_t)(sqe->cdw10 >> 16);
+	} else {
+		ctrl->fatal = sim_fault(ctrl->nvme->sim, FAULT_CONTROLLER_FATAL) != 0;
+		if (ctrl->fatal)
+			return false;
+		if (!controller_fails(ctrl, sqe, &cmd))
+			controller_transfer(ctrl, sqe, &cmd);
+	}
 	ctrl->stats.commands++;
 	ctrl->stats.accesses += cmd.accesses;
 	if (cmd.write)
@@ -281,7 +333,8 @@ void controller_complete(struct controller *ctrl, unsigned qid, const struct con
 		ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
 
 	g_assert(cqe != NULL);
-	*cqe = (struct nvme_cqe){.sq_head = queue->sq_head,
+	*cqe = (struct nvme_cqe){.result = command->result,
+				 .sq_head = queue->sq_head,
 				 .sq_id = (uint16_t)qid,
 				 .command_id = command->command_id,
 				 .status = (uint16_t)(command->status << 1 | queue->cq_tail_phase)};

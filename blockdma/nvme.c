@@ -171,6 +171,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->config = *config;
 	nvme->free_vecs = g_ptr_array_new_with_free_func(g_free);
 	nvme_set_limits(nvme);
+	nvme->abort_limit = (int)config->acl + 1;
+	nvme->abort_request = (struct request){.op = REQ_OP_DRV};
 	nvme->discard_page = physmem_alloc(&sim->mem, 0, FRAME_NVME_POOL);
 	nvme->queues = g_new0(struct nvme_queue, config->io_queues + 1);
 	dma_pool_init(&nvme->large_pool, dev, "nvme descriptor page", NVME_PAGE);
@@ -325,14 +327,120 @@ void nvme_ring_cq(struct nvme *nvme, unsigned qid)
 	nvme_ring(nvme, queue, nvme_dbbuf_index(qid) + 1, queue->cq_head, &queue->cq_doorbell);
 }
 
+/* NVM Express base specification, "Status Field": type and code. */
 enum blk_status nvme_error_status(uint16_t status)
 {
-	switch (status & 0x7ff) {
-	case NVME_SC_SUCCESS:
-		return BLK_STS_OK;
-	case NVME_SC_INVALID_FIELD:
-		return BLK_STS_NOTSUPP;
-	default:
-		return BLK_STS_IOERR;
+	static const struct {
+		uint16_t status;
+		enum blk_status blk;
+	} table[] = {
+		{NVME_SC_SUCCESS, BLK_STS_OK},
+		{0x001, BLK_STS_NOTSUPP},		/* invalid opcode */
+		{0x002, BLK_STS_NOTSUPP},		/* invalid field */
+		{0x00b, BLK_STS_NOTSUPP},		/* invalid namespace */
+		{0x021, BLK_STS_TARGET},		/* command interrupted */
+		{0x080, BLK_STS_TARGET},		/* LBA out of range */
+		{0x081, BLK_STS_NOSPC},			/* capacity exceeded */
+		{0x082, BLK_STS_TARGET},		/* namespace not ready */
+		{0x083, BLK_STS_RESV_CONFLICT},		/* reservation conflict */
+		{0x180, BLK_STS_NOTSUPP},		/* conflicting attributes */
+		{0x181, BLK_STS_PROTECTION},		/* invalid protection information */
+		{0x182, BLK_STS_MEDIUM},		/* write to a read-only range */
+		{0x1bd, BLK_STS_ZONE_ACTIVE_RESOURCE}, /* too many active zones */
+		{0x1be, BLK_STS_ZONE_OPEN_RESOURCE},	/* too many open zones */
+		{0x280, BLK_STS_MEDIUM},		/* write fault */
+		{0x281, BLK_STS_MEDIUM},		/* unrecovered read error */
+		{0x282, BLK_STS_PROTECTION},		/* guard check */
+		{0x283, BLK_STS_PROTECTION},		/* application tag check */
+		{0x284, BLK_STS_PROTECTION},		/* reference tag check */
+		{0x285, BLK_STS_MEDIUM},		/* compare failure */
+		{0x286, BLK_STS_MEDIUM},		/* access denied */
+		{0x287, BLK_STS_MEDIUM},		/* unwritten block */
+		{0x370, BLK_STS_TRANSPORT},		/* host path error */
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
+		if (table[i].status == (status & NVME_STATUS_TYPE_CODE))
+			return table[i].blk;
+	return BLK_STS_IOERR;
+}
+
+/* ---- time-outs and reset ---- */
+
+static bool nvme_send_abort(struct nvme *nvme, unsigned qid, const struct nvme_iod *iod)
+{
+	struct nvme_iod *abort = nvme_get_tag(nvme, 0);
+
+	if (!abort)
+		return false;
+	abort->req = &nvme->abort_request;
+	abort->sqe = (struct nvme_sqe){.opcode = NVME_ADMIN_ABORT,
+				       .command_id = (uint16_t)(abort->generation << 12 | abort->tag),
+				       .cdw10 = (uint32_t)iod->sqe.command_id << 16 | qid};
+	nvme_submit(nvme, 0, abort, true);
+	nvme->stats.aborts++;
+	return true;
+}
+
+enum nvme_timeout nvme_timeout(struct nvme *nvme, unsigned qid, struct nvme_iod *iod)
+{
+	if (qid == 0 || iod->aborted)
+		return NVME_TIMEOUT_RESET;
+	if (nvme->abort_limit == 0)
+		return NVME_TIMEOUT_REARM;
+	nvme->abort_limit--;
+	iod->aborted = true;
+	if (nvme_send_abort(nvme, qid, iod))
+		return NVME_TIMEOUT_ABORT;
+	nvme->abort_limit++;
+	return NVME_TIMEOUT_REARM;
+}
+
+void nvme_abort_done(struct nvme *nvme, struct nvme_iod *iod)
+{
+	nvme->abort_limit++;
+	nvme_put_tag(nvme, 0, iod);
+}
+
+/** nvme_init_queue: both sides start at the first entry, in the first lap. */
+static void nvme_queue_reset(struct nvme *nvme, struct nvme_queue *queue)
+{
+	queue->sq_tail = queue->last_sq_tail = queue->cq_head = 0;
+	queue->cq_phase = true;
+	memset(physmem_bytes(&nvme->sim->mem, queue->cq_paddr), 0, (size_t)queue->depth * NVME_CQE_BYTES);
+	queue->sq_doorbell = queue->cq_doorbell = queue->sq_head = queue->cq_tail = queue->in_controller = 0;
+	queue->cq_tail_phase = true;
+	queue->awake = false;
+}
+
+static void nvme_cancel_queue(struct nvme *nvme, struct nvme_queue *queue,
+			      void (*cancel)(void *data, struct nvme_iod *iod), void *data)
+{
+	for (unsigned tag = 0; tag < nvme_queue_tags(queue); tag++) {
+		struct nvme_iod *iod = &queue->iods[tag];
+
+		if (!iod->req)
+			continue;
+		if (nvme_is_abort(nvme, iod)) {
+			nvme_abort_done(nvme, iod);
+			continue;
+		}
+		nvme->stats.cancelled++;
+		cancel(data, iod);
+	}
+}
+
+void nvme_cancel_all(struct nvme *nvme, void (*cancel)(void *data, struct nvme_iod *iod), void *data)
+{
+	nvme->stats.resets++;
+	for (unsigned qid = 1; qid < nvme->queue_count; qid++)
+		nvme_cancel_queue(nvme, &nvme->queues[qid], cancel, data);
+	nvme_cancel_queue(nvme, &nvme->queues[0], cancel, data);
+	for (unsigned qid = 0; qid < nvme->queue_count; qid++)
+		nvme_queue_reset(nvme, &nvme->queues[qid]);
+	if (nvme->dbbuf.used) {
+		memset(nvme_dbbuf_value(nvme, 0), 0, (size_t)FRAME_SIZE << nvme->dbbuf.order);
+		memset(physmem_bytes(&nvme->sim->mem, nvme->dbbuf.events_paddr), 0,
+		       (size_t)FRAME_SIZE << nvme->dbbuf.order);
 	}
 }

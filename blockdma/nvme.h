@@ -37,6 +37,8 @@ extern const struct fault_table nvme_fault_table;
 #define NVME_MAX_RETRIES      5
 #define NVME_DSM_BYTES	      4096u /* the range list of a discard */
 
+#define NVME_ADMIN_ABORT 0x08 /* on the admin queue */
+
 enum nvme_opcode {
 	NVME_CMD_FLUSH = 0x00,
 	NVME_CMD_WRITE = 0x01,
@@ -52,7 +54,15 @@ enum nvme_status {
 	NVME_SC_SUCCESS = 0x0,
 	NVME_SC_INVALID_FIELD = 0x2,
 	NVME_SC_DATA_XFER_ERROR = 0x4,
+	NVME_SC_ABORT_REQ = 0x7,
+	NVME_SC_HOST_ABORTED_CMD = 0x371, /* the driver's own: cancelled by a reset */
 };
+
+/* Above type and code. */
+#define NVME_STATUS_TYPE_CODE 0x7ff
+#define NVME_STATUS_CRD_SHIFT 11 /* two bits: which of three retry delays; 0: none */
+#define NVME_STATUS_CRD	      0x1800
+#define NVME_STATUS_DNR	      0x4000 /* do not retry */
 
 /* Submission queue entry (NVMe base specification, figure "Common Command Format"). */
 struct nvme_sqe {
@@ -94,6 +104,8 @@ struct nvme_config {
 	bool sgl;	/* the controller takes data SGLs */
 	bool meta_sgl;	/* and SGLs of metadata */
 	bool shadow_doorbells; /* OACS bit 8 */
+	unsigned acl;	       /* abort commands at once, less one */
+	unsigned crdt;	       /* command retry delay, in units of 100 ms */
 	unsigned mdts; /* most data of a command: 2^mdts pages; 0: no limit */
 	uint32_t sgl_threshold;
 	uint32_t logical_block_bytes;
@@ -114,6 +126,7 @@ struct nvme_iod {
 	uint16_t tag;
 	uint8_t descriptor_count;
 	bool small_descriptor;
+	bool aborted; /* an abort was sent, or could not be */
 	bool single; /* mapped with one dma_map_phys, undone from the command */
 	bool sgl;
 	enum dma_p2p p2p; /* of the data */
@@ -171,6 +184,7 @@ struct nvme_stats {
 	uint64_t doorbells;	  /* MMIO writes */
 	uint64_t doorbells_saved; /* where memory was enough */
 	uint64_t batches;	  /* lists of requests with one doorbell */
+	uint64_t aborts, resets, cancelled;
 };
 
 /** Memory that takes the place of doorbells: two arrays, of values and of what the controller wants to hear of. */
@@ -191,6 +205,8 @@ struct nvme {
 	struct dma_pool small_pool, large_pool;
 	uint64_t discard_page; /* physical; for a discard without memory of its own */
 	bool discard_page_busy;
+	struct request abort_request; /* what an abort's iod is for */
+	int abort_limit;	      /* how many more may be sent */
 	GPtrArray *free_vecs; /* mempool elements ready for use */
 	uint32_t dma_vecs;    /* in use */
 	struct nvme_stats stats;
@@ -238,6 +254,44 @@ void nvme_cleanup_discard(struct nvme *nvme, struct nvme_iod *iod);
 
 /** Unmaps and frees what nvme_prep_rq() took. */
 void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod);
+
+/* ---- time-outs and reset (sections 6.11 and 6.14) ---- */
+
+enum nvme_timeout {
+	NVME_TIMEOUT_REARM,
+	NVME_TIMEOUT_ABORT, /* as REARM, and an Abort is in the admin queue */
+	NVME_TIMEOUT_RESET,
+};
+
+/** Decides about the command of @iod, on queue @qid, whose time is over; polling the queue has not completed it, and the
+ *  controller lives. Source: nvme_timeout(). */
+enum nvme_timeout nvme_timeout(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
+
+/** Whether @iod is an Abort's. */
+static inline bool nvme_is_abort(const struct nvme *nvme, const struct nvme_iod *iod)
+{
+	return iod->req == &nvme->abort_request;
+}
+
+/** An Abort is over, one way or the other. */
+void nvme_abort_done(struct nvme *nvme, struct nvme_iod *iod);
+
+/** Calls @cancel for each command in flight, I/O queues first, ascending tags; it gives the tag back. Aborts are ended here.
+ *  The controller has stopped, and no completion is left in a queue. Then the queues start anew. Source:
+ *  nvme_dev_disable(), nvme_init_queue(). */
+void nvme_cancel_all(struct nvme *nvme, void (*cancel)(void *data, struct nvme_iod *iod), void *data);
+
+/** What becomes of a command that ended with @status after @retries retries. Source: nvme_decide_disposition(). */
+static inline bool nvme_retries(uint16_t status, unsigned retries)
+{
+	return status != NVME_SC_SUCCESS && !(status & NVME_STATUS_DNR) && retries < NVME_MAX_RETRIES;
+}
+
+/** Returns how long to wait before that, in ns. */
+static inline uint64_t nvme_retry_delay_ns(const struct nvme *nvme, uint16_t status)
+{
+	return status & NVME_STATUS_CRD ? nvme->config.crdt * UINT64_C(100000000) : 0;
+}
 
 /** Returns the block status of an NVMe status (section 6.12). */
 enum blk_status nvme_error_status(uint16_t status);

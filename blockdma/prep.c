@@ -466,6 +466,7 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 	iod->total_len = 0;
 	iod->vec_count = 0;
 	iod->descriptor_count = 0;
+	iod->aborted = false;
 	iod->small_descriptor = iod->single = iod->sgl = iod->single_meta = iod->has_meta_descriptor = false;
 	iod->p2p = iod->meta_p2p = DMA_P2P_NONE;
 	iod->meta_state = (struct dma_iova_state){0};

@@ -759,6 +759,123 @@ static void test_shadow_doorbells_are_not_needed(void)
 	}
 }
 
+/* ---- time-outs ---- */
+
+/* The first time-out sends an Abort that names queue and command, the second one resets; the admin queue is not aborted;
+ * without budget or tag, the command gets more time. */
+static void test_timeout_aborts_and_then_resets(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct controller_command command;
+	struct nvme_iod *iods[3], *abort;
+	struct fixture fixture;
+	uint16_t status;
+
+	setup(&fixture, &options);
+	for (unsigned i = 0; i < 3; i++) {
+		iods[i] = nvme_get_tag(fixture.nvme, i ? 1 : 0);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[i], &req, i ? 1 : 0), ==, BLK_STS_OK);
+	}
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 0, iods[0]), ==, NVME_TIMEOUT_RESET);
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[1]), ==, NVME_TIMEOUT_ABORT);
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[1]), ==, NVME_TIMEOUT_RESET);
+	/* ACL is 0: one at once. */
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[2]), ==, NVME_TIMEOUT_REARM);
+	g_assert_true(controller_execute(&fixture.ctrl, 0, &command));
+	g_assert_true(command.abort);
+	g_assert_cmpuint(command.abort_qid, ==, 1);
+	g_assert_cmpuint(command.abort_id, ==, iods[1]->sqe.command_id);
+	controller_complete(&fixture.ctrl, 0, &command);
+	abort = nvme_poll_cq(fixture.nvme, 0, &status);
+	g_assert_true(nvme_is_abort(fixture.nvme, abort));
+	nvme_abort_done(fixture.nvme, abort);
+	while (nvme_get_tag(fixture.nvme, 0))
+		;
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[2]), ==, NVME_TIMEOUT_REARM);
+	g_assert_cmpint(fixture.nvme->abort_limit, ==, 1);
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[2]), ==, NVME_TIMEOUT_RESET);
+	for (unsigned i = 0; i < 3; i++)
+		nvme_unmap_rq(fixture.nvme, iods[i]);
+	assert_no_data(&fixture);
+	finish(&fixture);
+}
+
+struct cancelled {
+	struct fixture *fixture;
+	unsigned count;
+	uint16_t last_tag;
+};
+
+static void note_cancelled(void *data, struct nvme_iod *iod)
+{
+	struct cancelled *cancelled = data;
+
+	g_assert_cmpuint(iod->tag, >=, cancelled->last_tag);
+	cancelled->last_tag = iod->tag;
+	cancelled->count++;
+	nvme_unmap_rq(cancelled->fixture->nvme, iod);
+	nvme_put_tag(cancelled->fixture->nvme, 1, iod);
+}
+
+/* Whatever lap the rings were in, after a reset both sides start anew, and nothing is mapped any more. */
+static void test_reset_starts_anew(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED, .shadow = true};
+	static const struct shape shape = {.paddr = A, .len = 4096, .step = 8192, .count = 20};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	for (unsigned round = 0; round < 3 * DEPTH; round++) {
+		struct cancelled cancelled = {.fixture = &fixture};
+		struct controller_command command;
+		unsigned count = round % DEPTH;
+
+		for (unsigned i = 0; i < round; i++)
+			run_request(&fixture, 1, &req);
+		submit_some(&fixture, &req, count, true);
+		if (count)
+			g_assert_true(controller_execute(&fixture.ctrl, 1, &command));
+		nvme_cancel_all(fixture.nvme, note_cancelled, &cancelled);
+		g_assert_cmpuint(cancelled.count, ==, count);
+		g_assert_cmpuint(fixture.nvme->queues[1].sq_tail, ==, 0);
+		assert_no_data(&fixture);
+		submit_some(&fixture, &req, DEPTH - 1, true);
+		g_assert_cmpuint(serve_all(&fixture), ==, DEPTH - 1);
+	}
+	finish(&fixture);
+}
+
+static const struct {
+	uint16_t status;
+	enum blk_status blk;
+	bool retried;
+} statuses[] = {
+	{0x000, BLK_STS_OK, false},	    {0x001, BLK_STS_NOTSUPP, true},
+	{0x4002, BLK_STS_NOTSUPP, false},   {0x004, BLK_STS_IOERR, true},
+	{0x081, BLK_STS_NOSPC, true},	    {0x4080, BLK_STS_TARGET, false},
+	{0x0282, BLK_STS_PROTECTION, true}, {0x4281, BLK_STS_MEDIUM, false},
+	{0x083, BLK_STS_RESV_CONFLICT, true}, {0x371, BLK_STS_IOERR, true},
+	{0x0b70, BLK_STS_TRANSPORT, true},
+};
+
+static void test_status_decides(void)
+{
+	struct nvme nvme = {.config.crdt = 2};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(statuses); i++) {
+		g_assert_cmpint(nvme_error_status(statuses[i].status), ==, statuses[i].blk);
+		g_assert_cmpint(nvme_retries(statuses[i].status, 4), ==, statuses[i].retried);
+		g_assert_false(nvme_retries(statuses[i].status, 5));
+		g_assert_cmpuint(nvme_retry_delay_ns(&nvme, statuses[i].status), ==,
+				 statuses[i].status == 0xb70 ? 200000000 : 0);
+	}
+}
+
 /* ---- discards ---- */
 
 /* Without memory of its own, a discard's ranges lie in the one shared page; a second one has to wait for it. Either way
@@ -1113,6 +1230,10 @@ int main(int argc, char **argv)
 			test_shadow_doorbells_wake_who_sleeps);
 	g_test_add_func("/blockdma/nvme/doorbell/shadow-is-not-needed",
 			test_shadow_doorbells_are_not_needed);
+	g_test_add_func("/blockdma/nvme/timeout-aborts-and-then-resets",
+			test_timeout_aborts_and_then_resets);
+	g_test_add_func("/blockdma/nvme/reset-starts-anew", test_reset_starts_anew);
+	g_test_add_func("/blockdma/nvme/status-decides", test_status_decides);
 	g_test_add_func("/blockdma/nvme/discard-falls-back-to-the-shared-page",
 			test_discard_falls_back_to_the_shared_page);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-leaks-the-first-mapping",

@@ -14,6 +14,8 @@ const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
 
 static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
+/* enum controller_loss. */
+static const char *const config_losses[] = {"command", "interrupt", "all", NULL};
 static const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const config_versions[] = {"6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
 
@@ -99,6 +101,22 @@ static const struct config_key config_keys[] = {
 	{"nvme", "mdts", CONFIG_NUMBER, AT(mdts), 0, 16, .what = "most data of a command: 2^mdts pages; 0: no limit"},
 	{"nvme", "shadow-doorbells", CONFIG_CHOICE, AT(shadow_doorbells), .choices = config_yes_no,
 	 .what = "doorbells in memory, registers only when the controller asks for them"},
+	{"nvme", "io-timeout", CONFIG_TIME, AT(io_timeout_ns), 1000000, UINT64_C(3600000000000), .initial = UINT64_C(30000000000),
+	 .what = "nvme_core.io_timeout: how long a command may take"},
+	{"nvme", "admin-timeout", CONFIG_TIME, AT(admin_timeout_ns), 1000000, UINT64_C(3600000000000),
+	 .initial = UINT64_C(60000000000), .what = "nvme_core.admin_timeout: the same of the admin queue"},
+	{"nvme", "abort-limit", CONFIG_NUMBER, AT(acl), 0, 255, .initial = 3,
+	 .what = "ACL of the controller: one more is how many aborts are sent at once (assumed)"},
+	{"nvme", "retry-delay", CONFIG_NUMBER, AT(crdt), 0, 65535,
+	 .what = "CRDT of the controller, in 100 ms: before a failed command is tried again"},
+	{"nvme", "reset-time", CONFIG_TIME, AT(reset_ns), 0, UINT64_C(600000000000), .initial = 500000000,
+	 .what = "from disabling the controller to its next command (assumed)"},
+	{"nvme", "fault-status", CONFIG_NUMBER, AT(fault_status), 1, 0x7ff, .initial = 1,
+	 .what = "type and code that controller.status completes with"},
+	{"nvme", "fault-dnr", CONFIG_CHOICE, AT(fault_dnr), .choices = config_yes_no, .initial = 1,
+	 .what = "and whether it says: do not retry"},
+	{"nvme", "lost-completion", CONFIG_CHOICE, AT(lost_completion), .choices = config_losses,
+	 .what = "what controller.lost_completion loses: command (an abort gets it back), interrupt, or all (only a reset helps)"},
 	{"nvme", "channels", CONFIG_NUMBER, AT(channels), 1, 65536, .initial = 64,
 	 .what = "commands served at once (assumed)"},
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},

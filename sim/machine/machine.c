@@ -8,7 +8,7 @@
 #include "iommu/dma/snapshot.h"
 
 const struct fault_table *const machine_fault_tables[] = {
-	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, NULL,
+	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, &controller_fault_table, NULL,
 };
 
 /** Runs what a timer does as a step of @cpu, for nobody's request. */
@@ -168,6 +168,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 				   .depth = (unsigned)config->depth,
 				   .sgl = config->sgl,
 				   .sgl_threshold = (uint32_t)config->sgl_threshold,
+				   .acl = (unsigned)config->acl,
+				   .crdt = (unsigned)config->crdt,
 				   .mdts = (unsigned)config->mdts,
 				   .shadow_doorbells = config->shadow_doorbells,
 				   .logical_block_bytes = (uint32_t)config->logical_block_bytes};
@@ -192,7 +194,12 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	}
 	/* Fewer than wanted, where one could not be had. */
 	machine->queues = machine->nvme->queue_count - 1;
-	machine->ctrl = (struct controller){.nvme = machine->nvme, .iotlb = timed};
+	machine->ctrl = (struct controller){
+		.nvme = machine->nvme,
+		.iotlb = timed,
+		.faults = {.status = (uint16_t)config->fault_status,
+			   .dnr = config->fault_dnr,
+			   .loss = (enum controller_loss)config->lost_completion}};
 	return 0;
 
 release:

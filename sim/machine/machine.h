@@ -17,6 +17,9 @@ enum machine_event {
 	EVENT_DEPOT,	  /* domain << 3 | order */
 	EVENT_FLUSH,	  /* domain */
 	EVENT_INTERRUPT,  /* queue */
+	EVENT_TIMEOUT,	  /* slot of the request */
+	EVENT_ABORT,	  /* tag of the admin queue */
+	EVENT_RESET,	  /* none: the controller works again */
 };
 
 #define MACHINE_DEVICE "nvme0"

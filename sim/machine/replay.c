@@ -36,6 +36,8 @@ struct replay_request {
 	struct nvme_iod *iod;
 	struct controller_command command;
 	uint64_t start_ns;
+	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
+	uint64_t deadline_ns; /* when its time is over */
 	uint32_t slot;
 	uint32_t trace_slot; /* of the record, for a completion that the trace tells */
 	uint32_t head;	     /* slot of the first piece; this one, if there is one piece */
@@ -48,10 +50,12 @@ struct replay_request {
 	uint8_t state;
 	uint8_t retries;
 	bool due;	/* asap: the trace has completed it already */
+	bool posted;	/* its completion is in the queue */
 	uint8_t status; /* enum blk_status: of the head, the first that was not OK */
 };
 
 #define NO_SLOT UINT32_MAX
+#define NEVER	UINT64_MAX
 
 /* What blk-mq gathers before the driver sees it: so many requests at most, and nothing behind a large one. Source:
  * blk_add_rq_to_plug() in block/blk-mq.c. */
@@ -67,6 +71,12 @@ struct replay_interrupt {
 	unsigned cpu;
 };
 
+/** An Abort on its way, by its tag. */
+struct replay_abort {
+	struct controller_command command;
+	uint64_t done_ns;
+};
+
 struct replay {
 	struct machine *machine;
 	struct sim *sim;
@@ -79,6 +89,8 @@ struct replay {
 	struct replay_wait *waiting; /* by queue */
 	uint32_t waiting_count;	     /* in all queues */
 	struct replay_interrupt *interrupts; /* by queue */
+	struct replay_abort aborts[NVME_ADMIN_DEPTH];
+	bool resetting; /* the queues are stopped */
 	GArray *scratch;	     /* segments of the record at hand */
 	struct prng prng;
 	uint64_t in_flight; /* heads not ended */
@@ -236,7 +248,7 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 /** Takes a tag, unless none is free or others have been waiting for one: who comes later must not overtake. */
 static bool replay_take_tag(struct replay *replay, struct replay_request *rr)
 {
-	if (replay->waiting[rr->qid].first != NO_SLOT)
+	if (replay->resetting || replay->waiting[rr->qid].first != NO_SLOT)
 		return false;
 	rr->iod = nvme_get_tag(replay->nvme, rr->qid);
 	return rr->iod != NULL;
@@ -263,19 +275,35 @@ static enum blk_status replay_prepare(struct replay *replay, struct replay_reque
 	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
 }
 
+/** The time of @rr will be over at its deadline, or is already. */
+static void replay_arm(struct replay *replay, struct replay_request *rr)
+{
+	rr->deadline_ns = MAX(rr->deadline_ns, replay->sim->now_ns);
+	event_queue_push(&replay->sim->events, rr->deadline_ns, EVENT_TIMEOUT, rr->slot);
+}
+
 /** The command of @rr is in its queue, and the controller was told at @rung_ns. */
 static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
 {
 	struct sim *sim = replay->sim;
+	const struct machine_config *config = &replay->machine->config;
+	bool works = controller_execute(&replay->machine->ctrl, rr->qid, &rr->command);
 
+	g_assert(works || replay->machine->ctrl.fatal);
 	rr->state = STATE_IN_FLIGHT;
-	if (!controller_execute(&replay->machine->ctrl, rr->qid, &rr->command))
-		g_assert_not_reached();
-	if (replay_timed(replay))
-		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, rung_ns),
-				 EVENT_COMPLETION, rr->slot);
-	else if (rr->due)
-		event_queue_push(&sim->events, sim->now_ns, EVENT_COMPLETION, rr->slot);
+	rr->posted = false;
+	rr->done_ns = NEVER;
+	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	if (works && replay_timed(replay))
+		rr->done_ns = replay_device_ns(replay, &rr->command, rung_ns);
+	else if (works && rr->due)
+		rr->done_ns = sim->now_ns;
+	if (rr->done_ns != NEVER)
+		event_queue_push(&sim->events, rr->done_ns, EVENT_COMPLETION, rr->slot);
+	/* Only what will not be done in time needs a timer. */
+	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING ||
+	    (rr->done_ns != NEVER && rr->done_ns > rr->deadline_ns))
+		replay_arm(replay, rr);
 }
 
 /** Submits @rr, which has a tag, on its CPU at the current time. */
@@ -409,7 +437,7 @@ static void replay_wake(struct replay *replay, unsigned qid)
 {
 	struct replay_wait *wait = &replay->waiting[qid];
 
-	while (wait->first != NO_SLOT && replay->nvme->queues[qid].free_tag_count) {
+	while (!replay->resetting && wait->first != NO_SLOT && replay->nvme->queues[qid].free_tag_count) {
 		struct replay_request *rr = replay_at(replay, wait->first);
 
 		wait->first = rr->wait_next;
@@ -438,11 +466,10 @@ static void replay_unmap(struct replay *replay, struct replay_request *rr)
 static void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t status, uint64_t end_ns)
 {
 	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
-	if (status != NVME_SC_SUCCESS && rr->retries < NVME_MAX_RETRIES) {
+	if (nvme_retries(status, rr->retries)) {
 		rr->retries++;
 		replay->stats->retries++;
-		rr->due = !replay_timed(replay);
-		replay_requeue(replay, rr, replay->sim->now_ns);
+		replay_requeue(replay, rr, replay->sim->now_ns + nvme_retry_delay_ns(replay->nvme, status));
 	} else {
 		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
 	}
@@ -465,6 +492,10 @@ static void replay_take_completions(struct replay *replay, unsigned qid, unsigne
 	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
 		struct replay_request *rr = replay_of(iod);
 
+		if (nvme_is_abort(replay->nvme, iod)) {
+			nvme_abort_done(replay->nvme, iod);
+			continue;
+		}
 		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
 			g_ptr_array_add(batch, rr);
 			continue;
@@ -503,19 +534,39 @@ static void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
 	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT, qid);
 }
 
+/** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
+static bool replay_post(struct replay *replay, struct replay_request *rr)
+{
+	struct controller *ctrl = &replay->machine->ctrl;
+
+	if (ctrl->fatal) {
+		replay_arm(replay, rr);
+		return false;
+	}
+	if (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL)
+		return false;
+	controller_complete(ctrl, rr->qid, &rr->command);
+	rr->posted = true;
+	return rr->command.loss == CONTROLLER_LOSES_NOTHING;
+}
+
 static void replay_completion_event(struct sim *sim, uint32_t slot)
 {
 	struct replay *replay = sim->handler_data[EVENT_COMPLETION];
 	struct replay_request *rr = replay_at(replay, slot);
 
-	controller_complete(&replay->machine->ctrl, rr->qid, &rr->command);
-	replay_interrupt(replay, rr->qid, rr->cpu);
+	/* An event of a command that an abort or a reset has ended meanwhile. */
+	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->done_ns != sim->now_ns)
+		return;
+	if (replay_post(replay, rr))
+		replay_interrupt(replay, rr->qid, rr->cpu);
 }
 
 /** asap: the controller completes @rr, and @cpu hears of it, at once. */
 static void replay_complete_now(struct replay *replay, struct replay_request *rr, unsigned cpu)
 {
-	controller_complete(&replay->machine->ctrl, rr->qid, &rr->command);
+	if (rr->posted || !replay_post(replay, rr))
+		return;
 	replay->stats->interrupts++;
 	replay_take_completions(replay, rr->qid, cpu);
 }
@@ -525,6 +576,127 @@ static void replay_requeue_event(struct sim *sim, uint32_t slot)
 	struct replay *replay = sim->handler_data[EVENT_REQUEUE];
 
 	replay_submit(replay, replay_at(replay, slot));
+}
+
+/* ---- time-outs ---- */
+
+static void replay_cancel(void *data, struct nvme_iod *iod)
+{
+	struct replay *replay = data;
+	struct replay_request *rr = replay_of(iod);
+
+	replay_unmap(replay, rr);
+	replay_decide(replay, rr, NVME_SC_HOST_ABORTED_CMD, sim_cursor_ns(replay->sim));
+}
+
+/** Stops the controller and then the queues, takes what has been completed, and cancels the rest, which is tried again when
+ *  the controller works. Nobody's access can meet an unmap: the controller has stopped before. */
+static void replay_reset(struct replay *replay, unsigned cpu)
+{
+	struct sim *sim = replay->sim;
+	uint64_t begun_ns, end_ns;
+
+	replay->resetting = true;
+	replay->machine->ctrl.fatal = true;
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_take_completions(replay, qid, cpu);
+	sim_step_begin(sim, cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	nvme_cancel_all(replay->nvme, replay_cancel, replay);
+	end_ns = sim_step_end(sim, begun_ns);
+	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET, 0);
+}
+
+static void replay_reset_event(struct sim *sim, uint32_t payload)
+{
+	struct replay *replay = sim->handler_data[EVENT_RESET];
+
+	replay->machine->ctrl.fatal = false;
+	replay->resetting = false;
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_wake(replay, qid);
+}
+
+/** The controller gets an Abort, which the driver has just submitted. */
+static void replay_abort(struct replay *replay)
+{
+	struct replay_abort abort;
+
+	if (!controller_execute(&replay->machine->ctrl, 0, &abort.command))
+		g_assert_not_reached();
+	abort.done_ns = replay->sim->now_ns + replay->machine->config.fetch_ns;
+	replay->aborts[abort.command.command_id & 0xfff] = abort;
+	event_queue_push(&replay->sim->events, abort.done_ns, EVENT_ABORT, abort.command.command_id & 0xfff);
+}
+
+/** Returns the request that the Abort @command is about, if the controller still has it. */
+static struct replay_request *replay_abort_target(struct replay *replay, const struct controller_command *command)
+{
+	struct nvme_iod *iod = &replay->nvme->queues[command->abort_qid].iods[command->abort_id & 0xfff];
+	struct replay_request *rr = iod->req ? replay_of(iod) : NULL;
+
+	if (!rr || iod->sqe.command_id != command->abort_id || rr->posted ||
+	    rr->command.loss == CONTROLLER_LOSES_ALL)
+		return NULL;
+	return rr;
+}
+
+/** The controller is done with an Abort, and so with the command that was aborted, if there was one. */
+static void replay_abort_event(struct sim *sim, uint32_t tag)
+{
+	struct replay *replay = sim->handler_data[EVENT_ABORT];
+	struct replay_abort *abort = &replay->aborts[tag];
+	struct replay_request *rr;
+
+	/* A reset has ended it, or is about to. */
+	if (abort->done_ns != sim->now_ns || replay->machine->ctrl.fatal)
+		return;
+	abort->done_ns = NEVER;
+	rr = replay_abort_target(replay, &abort->command);
+	abort->command.result = rr == NULL; /* bit 0: not aborted */
+	if (rr) {
+		rr->command.status = NVME_SC_ABORT_REQ;
+		rr->command.loss = CONTROLLER_LOSES_NOTHING;
+		if (replay_post(replay, rr))
+			replay_interrupt(replay, rr->qid, rr->cpu);
+	}
+	controller_complete(&replay->machine->ctrl, 0, &abort->command);
+	replay_interrupt(replay, 0, sim->cpu);
+}
+
+/** nvme_timeout: a controller that failed is reset; else the queue is polled, and then the driver decides. */
+static void replay_timeout_event(struct sim *sim, uint32_t slot)
+{
+	struct replay *replay = sim->handler_data[EVENT_TIMEOUT];
+	const struct machine_config *config = &replay->machine->config;
+	struct replay_request *rr = replay_at(replay, slot);
+	enum nvme_timeout decision;
+	uint64_t begun_ns;
+
+	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns)
+		return;
+	replay->stats->timeouts++;
+	if (replay->machine->ctrl.fatal) {
+		replay_reset(replay, rr->cpu);
+		return;
+	}
+	replay_take_completions(replay, rr->qid, rr->cpu);
+	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns) {
+		replay->stats->polled++;
+		return;
+	}
+	sim_step_begin(sim, rr->cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	decision = nvme_timeout(replay->nvme, rr->qid, rr->iod);
+	sim_step_end(sim, begun_ns);
+	if (decision == NVME_TIMEOUT_RESET) {
+		replay_reset(replay, rr->cpu);
+		return;
+	}
+	if (decision == NVME_TIMEOUT_ABORT)
+		replay_abort(replay);
+	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	replay_arm(replay, rr);
 }
 
 /** asap: the trace says that the request at @head completes on @cpu. */
@@ -537,10 +709,9 @@ static void replay_trace_complete(struct replay *replay, struct replay_request *
 		struct replay_request *rr = replay_at(replay, slot);
 
 		next = rr->next;
+		rr->due = true; /* if it has not got through yet, it completes as soon as it does */
 		if (rr->state == STATE_IN_FLIGHT)
 			replay_complete_now(replay, rr, cpu);
-		else
-			rr->due = true; /* has not got through yet: completes as soon as it does */
 	}
 }
 
@@ -1084,6 +1255,9 @@ static void replay_init(struct replay *replay)
 	sim_handle(sim, EVENT_COMPLETION, replay_completion_event, replay);
 	sim_handle(sim, EVENT_REQUEUE, replay_requeue_event, replay);
 	sim_handle(sim, EVENT_INTERRUPT, replay_interrupt_event, replay);
+	sim_handle(sim, EVENT_TIMEOUT, replay_timeout_event, replay);
+	sim_handle(sim, EVENT_ABORT, replay_abort_event, replay);
+	sim_handle(sim, EVENT_RESET, replay_reset_event, replay);
 	replay_plan_snapshots(replay, 0, 0);
 }
 
@@ -1123,7 +1297,8 @@ static void replay_finish(struct replay *replay)
 	replay->stats->nvme = replay->nvme->stats;
 	sim_handle(replay->sim, EVENT_COMPLETION, NULL, NULL);
 	sim_handle(replay->sim, EVENT_REQUEUE, NULL, NULL);
-	sim_handle(replay->sim, EVENT_INTERRUPT, NULL, NULL);
+	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RESET; kind++)
+		sim_handle(replay->sim, kind, NULL, NULL);
 	g_free(replay->channel_free_ns);
 	g_free(replay->interrupts);
 	g_free(replay->waiting);

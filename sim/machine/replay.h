@@ -60,6 +60,8 @@ struct replay_stats {
 	uint64_t tag_waits; /* found the queue full */
 	uint64_t held_back; /* open: came later than its time stamp, because so many waited already */
 	uint64_t interrupts;
+	uint64_t timeouts; /* commands that were looked at because their time was over */
+	uint64_t polled;   /* of these, found completed */
 	uint64_t status_count[BLK_STATUSES]; /* how requests ended */
 	uint64_t max_in_flight;
 	uint64_t op_count[REQ_OPS];

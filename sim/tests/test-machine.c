@@ -91,6 +91,9 @@ static void test_config_changes_read_back(void)
 					   "nvme.sgl=no",
 					   "nvme.sgl-threshold=64k",
 					   "nvme.read-latency=1.5us",
+					   "nvme.lost-completion=all",
+					   "nvme.io-timeout=1s",
+					   "nvme.fault-status=0x281",
 					   "segments.layout=thp",
 					   "cost.doorbell-ns=4000000",
 					   NULL};
@@ -259,6 +262,7 @@ static const struct {
 	{"iotlb.walk-entries-5=1", "unknown key \"walk-entries-5\" in [iotlb]"},
 	{"iotlb.ats-entries=0", "ats-entries = 0: must be a number from 1 to 1048576, a power of two"},
 	{"nvme.depth=1", "depth = 1: must be a number from 2 to 4095"},
+	{"nvme.fault-status=0x800", "fault-status = 0x800: must be a number from 1 to 2047"},
 	{"nvme.sgl-threshold=4X",
 	 "sgl-threshold = 4X: must be a size in bytes, or with a unit such as 4k, from 0 to 4294967295"},
 	{"nvme.read-latency=1min",
@@ -1165,6 +1169,10 @@ static const struct {
 	{"fixed", 0, "", {"kernel.version=fixed", NULL}},
 	{"fixed-prp-only", 0, "", {"kernel.version=fixed", "nvme.sgl=no", NULL}},
 	{"fixed-lazy", 0, "", {"kernel.version=fixed", "iommu.mode=lazy", NULL}},
+	{"fixed-lost-interrupts", 0, "",
+	 {"kernel.version=fixed", "nvme.lost-completion=interrupt", "nvme.shadow-doorbells=yes", NULL}},
+	{"fixed-lost-for-good", 0, "",
+	 {"kernel.version=fixed", "nvme.lost-completion=all", "iommu.mode=lazy", NULL}},
 	{"fixed-few-iovas", 0, FEW_IOVAS, {"kernel.version=fixed", "nvme.sgl-threshold=0", NULL}},
 	{"7.0", KNOWN_IN_7_0, "", {"kernel.version=7.0", NULL}},
 	{"7.0-few-iovas", KNOWN_IN_7_0, FEW_IOVAS, {"kernel.version=7.0", "nvme.sgl-threshold=0", NULL}},
@@ -1257,6 +1265,114 @@ static void test_sweep_passes_every_point(void)
 				g_test_message("%s is never passed", (*table)->points[i].name);
 			g_assert_cmpuint(passes[(*table)->first + i], >, 0);
 		}
+	trace_clear(&trace);
+}
+
+/* ---- a controller that fails: two reads at once, and one 2 ms later ---- */
+
+static const struct failure {
+	const char *name, *point;
+	unsigned nth;
+	bool persist;
+	const char *sets[4];
+	uint64_t retries, timeouts, polled, aborts, resets, cancelled;
+	unsigned failed;
+	enum blk_status status; /* of those */
+	uint64_t slowest_ms;	/* at least */
+} failures[] = {
+	{"status-is-final", "controller.status", 1, false, {NULL}, .failed = 1, .status = BLK_STS_NOTSUPP},
+	{"status-of-a-medium", "controller.status", 2, false, {"nvme.fault-status=0x281", NULL}, .failed = 1,
+	 .status = BLK_STS_MEDIUM},
+	{"status-is-retried", "controller.status", 1, false, {"nvme.fault-dnr=no", NULL}, .retries = 1},
+	{"status-is-retried-later", "controller.status", 1, false,
+	 {"nvme.fault-dnr=no", "nvme.retry-delay=3", NULL}, .retries = 1, .slowest_ms = 300},
+	{"status-stays", "controller.status", 1, true, {"nvme.fault-dnr=no", NULL}, .retries = 15, .failed = 3,
+	 .status = BLK_STS_NOTSUPP},
+	{"transfer-error-is-retried", "controller.transfer_error", 3, false, {NULL}, .retries = 1},
+	{"transfer-error-stays", "controller.transfer_error", 1, true, {NULL}, .retries = 15, .failed = 3,
+	 .status = BLK_STS_IOERR},
+	{"interrupt-is-lost", "controller.lost_completion", 3, false, {"nvme.lost-completion=interrupt", NULL},
+	 .timeouts = 1, .polled = 1, .slowest_ms = 30000},
+	{"interrupt-of-another", "controller.lost_completion", 1, false,
+	 {"nvme.lost-completion=interrupt", NULL}},
+	{"command-is-aborted", "controller.lost_completion", 1, false, {NULL}, .retries = 1, .timeouts = 1,
+	 .aborts = 1, .slowest_ms = 30000},
+	{"command-is-lost-sooner", "controller.lost_completion", 1, false, {"nvme.io-timeout=1s", NULL},
+	 .retries = 1, .timeouts = 1, .aborts = 1, .slowest_ms = 1000},
+	{"one-abort-at-once", "controller.lost_completion", 1, true,
+	 {"nvme.abort-limit=0", "nvme.io-timeout=1ms", "nvme.fetch-latency=700us", NULL}, .retries = 15,
+	 .failed = 3, .status = BLK_STS_IOERR, .aborts = 18},
+	{"nothing-left-to-abort", "controller.lost_completion", 3, false, {"nvme.lost-completion=all", NULL},
+	 .retries = 1, .timeouts = 2, .aborts = 1, .resets = 1, .cancelled = 1, .slowest_ms = 60500},
+	{"dead", "controller.fatal", 1, false, {NULL}, .retries = 3, .timeouts = 1, .resets = 1, .cancelled = 3,
+	 .slowest_ms = 30500},
+	{"dead-for-the-last", "controller.fatal", 3, false, {NULL}, .retries = 1, .timeouts = 1, .resets = 1,
+	 .cancelled = 1, .slowest_ms = 30500},
+	{"dead-again-and-again", "controller.fatal", 1, true, {NULL}, .retries = 15, .timeouts = 6, .resets = 6,
+	 .cancelled = 18, .failed = 3, .status = BLK_STS_IOERR},
+};
+
+static void assert_failure(const struct failure *failure, const struct run *run)
+{
+	const struct replay_stats *stats = &run->stats;
+
+	run_check(run, 0, failure->name);
+	g_assert_cmpuint(findings_observations(&run->machine->sim->findings), ==, 0);
+	g_assert_cmpuint(stats->ios, ==, 3);
+	g_assert_cmpuint(stats->errors, ==, failure->failed);
+	g_assert_cmpuint(stats->status_count[failure->status], ==, failure->failed ? failure->failed : 3);
+	g_assert_cmpuint(stats->retries, ==, failure->retries);
+	g_assert_cmpuint(stats->nvme.aborts, ==, failure->aborts);
+	g_assert_cmpuint(stats->nvme.resets, ==, failure->resets);
+	g_assert_cmpuint(stats->nvme.cancelled, ==, failure->cancelled);
+	g_assert_cmpuint(stats->polled, ==, failure->polled);
+	if (failure->timeouts)
+		g_assert_cmpuint(stats->timeouts, ==, failure->timeouts);
+	else
+		g_assert_cmpuint(stats->timeouts, >=, failure->aborts);
+	g_assert_cmpuint(stats->latency[REQ_OP_READ].max_ns / 1000000, >=, failure->slowest_ms);
+	if (failure->slowest_ms)
+		g_assert_cmpuint(stats->latency[REQ_OP_READ].max_ns / 1000000, <=, failure->slowest_ms + 1);
+}
+
+static void test_failure(const void *data)
+{
+	const struct failure *failure = &failures[GPOINTER_TO_UINT(data)];
+	struct machine_config config;
+	struct trace trace;
+
+	config_of(&config, failure->sets);
+	g_assert_true(machine_config_set(&config, "kernel.version=fixed", NULL));
+	trace_reads(&trace, 2, 4096, 8);
+	for (unsigned shadow = 0; shadow < 2; shadow++) {
+		struct fault_rules *rules = sweep_rules(failure->point, failure->nth, failure->persist, "");
+		struct run *run;
+
+		config.shadow_doorbells = shadow;
+		run = run_new(&config, &trace, REPLAY_OPEN, rules);
+		assert_failure(failure, run);
+		run_free(run);
+		fault_rules_free(rules);
+	}
+	trace_clear(&trace);
+}
+
+/* A device that is merely slow meets the same handler. */
+static void test_failure_slow_command_is_aborted(void)
+{
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, (const char *const[]){"nvme.io-timeout=1ms", "nvme.read-latency=2ms", NULL});
+	trace_reads(&trace, 1, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_CLOSED, NULL);
+	run_check(run, 0, "slow");
+	g_assert_cmpuint(run->stats.errors, ==, 2);
+	g_assert_cmpuint(run->stats.status_count[BLK_STS_IOERR], ==, 2);
+	g_assert_cmpuint(run->stats.nvme.aborts, ==, 12);
+	g_assert_cmpuint(run->stats.nvme.resets, ==, 0);
+	run_free(run);
 	trace_clear(&trace);
 }
 
@@ -1367,6 +1483,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/replay/requeues-are-counted-for-each",
 			test_replay_requeues_are_counted_for_each);
 	g_test_add_func("/machine/sweep/passes-every-point", test_sweep_passes_every_point);
+	ADD_ROWS(failures, "failure", test_failure);
+	g_test_add_func("/machine/failure/slow-command-is-aborted", test_failure_slow_command_is_aborted);
 	ADD_ROWS(bugs, "sweep/sees", test_sweep_sees_the_bug);
 	add_sweeps();
 	return g_test_run();
