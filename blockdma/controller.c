@@ -38,7 +38,8 @@ static char *controller_owner(const struct physmem *mem, uint64_t paddr)
 {
 	static const char *const uses[FRAME_USES] = {[FRAME_PGTABLE] = "a page table",
 						     [FRAME_NVME_QUEUE] = "an NVMe queue",
-						     [FRAME_NVME_POOL] = "descriptor lists"};
+						     [FRAME_NVME_POOL] = "descriptor lists",
+						     [FRAME_NVME_HMB] = "a host memory buffer"};
 	uint64_t owner;
 
 	if (physmem_owner(mem, paddr, &owner))

@@ -17,6 +17,8 @@ static const struct fault_point nvme_points[] = {
 	 "nvme_pci_setup_meta_iter() in drivers/nvme/host/pci.c"},
 	{"nvme.discard", -ENOMEM, "no memory for a discard's ranges: they go into the shared page",
 	 "nvme_setup_discard() in drivers/nvme/host/core.c"},
+	{"nvme.hmb", -ENOMEM, "no memory for a piece of the host memory buffer: smaller ones are tried",
+	 "nvme_alloc_host_mem() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};
@@ -170,6 +172,7 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->dev = dev;
 	nvme->config = *config;
 	nvme->free_vecs = g_ptr_array_new_with_free_func(g_free);
+	nvme->hmb.blocks = g_array_new(FALSE, FALSE, sizeof(struct nvme_hmb_block));
 	nvme_set_limits(nvme);
 	nvme->abort_limit = (int)config->acl + 1;
 	nvme->abort_request = (struct request){.op = REQ_OP_DRV};
@@ -184,6 +187,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	}
 	if (config->shadow_doorbells)
 		nvme_dbbuf_init(nvme);
+	nvme_hmb_alloc(nvme);
+	nvme->stats.hmb_bytes = nvme->hmb.bytes;
 	for (nvme->queue_count = 1; nvme->queue_count <= config->io_queues; nvme->queue_count++)
 		if (nvme_queue_init(nvme, &nvme->queues[nvme->queue_count], nvme->queue_count,
 				    config->depth) != 0)
@@ -200,6 +205,8 @@ void nvme_free(struct nvme *nvme)
 	dma_pool_finish(&nvme->large_pool);
 	while (nvme->queue_count > 0)
 		nvme_queue_finish(nvme, &nvme->queues[--nvme->queue_count]);
+	nvme_hmb_free(nvme);
+	g_array_unref(nvme->hmb.blocks);
 	nvme_dbbuf_finish(nvme);
 	physmem_free(&nvme->sim->mem, nvme->discard_page, 0);
 	g_ptr_array_unref(nvme->free_vecs);

@@ -20,6 +20,7 @@ enum {
 	FAULT_NVME_QUEUE,
 	FAULT_NVME_METADATA,
 	FAULT_NVME_DISCARD,
+	FAULT_NVME_HMB,
 };
 
 extern const struct fault_table nvme_fault_table;
@@ -104,6 +105,11 @@ struct nvme_config {
 	bool sgl;	/* the controller takes data SGLs */
 	bool meta_sgl;	/* and SGLs of metadata */
 	bool shadow_doorbells; /* OACS bit 8 */
+	/* Host memory buffer, in bytes: what the controller wants (0: none), needs, and takes as one descriptor at least;
+	 * how many of these at most (0: any number); and what the driver gives at most. */
+	uint64_t hmb_preferred, hmb_min, hmb_desc_min;
+	unsigned hmb_descs_max;
+	uint64_t hmb_limit;
 	unsigned acl;	       /* abort commands at once, less one */
 	unsigned crdt;	       /* command retry delay, in units of 100 ms */
 	unsigned mdts; /* most data of a command: 2^mdts pages; 0: no limit */
@@ -185,6 +191,7 @@ struct nvme_stats {
 	uint64_t doorbells_saved; /* where memory was enough */
 	uint64_t batches;	  /* lists of requests with one doorbell */
 	uint64_t aborts, resets, cancelled;
+	uint64_t hmb_bytes; /* host memory that the controller got */
 };
 
 /** Memory that takes the place of doorbells: two arrays, of values and of what the controller wants to hear of. */
@@ -192,6 +199,21 @@ struct nvme_dbbuf {
 	bool used;
 	unsigned order;
 	uint64_t values_paddr, values_addr, events_paddr, events_addr;
+};
+
+struct nvme_hmb_block {
+	uint64_t paddr, addr; /* no @addr, where all lie in one IOVA */
+	unsigned order;
+};
+
+/** The host memory buffer. */
+struct nvme_hmb {
+	uint64_t bytes;
+	unsigned desc_count; /* 0: there is none */
+	unsigned desc_order;
+	uint64_t desc_paddr, desc_addr;
+	struct dma_iova_state state; /* in use: one IOVA for all blocks */
+	GArray *blocks;		     /* of struct nvme_hmb_block */
 };
 
 struct nvme {
@@ -202,6 +224,7 @@ struct nvme {
 	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
 	unsigned queue_count;
 	struct nvme_dbbuf dbbuf;
+	struct nvme_hmb hmb;
 	struct dma_pool small_pool, large_pool;
 	uint64_t discard_page; /* physical; for a discard without memory of its own */
 	bool discard_page_busy;
@@ -245,6 +268,10 @@ static inline unsigned nvme_dbbuf_index(unsigned qid)
 {
 	return 2 * qid; /* CAP.DSTRD = 0 */
 }
+
+/** Gives the controller a host memory buffer, if it wants one and there is memory; it must work without. */
+void nvme_hmb_alloc(struct nvme *nvme);
+void nvme_hmb_free(struct nvme *nvme);
 
 /** Gives a discard its range list: its own memory, which the request names, else the one shared page. RESOURCE when that is
  *  in use. Source: nvme_setup_discard(). */

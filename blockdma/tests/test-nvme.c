@@ -876,6 +876,81 @@ static void test_status_decides(void)
 	}
 }
 
+/* ---- host memory buffer ---- */
+
+#define MIB UINT64_C(0x100000)
+
+static const struct hmb_case {
+	const char *name;
+	bool direct;
+	uint64_t preferred, min, desc_min;
+	unsigned descs_max;
+	uint64_t nth; /* pass of nvme.hmb that fails; 0: none */
+	bool persist;
+	uint64_t bytes; /* that the controller gets */
+	unsigned descs;
+} hmb_cases[] = {
+	{"one-piece", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 1},
+	{"one-piece-of-odd-size", false, 9 * MIB + 4097, 0, 0, 0, 0, false, 9 * MIB + 4096, 1},
+	{"not-more-than-the-limit", false, 100 * MIB, 0, 0, 0, 0, false, 16 * MIB, 1},
+	{"needs-more-than-the-limit", false, 100 * MIB, 17 * MIB, 0, 0, 0, false, 0, 0},
+	{"chunks-without-iommu", true, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 3},
+	{"chunks-when-one-piece-fails", false, 10 * MIB, 0, 0, 0, 1, false, 10 * MIB, 3},
+	{"few-chunks", true, 10 * MIB, 0, 0, 2, 0, false, 8 * MIB, 2},
+	{"too-few-chunks", true, 10 * MIB, 9 * MIB, 0, 2, 0, false, 0, 0},
+	{"some-is-enough", true, 10 * MIB, 4 * MIB, 0, 0, 2, false, 4 * MIB, 1},
+	{"some-is-not-enough", true, 10 * MIB, 5 * MIB, 0, 0, 2, false, 10 * MIB, 5},
+	{"no-first-chunk", true, 10 * MIB, 0, 0, 0, 1, false, 10 * MIB, 5},
+	{"chunks-would-be-too-small", true, 10 * MIB, 5 * MIB, 3 * MIB, 0, 2, false, 0, 0},
+	{"nothing-at-all", false, 10 * MIB, 0, 0, 0, 1, true, 0, 0},
+};
+
+static void test_hmb(const void *data)
+{
+	const struct hmb_case *row = data;
+	struct options options = {.direct = row->direct, .version = KERNEL_FIXED};
+	struct nvme_config config = config_of(&options);
+	struct fault_rules *rules = fault_rules_new(tables);
+	struct fixture fixture;
+
+	config.hmb_preferred = row->preferred;
+	config.hmb_min = row->min;
+	config.hmb_desc_min = row->desc_min;
+	config.hmb_descs_max = row->descs_max;
+	config.hmb_limit = 16 * MIB;
+	setup_machine(&fixture, &options);
+	for (uint64_t nth = row->nth; nth && nth < (row->persist ? 50 : row->nth + 1); nth++)
+		g_assert_true(fault_rules_add_nth(rules, "nvme.hmb", row->persist ? 1 : nth, 0));
+	fault_rules_arm(rules, fixture.sim);
+	g_assert_cmpint(nvme_new(fixture.sim, &fixture.dev, &config, &fixture.nvme), ==, 0);
+	fixture.ctrl = (struct controller){.nvme = fixture.nvme};
+	g_assert_cmpuint(fixture.nvme->queue_count, ==, 3);
+	g_assert_cmpuint(fixture.nvme->hmb.bytes, ==, row->bytes);
+	g_assert_cmpuint(fixture.nvme->hmb.desc_count, ==, row->descs);
+	if (row->bytes) {
+		const uint64_t *descs = physmem_bytes(&fixture.sim->mem, fixture.nvme->hmb.desc_paddr);
+		uint64_t bytes = 0;
+
+		for (unsigned i = 0; i < row->descs; i++)
+			for (uint64_t page = 0; page < descs[2 * i + 1]; page++, bytes += PAGE) {
+				uint64_t paddr = descs[2 * i] + page * PAGE;
+
+				if (fixture.domain)
+					paddr = iommu_iova_to_phys(fixture.domain, paddr);
+				g_assert_cmpuint(fixture.sim->mem.use[(paddr - PHYSMEM_BASE) >> FRAME_LG2], ==,
+						 FRAME_NVME_HMB);
+			}
+		g_assert_cmpuint(bytes, ==, row->bytes);
+	}
+	fault_rules_arm(NULL, fixture.sim);
+	fault_rules_free(rules);
+	nvme_free(fixture.nvme);
+	g_assert_cmpuint(fixture.sim->mem.in_use[FRAME_NVME_HMB], ==, 0);
+	g_assert_cmpuint(fixture.dev.live.count, ==, 0);
+	g_assert_cmpuint(findings_violations(&fixture.sim->findings), ==, 0);
+	finish_machine(&fixture);
+}
+
 /* ---- discards ---- */
 
 /* Without memory of its own, a discard's ranges lie in the one shared page; a second one has to wait for it. Either way
@@ -1234,6 +1309,11 @@ int main(int argc, char **argv)
 			test_timeout_aborts_and_then_resets);
 	g_test_add_func("/blockdma/nvme/reset-starts-anew", test_reset_starts_anew);
 	g_test_add_func("/blockdma/nvme/status-decides", test_status_decides);
+	for (unsigned i = 0; i < G_N_ELEMENTS(hmb_cases); i++) {
+		g_autofree char *path = g_strconcat("/blockdma/nvme/hmb/", hmb_cases[i].name, NULL);
+
+		g_test_add_data_func(path, &hmb_cases[i], test_hmb);
+	}
 	g_test_add_func("/blockdma/nvme/discard-falls-back-to-the-shared-page",
 			test_discard_falls_back_to_the_shared_page);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-leaks-the-first-mapping",

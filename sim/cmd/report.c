@@ -122,6 +122,8 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "retries", "tried again after an error", stats->retries);
 	facts_u64(facts, "splits", "split: further pieces", stats->splits);
 	facts_u64(facts, "tag_waits", "waited for a tag", stats->tag_waits);
+	if (run->machine->config.hmb_preferred)
+		facts_size(facts, "hmb_bytes", "host memory buffer", stats->nvme.hmb_bytes);
 	facts_u64(facts, "interrupts", "interrupts", stats->interrupts);
 	facts_u64(facts, "doorbells", "doorbells rung", stats->nvme.doorbells);
 	if (run->machine->config.shadow_doorbells)
