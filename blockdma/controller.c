@@ -274,16 +274,50 @@ static bool controller_fails(struct controller *ctrl, const struct nvme_sqe *sqe
 	return false;
 }
 
+/** Moves the metadata of @sqe, @len bytes, which its pointer or its own SGL describes. */
+static bool controller_metadata(struct controller *ctrl, const struct nvme_sqe *sqe, uint64_t len,
+				struct controller_command *cmd)
+{
+	const struct nvme_sgl_desc *list;
+
+	if (!(sqe->flags & NVME_CMD_SGL_METASEG))
+		return controller_data(ctrl, sqe->metadata, len, cmd);
+	list = controller_memory(ctrl, sqe->metadata, false, cmd);
+	if (!list)
+		return false;
+	if (list->type == NVME_SGL_DATA)
+		return controller_data(ctrl, list->addr, list->length, cmd);
+	for (unsigned i = 1; i <= list->length / (unsigned)sizeof(*list); i++)
+		if (!controller_data(ctrl, list[i].addr, list[i].length, cmd))
+			return false;
+	return true;
+}
+
+/** Returns how many bytes of metadata go with @data_len bytes of data. */
+static uint64_t controller_meta_len(const struct controller *ctrl, const struct nvme_sqe *sqe, uint64_t data_len)
+{
+	const struct nvme_config *config = &ctrl->nvme->config;
+
+	if (sqe->opcode != NVME_CMD_READ && sqe->opcode != NVME_CMD_WRITE)
+		return 0;
+	return data_len / config->logical_block_bytes * config->meta_bytes;
+}
+
 /** Moves the data of @sqe. */
 static void controller_transfer(struct controller *ctrl, const struct nvme_sqe *sqe,
 				struct controller_command *cmd)
 {
-	uint64_t len = controller_data_len(ctrl, sqe);
+	uint64_t len = controller_data_len(ctrl, sqe), meta_len = controller_meta_len(ctrl, sqe, len);
 	bool ok = true;
 
 	if (len)
-		ok = sqe->flags & NVME_CMD_SGL_METABUF ? controller_sgl(ctrl, sqe, cmd)
-						       : controller_prps(ctrl, sqe, len, cmd);
+		ok = sqe->flags & (NVME_CMD_SGL_METABUF | NVME_CMD_SGL_METASEG)
+			     ? controller_sgl(ctrl, sqe, cmd)
+			     : controller_prps(ctrl, sqe, len, cmd);
+	if (ok && meta_len) {
+		ok = controller_metadata(ctrl, sqe, meta_len, cmd);
+		cmd->bytes = len; /* metadata are not counted */
+	}
 	cmd->status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
 }
 

@@ -36,6 +36,7 @@ extern const struct fault_table nvme_fault_table;
 #define NVME_MAX_BYTES	      (8u << 20)
 #define NVME_MAX_SEGMENTS     256u
 #define NVME_MAX_RETRIES      5
+#define NVME_MAX_META_SEGMENTS 15u /* with SGLs of metadata; else 1 */
 #define NVME_DSM_BYTES	      4096u /* the range list of a discard */
 
 #define NVME_ADMIN_ABORT 0x08 /* on the admin queue */
@@ -104,6 +105,7 @@ struct nvme_config {
 	unsigned depth; /* entries of an I/O queue; one less is usable */
 	bool sgl;	/* the controller takes data SGLs */
 	bool meta_sgl;	/* and SGLs of metadata */
+	unsigned meta_bytes; /* of a logical block, apart from it; 0: none */
 	bool shadow_doorbells; /* OACS bit 8 */
 	/* Host memory buffer, in bytes: what the controller wants (0: none), needs, and takes as one descriptor at least;
 	 * how many of these at most (0: any number); and what the driver gives at most. */

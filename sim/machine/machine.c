@@ -175,6 +175,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 				   .hmb_limit = config->hmb_limit,
 				   .acl = (unsigned)config->acl,
 				   .crdt = (unsigned)config->crdt,
+				   .meta_bytes = (unsigned)config->meta_bytes,
+				   .meta_sgl = config->meta_sgl,
 				   .mdts = (unsigned)config->mdts,
 				   .shadow_doorbells = config->shadow_doorbells,
 				   .logical_block_bytes = (uint32_t)config->logical_block_bytes};

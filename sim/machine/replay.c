@@ -32,7 +32,7 @@ static const char *const replay_state_names[] = {"free", "waiting", "requeued", 
 /** One request to the driver: a request of the trace, or a piece of one. */
 struct replay_request {
 	struct request req;
-	GArray *vecs;
+	GArray *vecs, *meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
 	uint64_t start_ns;
@@ -114,6 +114,7 @@ static void replay_request_free(void *data)
 	struct replay_request *rr = data;
 
 	g_array_unref(rr->vecs);
+	g_array_unref(rr->meta_vecs);
 	g_free(rr);
 }
 
@@ -130,6 +131,7 @@ static struct replay_request *replay_new_request(struct replay *replay)
 	rr = g_new0(struct replay_request, 1);
 	rr->slot = replay->requests->len;
 	rr->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	rr->meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	g_assert(rr->slot < EVENT_PAYLOAD_MAX);
 	g_ptr_array_add(replay->requests, rr);
 	return rr;
@@ -182,6 +184,8 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
 		physmem_release(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len);
+	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
+		physmem_release(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len);
 	if (status == BLK_STS_OK) {
 		replay->stats->bytes += rr->command.bytes;
 		replay->stats->op_bytes[rr->req.op] += rr->command.bytes;
@@ -811,11 +815,36 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	return rr;
 }
 
+/** Makes the integrity data of @rr, which no recording has, if the device has any. */
+static void replay_make_metadata(struct replay *replay, struct replay_request *rr)
+{
+	const struct nvme_config *config = &replay->nvme->config;
+	enum segment_layout layout = (enum segment_layout)replay->machine->config.layout;
+	uint64_t bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
+
+	g_array_set_size(rr->meta_vecs, 0);
+	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
+		bytes = 0;
+	if (layout == LAYOUT_RECORDED)
+		layout = LAYOUT_SCATTERED;
+	if (!config->meta_sgl || bytes > (uint64_t)NVME_MAX_META_SEGMENTS * FRAME_SIZE)
+		layout = LAYOUT_CONTIGUOUS;
+	if (bytes)
+		segments_make(&replay->prng, layout, bytes, rr->meta_vecs);
+	rr->req.meta_bytes = bytes;
+	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;
+	rr->req.meta_vec_count = rr->meta_vecs->len;
+	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
+		physmem_claim(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len,
+			      rr->req.number);
+}
+
 static void replay_fill_piece(struct replay *replay, struct replay_request *rr, uint64_t bytes)
 {
 	rr->req.bytes = bytes;
 	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
 	rr->req.vec_count = rr->vecs->len;
+	replay_make_metadata(replay, rr);
 	request_prepare(&rr->req);
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
 		physmem_claim(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len, rr->req.number);
