@@ -45,6 +45,7 @@ static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned
 	unsigned tags;
 
 	*queue = (struct nvme_queue){.qid = qid,
+				     .polled = qid > nvme->config.io_queues - nvme->config.poll_queues,
 				     .depth = depth,
 				     .sq_order = nvme_order((uint64_t)depth * NVME_SQE_BYTES),
 				     .cq_order = nvme_order((uint64_t)depth * NVME_CQE_BYTES),

@@ -102,6 +102,7 @@ struct nvme_sgl_desc {
 
 struct nvme_config {
 	unsigned io_queues;
+	unsigned poll_queues; /* of these, the last: without interrupts */
 	unsigned depth; /* entries of an I/O queue; one less is usable */
 	bool sgl;	/* the controller takes data SGLs */
 	bool meta_sgl;	/* and SGLs of metadata */
@@ -155,6 +156,7 @@ struct nvme_iod {
 
 struct nvme_queue {
 	unsigned qid;
+	bool polled; /* has no interrupt */
 	unsigned depth;
 	uint64_t sq_paddr, sq_addr, cq_paddr, cq_addr;
 	unsigned sq_order, cq_order; /* of the allocations, in frames */

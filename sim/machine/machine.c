@@ -164,7 +164,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 				 .mask = UINT64_MAX,
 				 .aperture_end = (UINT64_C(1) << (12 + 9 * config->levels)) - 1,
 				 .forcedac = config->forcedac};
-	struct nvme_config nvme = {.io_queues = machine->queues,
+	struct nvme_config nvme = {.io_queues = machine->queues + (unsigned)config->poll_queues,
+				   .poll_queues = (unsigned)config->poll_queues,
 				   .depth = (unsigned)config->depth,
 				   .sgl = config->sgl,
 				   .sgl_threshold = (uint32_t)config->sgl_threshold,

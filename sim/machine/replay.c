@@ -68,6 +68,7 @@ struct replay_wait {
 
 struct replay_interrupt {
 	bool raised; /* and not taken yet */
+	bool thread; /* its thread is about to run */
 	unsigned cpu;
 };
 
@@ -479,8 +480,19 @@ static void replay_decide(struct replay *replay, struct replay_request *rr, uint
 	}
 }
 
-/** Takes all completions off queue @qid on @cpu. What went well is put aside, to be unmapped and ended together behind
- *  the doorbell; a failure and a passthrough command are dealt with at once. */
+/** @cpu does one @work, and nothing else. Returns when it is free again. */
+static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
+{
+	uint64_t begun_ns;
+
+	sim_step_begin(replay->sim, cpu, replay->sim->now_ns);
+	begun_ns = sim_cursor_ns(replay->sim);
+	sim_charge(replay->sim, work, 1);
+	return sim_step_end(replay->sim, begun_ns);
+}
+
+/** Takes all completions off queue @qid on @cpu, which got there somehow. What went well is put aside, to be unmapped and
+ *  ended together behind the doorbell; a failure and a passthrough command are dealt with at once. */
 static void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 {
 	struct sim *sim = replay->sim;
@@ -492,7 +504,6 @@ static void replay_take_completions(struct replay *replay, unsigned qid, unsigne
 
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
-	sim_charge(sim, WORK_INTERRUPT, 1);
 	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
 		struct replay_request *rr = replay_of(iod);
 
@@ -517,15 +528,29 @@ static void replay_take_completions(struct replay *replay, unsigned qid, unsigne
 	replay_wake(replay, qid);
 }
 
+/** The CPU is free for an interrupt, for the thread of one (use_threaded_interrupts), or to look at a polled queue. */
 static void replay_interrupt_event(struct sim *sim, uint32_t qid)
 {
 	struct replay *replay = sim->handler_data[EVENT_INTERRUPT];
+	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	bool polled = replay->nvme->queues[qid].polled;
+	uint64_t end_ns;
 
-	replay->interrupts[qid].raised = false;
-	replay_take_completions(replay, qid, replay->interrupts[qid].cpu);
+	if (!polled) {
+		end_ns = replay_work(replay, interrupt->cpu,
+				     interrupt->thread ? WORK_THREAD_WAKE : WORK_INTERRUPT);
+		if (replay->machine->config.threaded_interrupts && !interrupt->thread) {
+			interrupt->thread = true;
+			event_queue_push(&sim->events, end_ns, EVENT_INTERRUPT, qid);
+			return;
+		}
+	}
+	interrupt->raised = interrupt->thread = false;
+	replay_take_completions(replay, qid, interrupt->cpu);
 }
 
-/** Interrupts @cpu for queue @qid as soon as it is free. What completes until then needs no interrupt of its own. */
+/** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
+ *  needs no interrupt of its own. */
 static void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
 {
 	struct replay_interrupt *interrupt = &replay->interrupts[qid];
@@ -534,7 +559,7 @@ static void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
 	if (interrupt->raised)
 		return;
 	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
-	replay->stats->interrupts++;
+	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
 	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT, qid);
 }
 
@@ -551,7 +576,7 @@ static bool replay_post(struct replay *replay, struct replay_request *rr)
 		return false;
 	controller_complete(ctrl, rr->qid, &rr->command);
 	rr->posted = true;
-	return rr->command.loss == CONTROLLER_LOSES_NOTHING;
+	return rr->command.loss == CONTROLLER_LOSES_NOTHING || replay->nvme->queues[rr->qid].polled;
 }
 
 static void replay_completion_event(struct sim *sim, uint32_t slot)
@@ -571,7 +596,12 @@ static void replay_complete_now(struct replay *replay, struct replay_request *rr
 {
 	if (rr->posted || !replay_post(replay, rr))
 		return;
-	replay->stats->interrupts++;
+	if (!replay->nvme->queues[rr->qid].polled) {
+		replay->stats->interrupts++;
+		replay_work(replay, cpu, WORK_INTERRUPT);
+		if (replay->machine->config.threaded_interrupts)
+			replay_work(replay, cpu, WORK_THREAD_WAKE);
+	}
 	replay_take_completions(replay, rr->qid, cpu);
 }
 
@@ -780,8 +810,12 @@ static void replay_take_segments(GArray *scratch, uint32_t *at, uint64_t *skip, 
 
 static unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)
 {
-	unsigned io_queues = replay->nvme->queue_count - 1;
+	unsigned there = replay->nvme->queue_count - 1;
+	unsigned io_queues = MIN(there, replay->nvme->config.io_queues - replay->nvme->config.poll_queues);
 
+	/* The polled ones are the last, and may not be there. */
+	if (there > io_queues && (record->op == IO_READ || record->op == IO_WRITE))
+		return 1 + io_queues + record->cpu % (there - io_queues);
 	if (record->op == IO_PASSTHROUGH && record->queue == 0)
 		return 0;
 	if (record->queue != TRACE_NO_QUEUE && record->queue > 0)

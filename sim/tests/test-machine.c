@@ -632,6 +632,9 @@ static const struct {
 	{"ats-lazy", {"iotlb.ats=yes", "iommu.mode=lazy", NULL}},
 	{"contiguous", {"segments.layout=contiguous", NULL}},
 	{"shadow-doorbells", {"nvme.shadow-doorbells=yes", NULL}},
+	{"polled", {"nvme.poll-queues=2", NULL}},
+	{"one-polled", {"nvme.poll-queues=1", "nvme.depth=4", NULL}},
+	{"threaded-interrupts", {"nvme.threaded-interrupts=yes", NULL}},
 	{"metadata", {"nvme.metadata=8", NULL}},
 	{"metadata-sgl", {"nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
 	{"metadata-sgl-passthrough",
@@ -890,6 +893,38 @@ static void test_replay_time_adds_up(const void *data)
 	g_assert_cmpuint(latency->count, ==, times[row].count + 1);
 	g_assert_cmpuint(latency->max_ns, ==, MAX(first_ns, second_ns));
 	g_assert_cmpuint(latency->sum_ns, ==, 2 * first_ns + second_ns);
+	run_free(run);
+	trace_clear(&trace);
+}
+
+/* Costs of a read alone: polled, interrupted, and by a thread. */
+static const struct {
+	const char *name, *set;
+	uint64_t latency_ns, interrupts;
+} notices[] = {
+	{"interrupt", "nvme.queues=1", 1105 + 10000, 1},
+	{"thread", "nvme.threaded-interrupts=yes", 1105 + 10000 + 200000, 1},
+	{"polled", "nvme.poll-queues=1", 1105, 0},
+};
+
+static void test_replay_notices(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	static const char *const sets[] = {"nvme.fetch-latency=100ns", "nvme.read-latency=1us",
+					   "nvme.link-mb-s=1000000", "iommu.mode=passthrough", NULL};
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, sets);
+	g_assert_true(machine_config_set(&config, notices[row].set, NULL));
+	config_free_of_charge(&config);
+	config.cost_ns[WORK_INTERRUPT] = 10000;
+	config.cost_ns[WORK_THREAD_WAKE] = 200000;
+	trace_reads(&trace, 1, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, notices[row].latency_ns);
+	g_assert_cmpuint(run->stats.interrupts, ==, 2 * notices[row].interrupts);
 	run_free(run);
 	trace_clear(&trace);
 }
@@ -1187,6 +1222,10 @@ static const struct {
 	 {"kernel.version=fixed", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
 	{"7.0-metadata-sgl", KNOWN_IN_7_0, "",
 	 {"kernel.version=7.0", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
+	{"fixed-polled", 0, "",
+	 {"kernel.version=fixed", "nvme.poll-queues=1", "nvme.lost-completion=interrupt", NULL}},
+	{"fixed-threaded", 0, "",
+	 {"kernel.version=fixed", "nvme.threaded-interrupts=yes", "nvme.mdts=1", NULL}},
 	{"fixed-hmb", 0, "", {"kernel.version=fixed", "nvme.hmb-preferred=9M", "nvme.hmb-minimum=5M", NULL}},
 	{"fixed-few-iovas", 0, FEW_IOVAS, {"kernel.version=fixed", "nvme.sgl-threshold=0", NULL}},
 	{"7.0", KNOWN_IN_7_0, "", {"kernel.version=7.0", NULL}},
@@ -1492,6 +1531,7 @@ int main(int argc, char **argv)
 			test_replay_asap_has_the_recording_in_flight);
 	ADD_ROWS(splits, "replay/splits", test_replay_splits);
 	ADD_ROWS(batches, "replay/batches", test_replay_batches);
+	ADD_ROWS(notices, "replay/notices", test_replay_notices);
 	g_test_add_func("/machine/replay/one-interrupt-for-many", test_replay_one_interrupt_for_many);
 	g_test_add_func("/machine/replay/full-queue-waits", test_replay_full_queue_waits);
 	ADD_ROWS(times, "replay/time-adds-up", test_replay_time_adds_up);
