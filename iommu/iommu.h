@@ -20,15 +20,20 @@ struct iommu_domain;
 
 /** What tells one IOMMU from another of its driver. Each driver reads what concerns it; 0 or NULL: its usual one. */
 struct iommu_hw_config {
-	const char *soc;     /* apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3" */
-	unsigned version;    /* exynos: major * 100 + minor */
-	unsigned asids;	     /* tegra: address spaces; t8110: streams */
+	/** apple-dart, ipmmu-vmsa: which one, as their recordings call it: "t8103", "gen3"; mtk: "mt8195-vdo"; tegra:
+	 * "tegra30", "tegra114", "tegra124", "tegra210". */
+	const char *soc;
+	unsigned version;    /* exynos: major * 100 + minor; arm-smmu: 1 or 2 */
+	unsigned asids;	     /* tegra: address spaces, if not those of its @soc; t8110: streams */
 	unsigned tlb_lines;  /* omap: entries of the TLB */
 	unsigned atom_bytes; /* tegra: what a page-table cache line of the memory controller holds */
+	unsigned address_bits; /* tegra: width of a physical address */
 	uint64_t streams;    /* apple-dart: bitmap of those attached */
 	uint32_t inv_sel;    /* mtk: offset of INV_SEL */
-	unsigned features;   /* mtk: as its platform data has them; exynos: bit 0, virtual machines */
+	unsigned features;   /* mtk: as its platform data has them, of one without a name; exynos, arm-smmu,
+			      * arm-smmu-v3: see their headers */
 	bool above_4g;	     /* mtk: the memory has the layout of the 4 GB mode */
+	unsigned stage;	     /* arm-smmu, arm-smmu-v3: 1 or 2 */
 };
 
 /** Why an access was refused. */
@@ -100,11 +105,13 @@ struct iommu_hw_ops {
 /** The IOMMUs, NULL-ended. */
 extern const struct iommu_hw_ops *const iommu_hw[];
 
-/** Hears of register writes; for recordings and tests. */
+/** Hears of register writes and of commands; for recordings and tests. Any member may be NULL. */
 struct iommu_watch {
 	void (*write)(void *data, uint32_t offset, uint32_t value);
-	const struct pgtable_watch *pgtable; /* of every table that is made; or NULL */
+	const struct pgtable_watch *pgtable; /* of every table that is made */
 	void *data;
+	void (*command)(void *data, const void *command, size_t len_bytes); /* written into a queue in memory */
+	void (*write64)(void *data, uint32_t offset, uint64_t value);	     /* in one access */
 };
 
 struct iommu_stats {
@@ -113,7 +120,7 @@ struct iommu_stats {
 	uint64_t invalidate_commands; /* descriptors queued, waits not counted */
 	uint64_t device_invalidations; /* of these, to a device's own cache */
 	uint64_t invalidate_waits;
-	uint64_t invalidate_timeouts; /* of these, those that ended with the driver giving up */
+	uint64_t invalidate_timeouts; /* of these, those that ended without an answer */
 	uint64_t mmio_reads, mmio_writes;
 };
 
@@ -123,7 +130,7 @@ struct iommu {
 	const struct iommu_hw_ops *ops;
 	struct iotlb *tlb;
 	struct sim_lock queue_lock; /* of the invalidation queue */
-	bool caching_mode; /* VT-d: also not-present entries may be cached, so maps are invalidated as well */
+	bool caching_mode; /* VT-d, AMD (NpCache): also not-present entries may be cached, so maps are invalidated */
 	struct iommu_stats stats;
 	void *state;		   /* the driver's own: state_size bytes */
 	struct iommu_watch watch;
@@ -133,6 +140,7 @@ struct iommu_domain {
 	struct iommu *iommu;
 	struct pgtable *pt;
 	unsigned id; /* what entries in the IOTLB are tagged with */
+	unsigned asid; /* tegra: the driver's number for it, as long as it is attached */
 	bool attached;
 	/** The cache of the attached device, where ATS is on, borrowed: the driver invalidates it as well. NULL:
 	 * none. */
@@ -158,7 +166,8 @@ void iommu_domain_free(struct iommu_domain *domain);
 int iommu_domain_attach(struct iommu_domain *domain);
 
 /** Maps without telling the hardware (iommu_map_nosync). On failure what this call mapped is unmapped again, with an
- *  immediate sync. Fault point iommu.map. Returns 0 or a negative errno. */
+ *  immediate sync. Fault point iommu.map. Returns 0 or a negative errno; under nosync-map-error = inverted 0 also when a
+ *  page-table driver (a format with map_pages) failed, and nothing is mapped. */
 int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot);
 
 /** Tells the hardware of new mappings, where it must know. Fault point iommu.sync_map. Returns 0 or a negative errno. */
@@ -189,6 +198,9 @@ void iommu_writel(struct iommu *iommu, uint32_t offset, uint32_t value);
 /** Writes two, the lower half first. */
 void iommu_writeq(struct iommu *iommu, uint32_t offset, uint64_t value);
 
+/** Writes a 64-bit register in one access. */
+void iommu_write64(struct iommu *iommu, uint32_t offset, uint64_t value);
+
 /** Reads one register whose value does not matter. */
 void iommu_readl(struct iommu *iommu);
 
@@ -199,6 +211,12 @@ void iommu_scan(struct iommu *iommu, unsigned reads, unsigned writes);
  * fault point iommu.invalidate_timeout: then -ETIMEDOUT, after @tries reads and the time the driver waits, @timeout_ns.
  * Nothing has been invalidated then. */
 int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns);
+
+/** The same where the hardware answers by a write to memory. */
+int iommu_wait(struct iommu *iommu, uint64_t timeout_ns);
+
+/** Writes @command of @len_bytes into a queue in memory; the caller counts it among the commands, or does not. */
+void iommu_command(struct iommu *iommu, const void *command, size_t len_bytes);
 
 /** Adds a value to @registers. */
 void iommu_registers_add(struct iommu_registers *registers, uint32_t offset, uint64_t value);

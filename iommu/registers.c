@@ -16,6 +16,14 @@ void iommu_writeq(struct iommu *iommu, uint32_t offset, uint64_t value)
 	iommu_writel(iommu, offset + 4, (uint32_t)(value >> 32));
 }
 
+void iommu_write64(struct iommu *iommu, uint32_t offset, uint64_t value)
+{
+	iommu->stats.mmio_writes++;
+	sim_charge(iommu->sim, WORK_MMIO_WRITE, 1);
+	if (iommu->watch.write64)
+		iommu->watch.write64(iommu->watch.data, offset, value);
+}
+
 static void iommu_read(struct iommu *iommu, unsigned times)
 {
 	iommu->stats.mmio_reads += times;
@@ -34,20 +42,33 @@ void iommu_scan(struct iommu *iommu, unsigned reads, unsigned writes)
 	sim_charge(iommu->sim, WORK_MMIO_WRITE, writes);
 }
 
-int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns)
+int iommu_wait(struct iommu *iommu, uint64_t timeout_ns)
 {
 	int err = sim_fault(iommu->sim, FAULT_IOMMU_INVALIDATE_TIMEOUT);
 
 	iommu->stats.invalidate_waits++;
 	if (err) {
 		iommu->stats.invalidate_timeouts++;
-		iommu_read(iommu, tries);
 		iommu->sim->cursor_ps += timeout_ns * 1000;
 		return err;
 	}
-	iommu_read(iommu, 1);
 	sim_charge(iommu->sim, WORK_INVALIDATE_WAIT, 1);
 	return 0;
+}
+
+int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns)
+{
+	int err = iommu_wait(iommu, timeout_ns);
+
+	iommu_read(iommu, err ? tries : 1);
+	return err;
+}
+
+void iommu_command(struct iommu *iommu, const void *command, size_t len_bytes)
+{
+	sim_charge(iommu->sim, WORK_INVALIDATE_SUBMIT, 1);
+	if (iommu->watch.command)
+		iommu->watch.command(iommu->watch.data, command, len_bytes);
 }
 
 void iommu_registers_add(struct iommu_registers *registers, uint32_t offset, uint64_t value)

@@ -13,17 +13,28 @@
 #include "iommu/iotlb/vtd-inv.h"
 #include "iommu/pgtable/formats.h"
 
-/** Queues @commands descriptors and one wait, and waits. The queue's lock covers the writing, not the waiting. */
+/* How long hardware waits for a device before it reports an invalidation time-out: PCI Express Base Specification, chapter 10
+ * (Address Translation Services), one minute at least. */
+#define ITE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
+
+/* The driver has no limit; this is where the model goes on as if the hardware had answered. */
+#define RESTARTS_MAX 16
+
+/** Queues @commands descriptors and one wait, and waits. The queue's lock covers the writing, not the waiting. An invalidation
+ * time-out aborts the wait: qi_check_fault() clears it, and qi_submit_sync() takes all back and queues them again. */
 static void intel_submit(struct iommu *iommu, unsigned commands)
 {
 	struct sim *sim = iommu->sim;
 
-	sim_lock(sim, &iommu->queue_lock);
-	sim_charge(sim, WORK_INVALIDATE_SUBMIT, commands);
-	sim_unlock(sim, &iommu->queue_lock);
-	sim_charge(sim, WORK_INVALIDATE_WAIT, 1);
-	iommu->stats.invalidate_commands += commands;
-	iommu->stats.invalidate_waits++;
+	for (unsigned restarts = 0; restarts <= RESTARTS_MAX; restarts++) {
+		sim_lock(sim, &iommu->queue_lock);
+		sim_charge(sim, WORK_INVALIDATE_SUBMIT, commands);
+		sim_unlock(sim, &iommu->queue_lock);
+		iommu->stats.invalidate_commands += commands;
+		if (iommu_wait(iommu, ITE_NS) == 0)
+			return;
+	}
+	sim_find(sim, FINDING_STUCK, NULL, "invalidation that times out again and again");
 }
 
 static void intel_flush_iotlb(struct iommu_domain *domain, uint64_t addr, unsigned mask, bool leaf_only)
@@ -76,10 +87,54 @@ static void intel_flush_iotlb_all(struct iommu_domain *domain)
 	intel_flush_range(domain, 0, UINT64_MAX, false);
 }
 
+/* Faults: VT-d specification 4.1, chapter 7 (reasons) and section 11.4 (fault status and recording registers). */
+
+#define FSTS	  0x34
+#define FSTS_PFO  0x1u /* a record was lost */
+#define FSTS_PPF  0x2u /* a record is there; its number is in bits 15:8 */
+#define FSTS_PRO  0x80u
+#define FRCD	  0x400	      /* the first record, of 16 bytes; CAP.FRO says where: assumed */
+#define FRCD_F	  0x80000000u /* of the uppermost word: the record is valid */
+#define FRCD_READ 0x40000000u
+
+#define REASON_NOT_WRITEABLE 0x05 /* also of what is not mapped at all */
+#define REASON_NOT_READABLE  0x06
+
+static void intel_fault_latch(const struct iommu *iommu, const struct iommu_fault *fault,
+			      struct iommu_registers *ret_registers)
+{
+	iommu_registers_add(ret_registers, FSTS, FSTS_PPF);
+	iommu_registers_add(ret_registers, FRCD, fault->iova & ~UINT64_C(0xfff));
+	iommu_registers_add(ret_registers, FRCD + 8, fault->stream & 0xffff);
+	iommu_registers_add(ret_registers, FRCD + 12,
+			    FRCD_F | (fault->write ? REASON_NOT_WRITEABLE : FRCD_READ | REASON_NOT_READABLE));
+}
+
+/** dmar_fault(). */
+static void intel_fault_handle(struct iommu *iommu, const struct iommu_registers *registers, GString *out)
+{
+	uint64_t status = iommu_registers_get(registers, FSTS),
+		 upper = iommu_registers_get(registers, FRCD + 12);
+	unsigned source = (unsigned)iommu_registers_get(registers, FRCD + 8) & 0xffff, reason = upper & 0xff;
+
+	g_string_append_printf(out, "DMAR: DRHD: handling fault status reg %x\n", (unsigned)status);
+	iommu_writel(iommu, FRCD + 12, FRCD_F);
+	g_string_append_printf(
+		out,
+		"DMAR: [DMA %s NO_PASID] Request device [%02x:%02x.%x] fault addr 0x%" G_GINT64_MODIFIER
+		"x [fault reason 0x%02x] PTE %s access is not set\n",
+		upper & FRCD_READ ? "Read" : "Write", source >> 8, source >> 3 & 0x1f, source & 7,
+		iommu_registers_get(registers, FRCD), reason,
+		reason == REASON_NOT_READABLE ? "Read" : "Write");
+	iommu_writel(iommu, FSTS, FSTS_PFO | FSTS_PPF | FSTS_PRO);
+}
+
 const struct iommu_hw_ops intel_ops = {
 	.name = "intel",
 	.description = "Intel VT-d, second stage, queued invalidation",
 	.format = &vtdss_ops,
+	.fault_latch = intel_fault_latch,
+	.fault_handle = intel_fault_handle,
 	.tlb = {.entries = 512, .ways = 8, .walk_entries = 64},
 	.tlb_source = "assumed, Intel publishes no sizes",
 	.iotlb_sync = intel_iotlb_sync,

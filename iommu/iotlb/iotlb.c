@@ -453,16 +453,16 @@ static bool translate_by_walk(struct iotlb *tlb, unsigned domain, const struct p
 		.size_lg2 = found ? (uint8_t)__builtin_ctzll(walk.leaf_size) : 0,
 		.table_reads = walk.levels_touched,
 	};
-	if (!found)
+	if (!found && !tlb->config.walk_caches_faults)
 		return false;
-	if (tlb->config.entries)
+	if (found && tlb->config.entries)
 		leaf_fill_from_walk(tlb, domain, pt, iova, &walk, trusted);
 	/* From the top down, so that the table next to the leaf is the one used last. */
 	for (unsigned level = pt->config.top_level; tlb->walks && level-- > walk.stop_level;)
 		if (walk.table[level])
 			walk_fill(tlb, domain, pt, level, iova, walk.table[level],
 				  trusted ? pt->table_generation : GENERATION_NEVER);
-	return true;
+	return found;
 }
 
 /** Looks for a leaf that covers @iova. Returns whether there is one; else *@ret_result is not touched. What is rarer
@@ -639,9 +639,39 @@ void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64
 	unmap_log_invalidated(&tlb->unmaps, domain, first, last, leaf_only);
 }
 
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last)
+{
+	tlb->stats.invalidations++;
+	for (unsigned i = 0; i < WALK_POOLS; i++)
+		walks_invalidate(tlb, &tlb->walk_pools[i], domain, first, last);
+}
+
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain)
 {
 	iotlb_invalidate(tlb, domain, 0, UINT64_MAX, false);
+}
+
+bool iotlb_entry(const struct iotlb *tlb, uint32_t number, struct iotlb_entry *ret_entry)
+{
+	uint64_t key = number < tlb->config.entries ? tlb->keys[number] : KEY_NONE;
+
+	if (key == KEY_NONE)
+		return false;
+	*ret_entry = (struct iotlb_entry){
+		.domain = tlb->leaves[number].domain,
+		.iova = key & ~(uint64_t)KEY_SIZE,
+		.paddr = tlb->leaves[number].paddr,
+		.size = UINT64_C(1) << (key & KEY_SIZE),
+	};
+	return true;
+}
+
+void iotlb_invalidate_entry(struct iotlb *tlb, uint32_t number)
+{
+	g_assert(tlb->keys[number] != KEY_NONE);
+	leaf_drop(tlb, number);
+	tlb->stats.invalidations++;
+	tlb->stats.invalidated++;
 }
 
 /* Dump. */

@@ -44,6 +44,7 @@ struct iotlb_config {
 	 * has no entries of its own and shares @walk_entries with the others that have none. */
 	uint32_t walk_level_entries[PGTABLE_LEVELS_MAX];
 	uint32_t walk_entries;
+	bool walk_caches_faults; /* also the tables of a walk that found no translation: Exynos SysMMU */
 	struct prng prng; /* of IOTLB_RANDOM */
 };
 
@@ -96,8 +97,24 @@ bool iotlb_gone_since(const struct iotlb *tlb, unsigned domain, uint64_t iova, u
  * every paging-structure entry that does. */
 void iotlb_invalidate(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last, bool leaf_only);
 
+/** Drops every paging-structure entry of @domain that overlaps [@first, @last], and no leaf entry. */
+void iotlb_invalidate_walks(struct iotlb *tlb, unsigned domain, uint64_t first, uint64_t last);
+
 /** Drops everything of @domain. */
 void iotlb_invalidate_domain(struct iotlb *tlb, unsigned domain);
+
+/** A leaf entry, as whoever can look at the hardware's entries one by one finds it. */
+struct iotlb_entry {
+	unsigned domain;
+	uint64_t iova, paddr, size;
+};
+
+/** Reads entry @number: those of one set lie side by side, and a fully associative IOTLB has one set. Returns false where
+ * there is nothing, also beyond the last one. */
+bool iotlb_entry(const struct iotlb *tlb, uint32_t number, struct iotlb_entry *ret_entry);
+
+/** Drops entry @number, which holds something, and no other, whatever overlaps it. */
+void iotlb_invalidate_entry(struct iotlb *tlb, uint32_t number);
 
 /** Calls @fn for every leaf entry, sorted by (domain, iova), smaller pages first. */
 void iotlb_dump(const struct iotlb *tlb,

@@ -169,6 +169,7 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 {
 	struct golden *golden = cookie;
 
+	pgtable_gather_add_range(gather, iova, granule);
 	if (!golden->pages.count || granule != golden->pages.granule ||
 	    iova != golden->pages.iova + golden->pages.count * granule ||
 	    golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]) {
@@ -177,6 +178,7 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 		golden->pages.granule = granule;
 	}
 	golden->pages.count++;
+	pgtable_gather_add_range(gather, iova, granule);
 }
 
 static const struct pgtable_tlb_ops event_tlb = {
@@ -513,12 +515,13 @@ static bool op_fini(struct golden *golden, const struct golden_words *words, GEr
 
 /* Dump. */
 
-/** A run of leaves that is not written yet. */
+/** A run of leaves, or of entries that point to the shared zero table, that is not written yet. */
 struct dump {
 	struct golden *golden;
 	GString *text;
 	unsigned tables, entries;
-	uint32_t first, count; /* of the run */
+	enum pgtable_entry_kind kind; /* of the run */
+	uint32_t first, count;
 	uint64_t raw, step;
 };
 
@@ -531,7 +534,7 @@ static void dump_run_end(struct dump *dump)
 {
 	if (!dump->count)
 		return;
-	g_string_append_printf(dump->text, " l %u raw=", dump->first);
+	g_string_append_printf(dump->text, " %c %u raw=", dump->kind == ENTRY_ZERO ? 'z' : 'l', dump->first);
 	text_append_hex(dump->text, dump->raw, raw_digits(dump->golden));
 	g_string_append_printf(dump->text, " n=%u", dump->count);
 	golden_hex(dump->text, " step=", dump->step);
@@ -554,20 +557,23 @@ static void dump_table(void *data, const char *path, unsigned level, uint64_t pa
 	g_string_append_printf(dump->text, " n=%u\n", entries);
 }
 
-static void dump_leaf(struct dump *dump, uint32_t index, uint64_t raw)
+static void dump_run(struct dump *dump, uint32_t index, const struct pgtable_entry *entry)
 {
 	uint64_t width_mask = UINT64_MAX >> (64 - 8 * dump->golden->pt->entry_bytes);
-	uint64_t step = (raw - dump->raw - dump->step * (dump->count ? dump->count - 1 : 0)) & width_mask;
+	uint64_t step =
+		(entry->raw - dump->raw - dump->step * (dump->count ? dump->count - 1 : 0)) & width_mask;
 
-	if (dump->count && index == dump->first + dump->count && (dump->count == 1 || step == dump->step)) {
+	if (dump->count && entry->kind == dump->kind && index == dump->first + dump->count &&
+	    (dump->count == 1 || step == dump->step)) {
 		dump->step = step;
 		dump->count++;
 		return;
 	}
 	dump_run_end(dump);
+	dump->kind = entry->kind;
 	dump->first = index;
 	dump->count = 1;
-	dump->raw = raw;
+	dump->raw = entry->raw;
 	dump->step = 0;
 }
 
@@ -577,8 +583,8 @@ static void dump_entry(void *data, const char *path, unsigned level, uint32_t in
 	struct dump *dump = data;
 
 	dump->entries++;
-	if (entry->kind == ENTRY_LEAF) {
-		dump_leaf(dump, index, entry->raw);
+	if (entry->kind != ENTRY_TABLE) {
+		dump_run(dump, index, entry);
 		return;
 	}
 	dump_run_end(dump);

@@ -6,7 +6,7 @@
  *
  * The kernel counts levels from the top of a full table: its level is 3 less ours.
  */
-#include "iommu/pgtable/formats.h"
+#include "iommu/pgtable/arm-registers.h"
 
 #define LPAE_TYPE_MASK	3u
 #define LPAE_TYPE_BLOCK 1u /* Mali: any leaf */
@@ -323,15 +323,21 @@ static int table_link(struct pgtable *pt, unsigned level, uint64_t *entry, uint6
 	return 0;
 }
 
+/** A page may be larger than what an entry of a narrow table's root spans: its @level is above the root's then, and is
+ * looked for down to the last level, tables being linked on the way. */
 static G_NO_INLINE int table_descend(struct pgtable *pt, uint64_t iova, unsigned level, uint64_t *ret_table)
 {
 	uint64_t table = pt->root_paddr;
 
-	for (unsigned above = pt->config.top_level; above > level; above--) {
+	for (unsigned above = pt->config.top_level; above != level; above--) {
 		uint32_t index = level_index(pt, above, iova);
 		uint64_t *entry = table_entries(pt, table) + index;
 		enum pgtable_entry_kind kind = entry_kind(lpae(pt), above, *entry);
 
+		if (above == 0) {
+			io_pgtable_warn(pt, "map of a page larger than the root's");
+			return -EINVAL;
+		}
 		if (kind == ENTRY_LEAF) {
 			/* Nothing says of a leaf that it was flushed, so it is again. */
 			pgtable_cache_flush(pt, table + index * sizeof(*entry), sizeof(*entry));
@@ -437,11 +443,12 @@ static int lpae_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uin
 	return 0;
 }
 
+/** Of a @level above the root's the way ends at an entry of the last level, which points to no table. */
 static G_NO_INLINE uint64_t table_find_from_root(struct pgtable *pt, uint64_t iova, unsigned level)
 {
 	uint64_t table = pt->root_paddr;
 
-	for (unsigned above = pt->config.top_level; above > level; above--) {
+	for (unsigned above = pt->config.top_level; above != level; above--) {
 		uint64_t raw = table_entries(pt, table)[level_index(pt, above, iova)];
 		enum pgtable_entry_kind kind = entry_kind(lpae(pt), above, raw);
 
@@ -530,37 +537,53 @@ static unsigned granule_code(const struct lpae *lpae)
 	}
 }
 
-static void control_register(const struct pgtable *pt, const char *name, const char *width_name, GString *out)
+void lpae_control(const struct pgtable *pt, struct lpae_control *ret_control)
 {
 	const struct pgtable_config *config = &pt->config;
 	bool coherent = !config->incoherent;
+	unsigned start_level = 3 - config->top_level;
 
+	*ret_control = (struct lpae_control){
+		.width = width_code(config->oas_bits),
+		.granule = granule_code(lpae(pt)),
+		.shareability = coherent ? 3 : 2,
+		.outer = coherent || config->quirks & QUIRK_ARM_OUTER_WBWA,
+		.inner = coherent,
+		.size = 64 - config->ias_bits,
+		.start = ~(start_level + (lpae(pt)->page_lg2 == 12)) & 3,
+	};
+}
+
+static void control_register(const struct lpae_control *control, const char *name, const char *width_name,
+			     GString *out)
+{
 	g_string_append_printf(out, "%s.%s=%u %s.tg=%u %s.sh=%u %s.orgn=%u %s.irgn=%u", name, width_name,
-			       width_code(config->oas_bits), name, granule_code(lpae(pt)), name,
-			       coherent ? 3 : 2, name, coherent || config->quirks & QUIRK_ARM_OUTER_WBWA,
-			       name, coherent);
+			       control->width, name, control->granule, name, control->shareability, name,
+			       control->outer, name, control->inner);
 }
 
 static void lpae_s1_root_registers(const struct pgtable *pt, GString *out)
 {
+	struct lpae_control control;
+
+	lpae_control(pt, &control);
 	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x ",
 			       pt->root_paddr + pt->config.table_offset);
-	control_register(pt, "tcr", "ips", out);
+	control_register(&control, "tcr", "ips", out);
 	/* The attributes by index: non-cacheable, write-back, device, inner non-cacheable with outer write-back. The
 	 * kernel computes them as int, hence the upper half. */
-	g_string_append_printf(out, " tcr.tsz=%u mair=0x%" G_GINT64_MODIFIER "x", 64 - pt->config.ias_bits,
-			       LPAE_MAIR);
+	g_string_append_printf(out, " tcr.tsz=%u mair=0x%" G_GINT64_MODIFIER "x", control.size, LPAE_MAIR);
 }
 
 static void lpae_s2_root_registers(const struct pgtable *pt, GString *out)
 {
-	unsigned start_level = 3 - pt->config.top_level;
-	unsigned start_code = ~(start_level + (lpae(pt)->page_lg2 == 12)) & 3;
+	struct lpae_control control;
 
+	lpae_control(pt, &control);
 	g_string_append_printf(out, "vttbr=0x%" G_GINT64_MODIFIER "x ",
 			       pt->root_paddr + pt->config.table_offset);
-	control_register(pt, "vtcr", "ps", out);
-	g_string_append_printf(out, " vtcr.sl=%u vtcr.tsz=%u", start_code, 64 - pt->config.ias_bits);
+	control_register(&control, "vtcr", "ps", out);
+	g_string_append_printf(out, " vtcr.sl=%u vtcr.tsz=%u", control.start, control.size);
 }
 
 /** Mali: table mode and inner reads in the low bits, outer shareable where coherent; attributes by index. */

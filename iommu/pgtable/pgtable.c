@@ -103,29 +103,39 @@ static bool level_in_slab(const struct pgtable *pt, unsigned level)
 	return level != pt->config.top_level && pgtable_table_bytes(pt, level) < FRAME_SIZE;
 }
 
-/** Allocates a table of @len_bytes: whole pages, or with @slab a part of one. */
-static int memory_alloc(struct pgtable *pt, uint64_t len_bytes, bool slab, uint64_t *ret_paddr)
+/** Allocates @size: a part of a page of the slab with @slab, else whole pages, of which a smaller one is alone in its own. */
+static int memory_alloc(struct pgtable *pt, uint64_t size, bool slab, uint64_t *ret_paddr)
 {
 	const struct pgtable_watch *watch = pt->watch;
-	unsigned order = pages_order(len_bytes);
-	uint64_t size = slab ? len_bytes : (uint64_t)FRAME_SIZE << order;
 
 	if (sim_fault_size(pt->sim, FAULT_PGTABLE_PAGE, size) ||
 	    (watch && watch->deny_page && watch->deny_page(watch->data, size)))
 		return -ENOMEM;
-	*ret_paddr =
-		slab ? slab_alloc(pt, (uint32_t)size) : physmem_alloc(&pt->sim->mem, order, FRAME_PGTABLE);
-	pt->table_pages++;
+	*ret_paddr = slab ? slab_alloc(pt, (uint32_t)size)
+			  : physmem_alloc(&pt->sim->mem, pages_order(size), FRAME_PGTABLE);
 	sim_charge(pt->sim, WORK_PT_PAGE, 1);
 	if (watch && watch->page_alloc)
 		watch->page_alloc(watch->data, *ret_paddr, size);
-	pgtable_cache_flush(pt, *ret_paddr, len_bytes);
 	return 0;
 }
 
-int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr)
+static void memory_free(struct pgtable *pt, uint64_t paddr, uint64_t size, bool slab)
 {
-	return memory_alloc(pt, FRAME_SIZE, false, ret_paddr);
+	if (pt->watch && pt->watch->page_free)
+		pt->watch->page_free(pt->watch->data, paddr, size);
+	if (slab)
+		g_array_append_val(pt->slab.free, paddr);
+	else
+		physmem_free(&pt->sim->mem, paddr, pages_order(size));
+	sim_charge(pt->sim, WORK_PT_PAGE, 1);
+}
+
+/** Returns what is allocated for a table of @level: whole pages, or with @slab a part of one. */
+static uint64_t table_size(const struct pgtable *pt, unsigned level, bool slab)
+{
+	uint64_t len_bytes = pgtable_table_bytes(pt, level);
+
+	return slab ? len_bytes : (uint64_t)FRAME_SIZE << pages_order(len_bytes);
 }
 
 uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level)
@@ -133,18 +143,50 @@ uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level)
 	return (uint64_t)level_entries(pt, level) * pt->entry_bytes;
 }
 
+int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr)
+{
+	int err = memory_alloc(pt, FRAME_SIZE, false, ret_paddr);
+
+	if (err)
+		return err;
+	pt->table_pages++;
+	pgtable_cache_flush(pt, *ret_paddr, FRAME_SIZE);
+	return 0;
+}
+
+int pgtable_table_alloc_unflushed(struct pgtable *pt, unsigned level, uint64_t *ret_paddr)
+{
+	bool slab = level_in_slab(pt, level);
+	int err = memory_alloc(pt, table_size(pt, level, slab), slab, ret_paddr);
+
+	if (!err)
+		pt->table_pages++;
+	return err;
+}
+
 int pgtable_table_alloc(struct pgtable *pt, unsigned level, uint64_t *ret_paddr)
 {
-	return memory_alloc(pt, pgtable_table_bytes(pt, level), level_in_slab(pt, level), ret_paddr);
+	int err = pgtable_table_alloc_unflushed(pt, level, ret_paddr);
+
+	if (!err)
+		pgtable_cache_flush(pt, *ret_paddr, pgtable_table_bytes(pt, level));
+	return err;
+}
+
+int pgtable_other_alloc(struct pgtable *pt, uint64_t len_bytes, uint64_t *ret_paddr)
+{
+	return memory_alloc(pt, len_bytes, false, ret_paddr);
+}
+
+void pgtable_other_free(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
+{
+	memory_free(pt, paddr, len_bytes, false);
 }
 
 void pgtable_page_free(struct pgtable *pt, uint64_t paddr)
 {
-	if (pt->watch && pt->watch->page_free)
-		pt->watch->page_free(pt->watch->data, paddr, FRAME_SIZE);
-	physmem_free(&pt->sim->mem, paddr, 0);
+	memory_free(pt, paddr, FRAME_SIZE, false);
 	pt->table_pages--;
-	sim_charge(pt->sim, WORK_PT_PAGE, 1);
 }
 
 void pgtable_cache_flush_incoherent(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes)
@@ -204,10 +246,7 @@ void pgtable_sync_replaced(struct pgtable *pt, struct pgtable_gather *gather)
 
 void pgtable_free_tables(struct pgtable *pt, unsigned level, uint64_t paddr)
 {
-	const struct pgtable_watch *watch = pt->watch;
-	uint64_t len_bytes = pgtable_table_bytes(pt, level);
 	bool slab = level_in_slab(pt, level);
-	unsigned order = pages_order(len_bytes);
 	struct pgtable_entry entry;
 
 	for (uint32_t i = 0; level > 0 && i < level_entries(pt, level); i++) {
@@ -215,13 +254,7 @@ void pgtable_free_tables(struct pgtable *pt, unsigned level, uint64_t paddr)
 		if (entry.kind == ENTRY_TABLE)
 			pgtable_free_tables(pt, level - 1, entry.paddr);
 	}
-	if (watch && watch->page_free)
-		watch->page_free(watch->data, paddr, slab ? len_bytes : (uint64_t)FRAME_SIZE << order);
-	if (slab)
-		g_array_append_val(pt->slab.free, paddr);
-	else
-		physmem_free(&pt->sim->mem, paddr, order);
-	sim_charge(pt->sim, WORK_PT_PAGE, 1);
+	memory_free(pt, paddr, table_size(pt, level, slab), slab);
 	pt->table_pages--;
 	pt->table_generation++;
 }
@@ -299,6 +332,23 @@ uint64_t pgtable_iova_extend(const struct pgtable_config *config, uint64_t iova)
 	return iova;
 }
 
+/** Makes @entry, a leaf found at @index, one of this entry alone where it is no longer the same as all others that make it
+ * up: a device finds the larger page through each that is left. */
+static void split_partial_leaf(const struct pgtable *pt, unsigned level, uint64_t table, uint32_t index,
+			       struct pgtable_entry *entry)
+{
+	uint32_t count = 1u << entry->contig_lg2, part = index & (count - 1);
+	uint64_t at = table + (uint64_t)(index - part) * pt->entry_bytes;
+	uint64_t raw = pgtable_entry_raw(pt, pgtable_bytes(pt, at + (uint64_t)part * pt->entry_bytes));
+
+	for (uint32_t i = 0; i < count; i++)
+		if (pgtable_entry_raw(pt, pgtable_bytes(pt, at + (uint64_t)i * pt->entry_bytes)) != raw) {
+			entry->contig_lg2 = 0;
+			entry->paddr += (uint64_t)part << pt->levels[level].span_lg2;
+			return;
+		}
+}
+
 static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigned level, uint64_t paddr,
 		       uint64_t iova)
 {
@@ -309,6 +359,8 @@ static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigne
 		uint64_t at = iova + ((uint64_t)i << span_lg2);
 
 		pt->ops->decode(pt, level, pgtable_bytes(pt, paddr), i, &entry);
+		if (entry.contig_lg2)
+			split_partial_leaf(pt, level, paddr, i, &entry);
 		if (entry.kind == ENTRY_LEAF)
 			fn(data, pgtable_iova_extend(&pt->config, at), entry.paddr,
 			   UINT64_C(1) << (span_lg2 + entry.contig_lg2), entry.prot, entry.raw);
@@ -416,8 +468,9 @@ uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 		if (watch && watch->unmap_pages)
 			watch->unmap_pages(watch->data, at, size, count);
 		now = pgtable_unmap_pages(pt, at, size, count, gather);
-		if (now)
-			pgtable_gather_add_range(gather, at, now);
+		/* Where neither the format nor the driver gathers, all that was asked for is. */
+		if (now && pgtable_gather_empty(gather))
+			pgtable_gather_add_range(gather, at, len);
 		if (watch && watch->unmap_pages_done)
 			watch->unmap_pages_done(watch->data, now);
 		done += now;

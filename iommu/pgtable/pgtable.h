@@ -75,6 +75,7 @@ struct pgtable_gather {
 	uint32_t free_count;
 	uint32_t free_capacity;
 	bool queued; /* the flush queue invalidates the whole domain later: no range is gathered */
+	uint64_t page_size; /* of all pages in the range, for drivers that keep to one; 0: nobody said */
 };
 
 /** Empties @gather, keeping the memory of its list. */
@@ -84,6 +85,7 @@ static inline void pgtable_gather_init(struct pgtable_gather *gather)
 	gather->end = 0;
 	gather->free_count = 0;
 	gather->queued = false;
+	gather->page_size = 0;
 }
 
 /** Returns whether there is nothing to invalidate. As in the kernel, a range of which nothing was mapped
@@ -119,6 +121,8 @@ enum pgtable_entry_kind {
 	ENTRY_EMPTY,
 	ENTRY_LEAF,
 	ENTRY_TABLE,
+	ENTRY_ZERO, /* points to a table that all such entries share and that stays zero: a device walks it like any
+		     * other, but nothing is ever linked, visited or freed there */
 };
 
 /** One entry, taken apart. */
@@ -126,7 +130,7 @@ struct pgtable_entry {
 	enum pgtable_entry_kind kind;
 	uint64_t raw;
 	uint64_t attr;	    /* of one that is not empty: @raw without the address */
-	uint64_t paddr;	    /* of the leaf's page, or of the table */
+	uint64_t paddr;	    /* of the leaf's page, or of the table, the shared one too */
 	uint8_t contig_lg2; /* log2 of the entries that make up the leaf, aligned to their number */
 	unsigned prot;	    /* of a leaf */
 };
@@ -226,7 +230,8 @@ struct pgtable_tlb_ops {
 	/** The directory's entry for @iova points to a new table now (@linked), or no longer to the one it did, which
 	 * is about to be freed. */
 	void (*table_changed)(uint64_t iova, uint64_t entry, bool linked, void *cookie);
-	/** A page of @size was mapped at @iova, or unmapped. */
+	/** A page of @size was mapped at @iova, or unmapped; or pages as long, of a format that does all of a call at
+	 * once. @size 0: there was nothing to unmap. */
 	void (*page_changed)(uint64_t iova, uint64_t size, uint64_t entry, bool mapped, void *cookie);
 };
 
@@ -271,6 +276,7 @@ struct pgtable {
 	uint64_t
 		roots[PGTABLE_ROOTS_MAX]; /* of a format with several, side by side; [0] is @root_paddr too */
 	uint8_t root_count;		  /* a power of two; 0: @root_paddr is the only one */
+	uint64_t zero_table; /* the one that entries of kind ENTRY_ZERO share; 0: there are none */
 	uint64_t first_iova; /* where the table's index 0 lies: 0, but for one of the upper half */
 
 	/** Grows when a table page is unlinked. As long as it stays, what was found in a table page is what
@@ -331,7 +337,8 @@ static inline uint64_t pgtable_unmap_pages(struct pgtable *pt, uint64_t iova, ui
 int pgtable_map_by_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
 			 uint64_t *mapped);
 
-/** The counterpart. What it unmaps is gathered, whatever the format told its driver meanwhile. */
+/** The counterpart. If neither the format nor the driver has gathered anything once some of it is unmapped, the whole
+ * range is, also what then turns out not to be mapped. */
 uint64_t pgtable_unmap_by_pages(struct pgtable *pt, uint64_t iova, uint64_t len,
 				struct pgtable_gather *gather);
 
@@ -403,6 +410,15 @@ int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr);
 /** The same for a table of @level. One of several pages is aligned to its size; one smaller than a page has a part of
  * one, but for the root. */
 int pgtable_table_alloc(struct pgtable *pt, unsigned level, uint64_t *ret_paddr);
+
+/** The same for a driver that flushes the new table only later, by pgtable_cache_flush(). */
+int pgtable_table_alloc_unflushed(struct pgtable *pt, unsigned level, uint64_t *ret_paddr);
+
+/** Allocates @len_bytes of zeroed memory for what is not a table of the tree, in whole pages of its own; through the same
+ * fault point, and heard of as a table is, but not counted among @pt->table_pages. @len_bytes is below a page, or a power
+ * of two. Returns 0 with *@ret_paddr, or -ENOMEM. Free with pgtable_other_free() of the same size. */
+int pgtable_other_alloc(struct pgtable *pt, uint64_t len_bytes, uint64_t *ret_paddr);
+void pgtable_other_free(struct pgtable *pt, uint64_t paddr, uint64_t len_bytes);
 
 /** Returns the size of a table of @level; what is allocated for it is whole pages, a power of two of them. */
 uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level);

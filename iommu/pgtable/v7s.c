@@ -7,7 +7,7 @@
  * The kernel's level 1 is our 1, its level 2 our 0. It neither checks a page size nor aligns what it is given: as many
  * entries are written as the size spans at the first level where that is at least one.
  */
-#include "iommu/pgtable/formats.h"
+#include "iommu/pgtable/arm-registers.h"
 
 #define V7S_TYPE_MASK  3u
 #define V7S_TYPE_TABLE 1u /* level 1 */
@@ -374,17 +374,22 @@ static uint64_t v7s_unmap_pages(struct pgtable *pt, uint64_t iova, uint64_t pgsi
 	return unmapped;
 }
 
+uint32_t v7s_ttbr(const struct pgtable *pt)
+{
+	return (uint32_t)pgtable_root(pt) | (pt->config.incoherent ? 0x2 : 0x6a);
+}
+
 /** The root with how the walker reads it, or with its upper bits for MediaTek; the memory types by index. */
 static void v7s_root_registers(const struct pgtable *pt, GString *out)
 {
-	uint64_t root = pt->root_paddr + pt->config.table_offset;
+	uint64_t root = pgtable_root(pt);
 
 	if (pt->config.quirks & QUIRK_ARM_MTK_EXT)
 		root = (uint32_t)root | root >> 32;
 	else
-		root |= pt->config.incoherent ? 0x2 : 0x6a;
-	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x tcr=0x0 nmrr=0x40004000 prrr=0x800b8204",
-			       root);
+		root = v7s_ttbr(pt);
+	g_string_append_printf(out, "ttbr=0x%" G_GINT64_MODIFIER "x tcr=0x0 nmrr=0x%x prrr=0x%x", root,
+			       V7S_NMRR, V7S_PRRR);
 }
 
 /** Of the attributes, those that stand together; TEX of a 64 KiB page is elsewhere. */

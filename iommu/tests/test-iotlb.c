@@ -110,6 +110,24 @@ static void test_what_is_not_mapped_is_not_remembered(struct fixture *fixture, c
 	g_assert_false(result.hit);
 }
 
+/* But where the hardware does so, the way to where nothing was found. */
+static void test_tables_of_a_fault_are_remembered(struct fixture *fixture, const void *data)
+{
+	static const struct iotlb_config config = {
+		.entries = 16, .ways = 4, .walk_entries = 4, .walk_caches_faults = true};
+	struct iotlb_result result;
+
+	map(fixture->pt, 0, 5 * PAGE, PAGE, READ_WRITE);
+	iotlb_free(fixture->tlb);
+	fixture->tlb = iotlb_new(&config);
+	g_assert_false(iotlb_translate(fixture->tlb, DOMAIN, fixture->pt, PAGE, &result));
+	g_assert_cmpuint(result.table_reads, ==, 4);
+	result = translate(fixture, 0);
+	g_assert_cmphex(result.paddr, ==, 5 * PAGE);
+	g_assert_cmpuint(result.table_reads, ==, 1);
+	g_assert_false(result.hit);
+}
+
 static void test_hit_after_unmap_is_stale(struct fixture *fixture, const void *data)
 {
 	struct iotlb_result result;
@@ -789,12 +807,14 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 	ret_result->table_reads = walk.levels_touched;
 	reference->stats.table_reads += walk.levels_touched;
 	ret_result->stale = now_otherwise(pt, iova, found, walk.paddr, walk.prot);
-	if (!found)
+	if (!found && !reference->config.walk_caches_faults)
 		return false;
-	ret_result->paddr = walk.paddr;
-	ret_result->prot = walk.prot;
-	ret_result->size_lg2 = (uint8_t)__builtin_ctzll(walk.leaf_size);
-	reference_fill_leaf(reference, domain, iova, walk.leaf_size, walk.paddr, walk.prot);
+	if (found) {
+		ret_result->paddr = walk.paddr;
+		ret_result->prot = walk.prot;
+		ret_result->size_lg2 = (uint8_t)__builtin_ctzll(walk.leaf_size);
+		reference_fill_leaf(reference, domain, iova, walk.leaf_size, walk.paddr, walk.prot);
+	}
 	for (unsigned level = pt->config.top_level; level-- > walk.stop_level;) {
 		uint64_t span = UINT64_C(1) << (pt->levels[level].span_lg2 + pt->levels[level].index_lg2);
 		struct known known = {.domain = domain,
@@ -806,7 +826,7 @@ static bool reference_translate(struct reference *reference, unsigned domain, co
 		if (walk.table[level])
 			reference_fill_table(reference, &known);
 	}
-	return true;
+	return found;
 }
 
 static bool reference_translate_ats(struct reference *device, struct reference *reference, unsigned domain,
@@ -1059,6 +1079,7 @@ static void test_random_calls_as_lists_in_order_of_use(void)
 		{.entries = 16, .ways = 8, .walk_level_entries = {2, 1, 1}},
 		{.entries = 16, .ways = 8, .walk_level_entries = {0, 2}, .walk_entries = 2},
 		{.entries = 16, .ways = 8, .walk_level_entries = {4}},
+		{.entries = 64, .ways = 4, .walk_entries = 8, .walk_caches_faults = true},
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++)
@@ -1186,6 +1207,7 @@ int main(int argc, char **argv)
 		{"neighbour-is-found-from-the-remembered-table",
 		 test_neighbour_is_found_from_the_remembered_table},
 		{"what-is-not-mapped-is-not-remembered", test_what_is_not_mapped_is_not_remembered},
+		{"tables-of-a-fault-are-remembered", test_tables_of_a_fault_are_remembered},
 		{"hit-after-unmap-is-stale", test_hit_after_unmap_is_stale},
 		{"hit-is-stale-when-its-table-page-is-used-again",
 		 test_hit_is_stale_when_its_table_page_is_used_again},

@@ -34,6 +34,7 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 
 	facts_begin(facts, "machine", "machine");
 	facts_text(facts, "kernel_version", "kernel", kernel_version_names[config->version]);
+	facts_text(facts, "iommu", "IOMMU", machine_config_hardware(config)->name);
 	facts_text(facts, "iommu_mode", "IOMMU mode", iommu_mode_names[config->iommu_mode]);
 	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
 	facts_u64(facts, "queues", "NVMe queues", machine->queues);
@@ -164,6 +165,21 @@ static void report_iova(struct facts *facts, const struct iova_domain *iovad)
 	facts_u64(facts, "depot_pushes", "magazines to the depot", stats->depot_pushes);
 	facts_u64(facts, "depot_trims", "magazines trimmed", stats->depot_trims);
 	facts_u64(facts, "failures", "failed", stats->failures);
+	facts_end(facts);
+}
+
+static void report_bounces(struct facts *facts, const struct swiotlb *pool)
+{
+	const struct swiotlb_stats *stats = &pool->stats;
+
+	facts_begin(facts, "bounce_buffers", "bounce buffers");
+	facts_u64(facts, "maps", "mappings bounced", stats->maps);
+	facts_u64(facts, "full", "found the pool full", stats->full);
+	facts_size(facts, "copied_in_bytes", "copied in", stats->copied_in_bytes);
+	facts_size(facts, "copied_out_bytes", "copied back", stats->copied_out_bytes);
+	facts_size(facts, "zeroed_bytes", "zeroed around them", stats->zeroed_bytes);
+	facts_u64(facts, "slots", "slots of the pool", pool->config.slots);
+	facts_u64(facts, "slots_max", "slots used at most", stats->in_use_max);
 	facts_end(facts);
 }
 
@@ -352,6 +368,8 @@ void report_run(struct facts *facts, const struct run_report *run)
 	}
 	report_replay(facts, run);
 	report_iommu(facts, run);
+	if (run->machine->swiotlb)
+		report_bounces(facts, run->machine->swiotlb);
 	report_work(facts, run);
 	report_locks(facts, run);
 	report_faults(facts, run);

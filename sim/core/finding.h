@@ -21,6 +21,9 @@ enum finding_kind {
 	FINDING_LEAK,		/* something taken and never given back */
 	FINDING_DOUBLE_UNMAP,	/* unmap of what is not mapped at all */
 	FINDING_WRONG_SIZE,	/* unmap of another size than is mapped */
+	FINDING_WRONG_FUNCTION, /* unmap by another function than goes with the one that mapped */
+	FINDING_WRONG_DIRECTION, /* unmap in the other direction */
+	FINDING_INVALID_UNMAP,	/* unmap of what a failed map returned */
 	FINDING_HOLE,		/* device access to an address without a mapping */
 	FINDING_PERMISSION,	/* device access that the mapping forbids */
 	FINDING_STALE,		/* device access through a translation that is no longer valid */
@@ -28,6 +31,7 @@ enum finding_kind {
 	FINDING_REF_DOUBLE_PUT, /* reference dropped twice */
 	FINDING_NULL_DEREF,	/* null dereference that the modelled kernel would have hit */
 	FINDING_KERNEL_WARNING, /* a WARN of the modelled kernel */
+	FINDING_CORRUPTION,	/* the modelled kernel writes to memory that is somebody else's */
 	FINDING_STUCK, /* observation: request for which no resource was found so often that the run goes on
 				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */

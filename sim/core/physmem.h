@@ -26,7 +26,7 @@
 #define PHYSMEM_BASE (UINT64_C(1) << 46)
 
 #define PHYSMEM_ORDER_MAX   10 /* 4 MiB, as the kernel's page allocator */
-#define PHYSMEM_CHUNK_LG2   9  /* frames a host allocation: 2 MiB */
+#define PHYSMEM_CHUNK_LG2   PHYSMEM_ORDER_MAX /* frames a host allocation: no block lies in two of them */
 #define PHYSMEM_CHUNK_FRAME (1u << PHYSMEM_CHUNK_LG2)
 #define PHYSMEM_PLACE_MAX   (UINT64_C(1) << 36) /* bytes from PHYSMEM_BASE on where frames can be placed */
 
@@ -75,7 +75,7 @@ static inline bool physmem_has_bytes(const struct physmem *mem, uint64_t paddr)
 }
 
 /** Returns the bytes at @paddr, which physmem_alloc() handed out; valid to the end of the block it is
- *  part of (of its 2 MiB, for a larger block), until that is freed. */
+ *  part of, until that is freed. */
 static inline void *physmem_bytes(const struct physmem *mem, uint64_t paddr)
 {
 	uint64_t frame = (paddr - PHYSMEM_BASE) >> FRAME_LG2;

@@ -12,6 +12,10 @@
 const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", NULL};
 const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
 
+/* The IOMMUs that an NVMe controller on PCI is behind without a device tree. */
+static const struct iommu_hw_ops *const config_hardware[] = {&intel_ops, &amd_ops, &smmuv3_ops};
+static const char *const config_hardware_names[] = {"intel", "amd", "arm-smmu-v3", NULL};
+
 static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
 /* enum controller_loss. */
@@ -55,14 +59,21 @@ static const struct config_key config_keys[] = {
 	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1},
 	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,
 	 .what = "length of a row of timeline.csv"},
+	{"machine", "swiotlb", CONFIG_SIZE, AT(swiotlb_bytes), 0, UINT64_C(1) << 30, .initial = 64 << 20,
+	 .what = "bounce buffers, below 4 GiB; 0: none"},
+	{"iommu", "hardware", CONFIG_CHOICE, AT(hardware), .choices = config_hardware_names,
+	 .what = "whose registers, commands and page tables"},
 	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
 	{"iommu", "flush-queue", CONFIG_CHOICE, AT(flush_queue), .choices = config_flush_queues,
 	 .what = "lazy: a ring of 256 a CPU and 10 ms, or one of 32768 and 1 s"},
-	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4, .what = "3: 39 bits, 4: 48, 5: 57"},
+	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4,
+	 .what = "intel: 3: 39 bits, 4: 48, 5: 57; the others have one width"},
 	{"iommu", "caching-mode", CONFIG_CHOICE, AT(caching_mode), .choices = config_yes_no,
 	 .what = "an emulated IOMMU: new mappings are invalidated as well"},
 	{"iommu", "forcedac", CONFIG_CHOICE, AT(forcedac), .choices = config_yes_no,
 	 .what = "do not try below 4 GiB first"},
+	{"iommu", "untrusted", CONFIG_CHOICE, AT(untrusted), .choices = config_yes_no,
+	 .what = "the controller is on an external port: the ends of its buffers are bounced"},
 	{"iommu", "reserved", CONFIG_RANGES, 0, .what = "FIRST-LAST in bytes, several with blanks between"},
 	{"iotlb", "entries", CONFIG_NUMBER, AT(iotlb_entries), 0, 1 << 20, .what = "power of two; 0: no IOTLB",
 	 .power_of_two = true, .of_hardware = true},
@@ -132,6 +143,9 @@ static const struct config_key config_keys[] = {
 	{"nvme", "hmb-chunks", CONFIG_NUMBER, AT(hmb_descs_max), 0, 65535, .what = "HMMAXD: most pieces; 0: any number"},
 	{"nvme", "hmb-limit", CONFIG_SIZE, AT(hmb_limit), 0, 1 << 30, .initial = 128 << 20,
 	 .what = "nvme.max_host_mem_size_mb, in bytes: what the driver gives at most"},
+	{"nvme", "coherent", CONFIG_CHOICE, AT(coherent), .choices = config_yes_no, .initial = 1,
+	 .what = "no: the CPU's caches are written back and dropped around each mapping"},
+	{"nvme", "dma-bits", CONFIG_NUMBER, AT(dma_bits), 32, 64, .initial = 64, .what = "of an address that it drives"},
 	{"nvme", "channels", CONFIG_NUMBER, AT(channels), 1, 65536, .initial = 64,
 	 .what = "commands served at once (assumed)"},
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
@@ -155,7 +169,7 @@ G_STATIC_ASSERT(CONFIG_WALK_LEVELS == 5); /* a row each */
 
 const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *config)
 {
-	return &intel_ops;
+	return config_hardware[config->hardware];
 }
 
 /** Gives the keys that nobody chose the values of the hardware. */
@@ -456,6 +470,10 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 				       "kernel.version = %s: its NVMe driver maps through scatter lists, which no model of "
 				       "ours does: choose 6.17 or later, and older behaviours one by one",
 				       kernel_version_names[config->version]) == 0;
+	if (config->untrusted && config->iommu_mode != IOMMU_STRICT)
+		return sim_error_plain(error,
+				       "iommu.untrusted = yes: must be with iommu.mode = strict, which is what the kernel "
+				       "gives such a device") == 0;
 	if (config->iotlb_entries && config->iotlb_ways > config->iotlb_entries)
 		return sim_error_plain(error,
 				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,
@@ -516,6 +534,9 @@ char **machine_config_changes(const struct machine_config *config)
 	struct machine_config plain;
 
 	machine_config_init(&plain);
+	plain.hardware = config->hardware; /* whose values are no change of somebody's */
+	config_add_hardware(&plain);
+	plain.hardware = 0;
 	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
 		g_autoptr(GString) value = g_string_new(NULL), initial = g_string_new(NULL);
 

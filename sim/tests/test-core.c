@@ -97,6 +97,10 @@ static void test_frames_are_zeroed_and_reused_last_freed_first(void)
 	b = physmem_alloc(&mem, 4, FRAME_NVME_QUEUE);
 	g_assert_cmpuint(b % (16 * FRAME_SIZE), ==, 0);
 	memset(physmem_bytes(&mem, b), 1, 16 * FRAME_SIZE);
+	/* The largest block lies in one piece of the host's memory too. */
+	b = physmem_alloc(&mem, PHYSMEM_ORDER_MAX, FRAME_PGTABLE);
+	g_assert_true((uint8_t *)physmem_bytes(&mem, b + (FRAME_SIZE << PHYSMEM_ORDER_MAX) - 1) ==
+		      (uint8_t *)physmem_bytes(&mem, b) + (FRAME_SIZE << PHYSMEM_ORDER_MAX) - 1);
 	g_assert_cmpuint(mem.in_use[FRAME_NVME_QUEUE], ==, 16);
 	physmem_finish(&mem);
 }

@@ -1201,7 +1201,7 @@ static void test_snapshot_has_the_devices_cache(void)
 /* What 7.0 is known for: D7 leaks, and a cache that could not be created is freed through a null pointer. */
 #define KNOWN_IN_7_0 (1u << FINDING_LEAK | 1u << FINDING_NULL_DEREF)
 
-/* Requests without an IOVA of their own, and so mapped segment by segment. */
+/* Requests and metadata without an IOVA of their own, and so mapped segment by segment. */
 #define FEW_IOVAS "[fault others]\npoint = dma.iova\nprobability = 30\ntimes = -1\nseed = 5\n"
 
 static const struct {
@@ -1218,15 +1218,18 @@ static const struct {
 	{"fixed-lost-for-good", 0, "",
 	 {"kernel.version=fixed", "nvme.lost-completion=all", "iommu.mode=lazy", NULL}},
 	{"fixed-metadata", 0, "", {"kernel.version=fixed", "nvme.metadata=8", NULL}},
-	{"fixed-metadata-sgl", 0, "",
+	{"fixed-metadata-sgl", 0, FEW_IOVAS,
 	 {"kernel.version=fixed", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
-	{"7.0-metadata-sgl", KNOWN_IN_7_0, "",
+	{"7.0-metadata-sgl", KNOWN_IN_7_0, FEW_IOVAS,
 	 {"kernel.version=7.0", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
 	{"fixed-polled", 0, "",
 	 {"kernel.version=fixed", "nvme.poll-queues=1", "nvme.lost-completion=interrupt", NULL}},
 	{"fixed-threaded", 0, "",
 	 {"kernel.version=fixed", "nvme.threaded-interrupts=yes", "nvme.mdts=1", NULL}},
 	{"fixed-hmb", 0, "", {"kernel.version=fixed", "nvme.hmb-preferred=9M", "nvme.hmb-minimum=5M", NULL}},
+	{"fixed-untrusted", 0, "", {"kernel.version=fixed", "iommu.untrusted=yes", "machine.swiotlb=256k", NULL}},
+	{"fixed-incoherent", 0, "", {"kernel.version=fixed", "nvme.coherent=no", NULL}},
+	{"fixed-bounced", 0, "", {"kernel.version=fixed", "iommu.mode=passthrough", "nvme.dma-bits=32", "nvme.coherent=no", NULL}},
 	{"fixed-few-iovas", 0, FEW_IOVAS, {"kernel.version=fixed", "nvme.sgl-threshold=0", NULL}},
 	{"7.0", KNOWN_IN_7_0, "", {"kernel.version=7.0", NULL}},
 	{"7.0-few-iovas", KNOWN_IN_7_0, FEW_IOVAS, {"kernel.version=7.0", "nvme.sgl-threshold=0", NULL}},
@@ -1460,7 +1463,7 @@ static const struct {
 	{"d7-metadata",
 	 "nvme.metadata",
 	 FINDING_LEAK,
-	 "",
+	 FEW_IOVAS,
 	 {"kernel.version=7.0", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
 	{"caches-null", "iova.magazine", FINDING_NULL_DEREF, "", {"kernel.version=7.0", NULL}},
 };

@@ -35,6 +35,17 @@ def rows(folder):
     return [dict(zip(head.split(','), map(int, text.split(',')))) for text in lines]
 
 
+@case('hardware/every-iommu-replays-a-boot-and-holds-nothing')
+def _():
+    for hardware, table in (('intel', 'vtdss'), ('amd', 'amdv1'), ('arm-smmu-v3', 'arm_64_lpae_s1')):
+        for mode in 'strict', 'lazy':
+            result = run('--set', f'iommu.hardware={hardware}', '--set', f'iommu.mode={mode}', '-o', 'out', BOOT)
+            equal(result['machine']['iommu'], hardware, 'the IOMMU')
+            check(f'iommu={hardware} format={table} ' in read('out', 'end.snap'), f'{table} in the snapshot')
+            held = [text for text in read('out', 'teardown.snap').splitlines() if text.startswith(('map ', 'live '))]
+            equal(held, [], f'held after {hardware}, {mode}')
+
+
 @case('asap/many-that-are-due-already-complete')
 def _():
     # All but the first wait for its tag, each in eight pieces, and the trace has completed them before they get it: so
