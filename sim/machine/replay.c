@@ -861,7 +861,7 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 		bytes = 0;
 	if (layout == LAYOUT_RECORDED)
 		layout = LAYOUT_SCATTERED;
-	if (!config->meta_sgl || bytes > (uint64_t)NVME_MAX_META_SEGMENTS * FRAME_SIZE)
+	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
 		layout = LAYOUT_CONTIGUOUS;
 	if (bytes)
 		segments_make(&replay->prng, layout, bytes, rr->meta_vecs);
@@ -878,6 +878,7 @@ static void replay_fill_piece(struct replay *replay, struct replay_request *rr, 
 	rr->req.bytes = bytes;
 	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
 	rr->req.vec_count = rr->vecs->len;
+	rr->req.limits = &replay->nvme->limits;
 	replay_make_metadata(replay, rr);
 	request_prepare(&rr->req);
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
