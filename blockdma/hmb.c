@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "blockdma/nvme.h"
+#include "sim/behaviour/behaviour.h"
 
 #define HMB_CHUNK_MAX ((uint64_t)FRAME_SIZE << PHYSMEM_ORDER_MAX)
 
@@ -53,42 +54,7 @@ static void hmb_set_desc(struct nvme *nvme, unsigned at, uint64_t addr, uint64_t
 	nvme->hmb.bytes += bytes;
 }
 
-static void hmb_free_frames(struct nvme *nvme)
-{
-	for (guint i = 0; i < nvme->hmb.blocks->len; i++) {
-		const struct nvme_hmb_block *block = &g_array_index(nvme->hmb.blocks, struct nvme_hmb_block, i);
-
-		physmem_free(&nvme->sim->mem, block->paddr, block->order);
-	}
-	g_array_set_size(nvme->hmb.blocks, 0);
-}
-
-/** Maps the blocks one after the other into one IOVA. */
-static int hmb_map_single(struct nvme *nvme, uint64_t bytes)
-{
-	struct nvme_hmb *hmb = &nvme->hmb;
-	uint64_t done = 0;
-	int err = 0;
-
-	if (!dma_iova_try_alloc(nvme->dev, &hmb->state, g_array_index(hmb->blocks, struct nvme_hmb_block, 0).paddr,
-				bytes))
-		return -ENOMEM;
-	for (guint i = 0; i < hmb->blocks->len && !err; i++) {
-		const struct nvme_hmb_block *block = &g_array_index(hmb->blocks, struct nvme_hmb_block, i);
-		uint64_t len = (uint64_t)FRAME_SIZE << block->order;
-
-		err = dma_iova_link(nvme->dev, &hmb->state, block->paddr, done, len, DMA_FROM_DEVICE);
-		if (!err)
-			done += len;
-	}
-	if (!err)
-		err = dma_iova_sync(nvme->dev, &hmb->state, 0, bytes);
-	if (err)
-		dma_iova_destroy(nvme->dev, &hmb->state, done, DMA_FROM_DEVICE);
-	return err;
-}
-
-/** nvme_alloc_host_mem_single: @bytes in one descriptor, from blocks as large as they come. */
+/** nvme_alloc_host_mem_single: @bytes in one descriptor, whatever blocks are behind it. */
 static int hmb_alloc_single(struct nvme *nvme, uint64_t bytes)
 {
 	struct nvme_hmb *hmb = &nvme->hmb;
@@ -96,29 +62,17 @@ static int hmb_alloc_single(struct nvme *nvme, uint64_t bytes)
 
 	if (err)
 		return err;
-	for (uint64_t left = bytes; left;) {
-		struct nvme_hmb_block block = {.order = PHYSMEM_ORDER_MAX};
-
-		while ((uint64_t)FRAME_SIZE << block.order > left)
-			block.order--;
-		block.paddr = physmem_alloc(&nvme->sim->mem, block.order, FRAME_NVME_HMB);
-		g_array_append_val(hmb->blocks, block);
-		left -= (uint64_t)FRAME_SIZE << block.order;
-	}
-	err = hmb_map_single(nvme, bytes);
-	if (err)
-		goto out_free_frames;
+	hmb->sgt = dma_alloc_noncontiguous(nvme->dev, bytes, FRAME_NVME_HMB);
+	if (!hmb->sgt)
+		return -ENOMEM;
 	err = hmb_alloc_descs(nvme, 1);
-	if (err)
-		goto out_unmap;
-	hmb_set_desc(nvme, 0, hmb->state.addr, bytes);
+	if (err) {
+		dma_free_noncontiguous(nvme->dev, hmb->sgt);
+		hmb->sgt = NULL;
+		return err;
+	}
+	hmb_set_desc(nvme, 0, hmb->sgt->sgl[0].dma_addr, bytes);
 	return 0;
-
-out_unmap:
-	dma_iova_destroy(nvme->dev, &hmb->state, bytes, DMA_FROM_DEVICE);
-out_free_frames:
-	hmb_free_frames(nvme);
-	return err;
 }
 
 /** nvme_alloc_host_mem_multi: as much of @bytes as there is, in chunks of @chunk bytes, the last one smaller. */
@@ -154,10 +108,9 @@ void nvme_hmb_free(struct nvme *nvme)
 
 	if (!hmb->desc_count)
 		return;
-	if (hmb->state.size) {
-		dma_iova_destroy(nvme->dev, &hmb->state, hmb->bytes, DMA_FROM_DEVICE);
-		hmb_free_frames(nvme);
-	}
+	if (hmb->sgt)
+		dma_free_noncontiguous(nvme->dev, hmb->sgt);
+	hmb->sgt = NULL;
 	for (guint i = 0; i < hmb->blocks->len; i++) {
 		const struct nvme_hmb_block *block = &g_array_index(hmb->blocks, struct nvme_hmb_block, i);
 
@@ -165,9 +118,15 @@ void nvme_hmb_free(struct nvme *nvme)
 	}
 	hmb_free_descs(nvme);
 	g_array_set_size(hmb->blocks, 0);
-	hmb->state = (struct dma_iova_state){0};
 	hmb->desc_count = 0;
 	hmb->bytes = 0;
+}
+
+/** Whether one piece is tried at all: pages of the kernel can be put together without holes. */
+static bool hmb_tries_single(const struct nvme *nvme)
+{
+	return behaves(nvme->sim, NVME_HMB) == NVME_HMB_ONE_IOVA && dma_use_iommu(nvme->dev) &&
+	       nvme->dev->granule_lg2 <= FRAME_LG2;
 }
 
 void nvme_hmb_alloc(struct nvme *nvme)
@@ -178,7 +137,7 @@ void nvme_hmb_alloc(struct nvme *nvme)
 
 	if (!bytes || config->hmb_min > config->hmb_limit)
 		return;
-	if (dma_use_iommu(nvme->dev) && hmb_alloc_single(nvme, bytes) == 0)
+	if (hmb_tries_single(nvme) && hmb_alloc_single(nvme, bytes) == 0)
 		return;
 	for (uint64_t chunk = MIN(bytes, HMB_CHUNK_MAX); chunk >= smallest; chunk /= 2) {
 		if (hmb_alloc_multi(nvme, bytes, chunk) != 0)

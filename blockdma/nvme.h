@@ -212,7 +212,7 @@ struct nvme_dbbuf {
 };
 
 struct nvme_hmb_block {
-	uint64_t paddr, addr; /* no @addr, where all lie in one IOVA */
+	uint64_t paddr, addr;
 	unsigned order;
 };
 
@@ -222,8 +222,8 @@ struct nvme_hmb {
 	unsigned desc_count; /* 0: there is none */
 	unsigned desc_order;
 	uint64_t desc_paddr, desc_addr;
-	struct dma_iova_state state; /* in use: one IOVA for all blocks */
-	GArray *blocks;		     /* of struct nvme_hmb_block */
+	struct sg_table *sgt; /* one IOVA for all of it … */
+	GArray *blocks;	      /* … or, of struct nvme_hmb_block, a mapping for each */
 };
 
 struct nvme {

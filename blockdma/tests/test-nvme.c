@@ -889,6 +889,7 @@ static const struct hmb_case {
 	bool persist;
 	uint64_t bytes; /* that the controller gets */
 	unsigned descs;
+	enum kernel_version version; /* 0: as if fixed */
 } hmb_cases[] = {
 	{"one-piece", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 1},
 	{"one-piece-of-odd-size", false, 9 * MIB + 4097, 0, 0, 0, 0, false, 9 * MIB + 4096, 1},
@@ -902,13 +903,15 @@ static const struct hmb_case {
 	{"some-is-not-enough", true, 10 * MIB, 5 * MIB, 0, 0, 2, false, 10 * MIB, 5},
 	{"no-first-chunk", true, 10 * MIB, 0, 0, 0, 1, false, 10 * MIB, 5},
 	{"chunks-would-be-too-small", true, 10 * MIB, 5 * MIB, 3 * MIB, 0, 2, false, 0, 0},
+	{"chunks-before-6.13", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 3, KERNEL_6_12},
+	{"one-piece-later", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 1, KERNEL_6_17},
 	{"nothing-at-all", false, 10 * MIB, 0, 0, 0, 1, true, 0, 0},
 };
 
 static void test_hmb(const void *data)
 {
 	const struct hmb_case *row = data;
-	struct options options = {.direct = row->direct, .version = KERNEL_FIXED};
+	struct options options = {.direct = row->direct, .version = row->version};
 	struct nvme_config config = config_of(&options);
 	struct fault_rules *rules = fault_rules_new(tables);
 	struct fixture fixture;
