@@ -11,10 +11,10 @@
 
 const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 
-/* What blk-mq waits before it runs a queue again that had no resource. */
+/* What blk-mq waits at most before it runs a queue again that had no resource. */
 #define REPLAY_REQUEUE_NS UINT64_C(3000000)
-/* A request that finds no resource so often never will: the run goes on without it. */
-#define REPLAY_REQUEUES_MAX 100
+/* A request that finds no resource for so long never will: the run goes on without it. */
+#define REPLAY_REFUSED_MAX_NS (100 * REPLAY_REQUEUE_NS)
 /* Requests that wait for a tag before the trace itself has to wait: memory stays constant when the device is slower. */
 #define REPLAY_WAITING_MAX 16384
 /* Simulated time at most: costs are added up in picoseconds, in 64 bits. */
@@ -38,6 +38,7 @@ struct replay_request {
 	uint64_t start_ns;
 	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
 	uint64_t deadline_ns; /* when its time is over */
+	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
 	uint32_t slot;
 	uint32_t trace_slot; /* of the record, for a completion that the trace tells */
 	uint32_t head;	     /* slot of the first piece; this one, if there is one piece */
@@ -46,7 +47,6 @@ struct replay_request {
 	uint32_t pieces_left; /* of the head */
 	uint16_t qid;
 	uint16_t cpu;
-	uint16_t requeues;
 	uint8_t state;
 	uint8_t retries;
 	bool due;	/* asap: the trace has completed it already */
@@ -64,6 +64,14 @@ struct replay_request {
 
 struct replay_wait {
 	uint32_t first, last;
+};
+
+/** What a queue refused for want of a resource. Source: hctx->dispatch and BLK_MQ_S_SCHED_RESTART in block/. */
+struct replay_dispatch {
+	struct replay_wait list;
+	uint64_t run_ns; /* when it is tried again; NEVER */
+	bool running;	 /* it is being tried */
+	bool restart;	 /* try again when a request ends */
 };
 
 struct replay_interrupt {
@@ -89,6 +97,7 @@ struct replay {
 	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
 	struct replay_wait *waiting; /* by queue */
 	uint32_t waiting_count;	     /* in all queues */
+	struct replay_dispatch *dispatch;    /* by queue */
 	struct replay_interrupt *interrupts; /* by queue */
 	struct replay_abort aborts[NVME_ADMIN_DEPTH];
 	bool resetting; /* the queues are stopped */
@@ -229,9 +238,38 @@ static void replay_requeue(struct replay *replay, struct replay_request *rr, uin
 	event_queue_push(&replay->sim->events, at_ns, EVENT_REQUEUE, rr->slot);
 }
 
-/** The driver did not take the request: try later, or end it. */
+static void replay_append(struct replay *replay, struct replay_wait *list, struct replay_request *rr)
+{
+	rr->wait_next = NO_SLOT;
+	if (list->first == NO_SLOT)
+		list->first = rr->slot;
+	else
+		replay_at(replay, list->last)->wait_next = rr->slot;
+	list->last = rr->slot;
+}
+
+/** Takes the first of @list, which is not empty. */
+static struct replay_request *replay_take_first(struct replay *replay, struct replay_wait *list)
+{
+	struct replay_request *rr = replay_at(replay, list->first);
+
+	list->first = rr->wait_next;
+	return rr;
+}
+
+/** blk_mq_delay_run_hw_queue: tries what @dispatch holds again at @at_ns, and not when it was to be tried before. */
+static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
+{
+	replay->dispatch[qid].run_ns = at_ns;
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, qid);
+}
+
+/** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
+ *  queue ends; if that does not help, or nothing is in flight that could end, after some time. Source:
+ *  blk_mq_try_issue_directly(), blk_mq_dispatch_rq_list(), blk_mq_sched_restart() in block/. */
 static void replay_refused(struct replay *replay, struct replay_request *rr, enum blk_status status)
 {
+	struct replay_dispatch *dispatch = &replay->dispatch[rr->qid];
 	struct sim *sim = replay->sim;
 
 	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
@@ -239,14 +277,18 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 		replay_end_piece(replay, rr, status, sim->now_ns);
 		return;
 	}
-	if (++rr->requeues <= REPLAY_REQUEUES_MAX) {
+	if (rr->refused_ns == NEVER)
+		rr->refused_ns = sim->now_ns;
+	if (sim->now_ns - rr->refused_ns < REPLAY_REFUSED_MAX_NS) {
 		replay->stats->requeues++;
-		replay_requeue(replay, rr, sim->now_ns + REPLAY_REQUEUE_NS);
+		rr->state = STATE_REQUEUED;
+		replay_append(replay, &dispatch->list, rr);
+		replay_run_queue_at(replay, rr->qid, sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
 		return;
 	}
 	sim_find(sim, FINDING_STUCK, NULL,
-		 "request %" G_GUINT64_FORMAT " found no resource %u times: given up", rr->req.number,
-		 REPLAY_REQUEUES_MAX);
+		 "request %" G_GUINT64_FORMAT " found no resource for %u ms: given up", rr->req.number,
+		 (unsigned)(REPLAY_REFUSED_MAX_NS / 1000000));
 	replay_end_piece(replay, rr, status, sim->now_ns);
 }
 
@@ -266,12 +308,8 @@ static void replay_wait(struct replay *replay, struct replay_request *rr)
 	replay->stats->tag_waits++;
 	replay->waiting_count++;
 	rr->state = STATE_WAITING;
-	rr->wait_next = NO_SLOT;
-	if (wait->first == NO_SLOT)
-		wait->first = rr->slot;
-	else
-		replay_at(replay, wait->last)->wait_next = rr->slot;
-	wait->last = rr->slot;
+	rr->refused_ns = NEVER;
+	replay_append(replay, wait, rr);
 }
 
 static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
@@ -296,6 +334,7 @@ static void replay_started(struct replay *replay, struct replay_request *rr, uin
 
 	g_assert(works || replay->machine->ctrl.fatal);
 	rr->state = STATE_IN_FLIGHT;
+	rr->refused_ns = NEVER;
 	rr->posted = false;
 	rr->done_ns = NEVER;
 	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
@@ -443,9 +482,8 @@ static void replay_wake(struct replay *replay, unsigned qid)
 	struct replay_wait *wait = &replay->waiting[qid];
 
 	while (!replay->resetting && wait->first != NO_SLOT && replay->nvme->queues[qid].free_tag_count) {
-		struct replay_request *rr = replay_at(replay, wait->first);
+		struct replay_request *rr = replay_take_first(replay, wait);
 
-		wait->first = rr->wait_next;
 		replay->waiting_count--;
 		rr->iod = nvme_get_tag(replay->nvme, qid);
 		replay_dispatch(replay, rr);
@@ -467,6 +505,16 @@ static void replay_unmap(struct replay *replay, struct replay_request *rr)
 	nvme_unmap_rq(replay->nvme, rr->iod);
 }
 
+/** blk_mq_sched_restart: a request of queue @qid ended, so there may be resources for those that found none. */
+static void replay_restart(struct replay *replay, unsigned qid)
+{
+	struct replay_dispatch *dispatch = &replay->dispatch[qid];
+
+	if (dispatch->restart && dispatch->list.first != NO_SLOT)
+		replay_run_queue_at(replay, qid, replay->sim->now_ns);
+	dispatch->restart = false;
+}
+
 /** nvme_complete_rq: the command ended with @status at @end_ns, and nothing is mapped for it any more. */
 static void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t status, uint64_t end_ns)
 {
@@ -476,6 +524,7 @@ static void replay_decide(struct replay *replay, struct replay_request *rr, uint
 		replay->stats->retries++;
 		replay_requeue(replay, rr, replay->sim->now_ns + nvme_retry_delay_ns(replay->nvme, status));
 	} else {
+		replay_restart(replay, rr->qid);
 		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
 	}
 }
@@ -610,6 +659,25 @@ static void replay_requeue_event(struct sim *sim, uint32_t slot)
 	struct replay *replay = sim->handler_data[EVENT_REQUEUE];
 
 	replay_submit(replay, replay_at(replay, slot));
+}
+
+/** blk_mq_dispatch_rq_list: tries again what was refused, in order, until one is refused again; those behind it stay. */
+static void replay_run_queue_event(struct sim *sim, uint32_t qid)
+{
+	struct replay *replay = sim->handler_data[EVENT_RUN_QUEUE];
+	struct replay_dispatch *dispatch = &replay->dispatch[qid];
+	struct replay_wait list = dispatch->list;
+
+	if (dispatch->run_ns != sim->now_ns)
+		return;
+	dispatch->run_ns = NEVER;
+	dispatch->list.first = NO_SLOT;
+	dispatch->restart = dispatch->running = list.first != NO_SLOT;
+	while (list.first != NO_SLOT && dispatch->list.first == NO_SLOT)
+		replay_submit(replay, replay_take_first(replay, &list));
+	while (list.first != NO_SLOT)
+		replay_append(replay, &dispatch->list, replay_take_first(replay, &list));
+	dispatch->running = false;
 }
 
 /* ---- time-outs ---- */
@@ -841,7 +909,7 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->pieces_left = 0;
 	rr->qid = (uint16_t)qid;
 	rr->cpu = (uint16_t)(record->cpu % replay->sim->cpu_count);
-	rr->requeues = 0;
+	rr->refused_ns = NEVER;
 	rr->retries = 0;
 	rr->state = STATE_WAITING;
 	rr->due = false;
@@ -1310,9 +1378,12 @@ static void replay_init(struct replay *replay)
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
+	replay->dispatch = g_new(struct replay_dispatch, replay->nvme->queue_count);
 	replay->interrupts = g_new0(struct replay_interrupt, replay->nvme->queue_count);
-	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++) {
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
+		replay->dispatch[qid] = (struct replay_dispatch){.list = {NO_SLOT, NO_SLOT}, .run_ns = NEVER};
+	}
 	replay->channel_free_ns = g_new0(uint64_t, config->channels);
 	replay->timeline_next_ns = config->timeline_ns;
 	prng_init_own(&replay->prng, sim->seed, config->segment_seed, "segments");
@@ -1322,6 +1393,7 @@ static void replay_init(struct replay *replay)
 	sim_handle(sim, EVENT_TIMEOUT, replay_timeout_event, replay);
 	sim_handle(sim, EVENT_ABORT, replay_abort_event, replay);
 	sim_handle(sim, EVENT_RESET, replay_reset_event, replay);
+	sim_handle(sim, EVENT_RUN_QUEUE, replay_run_queue_event, replay);
 	replay_plan_snapshots(replay, 0, 0);
 }
 
@@ -1361,10 +1433,11 @@ static void replay_finish(struct replay *replay)
 	replay->stats->nvme = replay->nvme->stats;
 	sim_handle(replay->sim, EVENT_COMPLETION, NULL, NULL);
 	sim_handle(replay->sim, EVENT_REQUEUE, NULL, NULL);
-	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RESET; kind++)
+	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
 		sim_handle(replay->sim, kind, NULL, NULL);
 	g_free(replay->channel_free_ns);
 	g_free(replay->interrupts);
+	g_free(replay->dispatch);
 	g_free(replay->waiting);
 	g_array_unref(replay->scratch);
 	g_array_unref(replay->by_trace_slot);

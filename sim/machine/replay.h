@@ -55,7 +55,7 @@ struct replay_stats {
 	uint64_t splits;    /* of these, cut into several because of the device's limits: further pieces */
 	uint64_t bytes;	    /* moved */
 	uint64_t errors;    /* ended with an error */
-	uint64_t requeues;  /* no resource: tried again after 3 ms */
+	uint64_t requeues;  /* no resource: tried again */
 	uint64_t retries;   /* completed with an error that the driver tries again */
 	uint64_t tag_waits; /* found the queue full */
 	uint64_t held_back; /* open: came later than its time stamp, because so many waited already */

@@ -1021,7 +1021,88 @@ static void test_replay_requests_of_the_device_take_time(void)
 	trace_clear(&trace);
 }
 
-/* A request is given up after 100 attempts of its own; those of others before it do not count. */
+/* Of two reads of 1 ms the second finds no resource a few times: it is tried again at once, then when the first ends, else
+ * after 3 ms. */
+static const struct {
+	const char *name, *sets[2];
+	unsigned refusals, gap_us; /* between the reads */
+	uint64_t latency_ns;
+} refusals[] = {
+	{"at-once", {NULL}, 1, 50000, 1000005},
+	{"after-3-ms", {NULL}, 2, 50000, 4000005},
+	{"after-6-ms", {NULL}, 3, 50000, 7000005},
+	{"at-once-beside-another", {NULL}, 1, 100, 1000005},
+	{"when-another-ends", {NULL}, 2, 100, 900005 + 1000005},
+	{"after-another-ended", {NULL}, 3, 100, 900005 + 4000005},
+	{"another-queue-does-not-help", {"nvme.queues=2", NULL}, 2, 100, 4000005},
+};
+
+static void test_replay_refusals(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	static const char *const sets[] = {"nvme.fetch-latency=0",    "nvme.read-latency=1ms",
+					   "nvme.link-mb-s=1000000", "iotlb.memory-ns=0",
+					   "nvme.queues=1",	      NULL};
+	g_autofree char *text = g_strdup_printf(
+		"[fault a]\npoint = iommu.map\nprobability = 100\ntimes = %u\nafter = 50us\n",
+		refusals[row].refusals);
+	g_autofree char *path = write_file(text);
+	struct fault_rules *rules = fault_rules_new(machine_fault_tables);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	g_assert_true(fault_rules_load(rules, path, NULL));
+	g_unlink(path);
+	config_of(&config, sets);
+	for (const char *const *set = refusals[row].sets; *set; set++)
+		g_assert_true(machine_config_set(&config, *set, NULL));
+	config_free_of_charge(&config);
+	trace_init(&trace);
+	trace_issue(&trace, 0, "R", 0, 4096);
+	trace.time_us += refusals[row].gap_us;
+	trace_issue(&trace, 1, "R", 8, 4096);
+	trace_finish(&trace);
+	run = run_new(&config, &trace, REPLAY_OPEN, rules);
+	run_check(run, 0, refusals[row].name);
+	g_assert_cmpuint(run->stats.ios, ==, 2);
+	g_assert_cmpuint(run->stats.requeues, ==, refusals[row].refusals);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, refusals[row].latency_ns);
+	run_free(run);
+	trace_clear(&trace);
+	fault_rules_free(rules);
+}
+
+/* Each of three reads is refused when it comes; each time the first one is tried again, and those behind it are not. */
+static void test_replay_refused_wait_for_the_first(void)
+{
+	g_autofree char *path = write_file(
+		"[fault a]\npoint = iommu.map\nprobability = 100\ntimes = -1\nafter = 50us\nbefore = 51ms\n");
+	struct fault_rules *rules = fault_rules_new(machine_fault_tables);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	g_assert_true(fault_rules_load(rules, path, NULL));
+	g_unlink(path);
+	config_of(&config, (const char *const[]){"nvme.queues=1", NULL});
+	config_free_of_charge(&config);
+	trace_init(&trace);
+	trace_issue(&trace, 0, "R", 0, 4096);
+	trace.time_us += 50000;
+	for (unsigned i = 1; i <= 3; i++)
+		trace_issue(&trace, 0, "R", 8 * i, 4096);
+	trace_finish(&trace);
+	run = run_new(&config, &trace, REPLAY_OPEN, rules);
+	run_check(run, 0, "three refused");
+	g_assert_cmpuint(run->stats.ios, ==, 4);
+	g_assert_cmpuint(run->stats.requeues, ==, 3 + 3);
+	run_free(run);
+	trace_clear(&trace);
+	fault_rules_free(rules);
+}
+
+/* A request is given up after 300 ms of its own; what it waited for others before does not count. */
 static void test_replay_requeues_are_counted_for_each(void)
 {
 	g_autofree char *path =
@@ -1584,6 +1665,8 @@ int main(int argc, char **argv)
 			test_replay_asap_has_the_recording_in_flight);
 	ADD_ROWS(splits, "replay/splits", test_replay_splits);
 	ADD_ROWS(batches, "replay/batches", test_replay_batches);
+	ADD_ROWS(refusals, "replay/refusals", test_replay_refusals);
+	g_test_add_func("/machine/replay/refused-wait-for-the-first", test_replay_refused_wait_for_the_first);
 	ADD_ROWS(notices, "replay/notices", test_replay_notices);
 	g_test_add_func("/machine/replay/one-interrupt-for-many", test_replay_one_interrupt_for_many);
 	g_test_add_func("/machine/replay/full-queue-waits", test_replay_full_queue_waits);
