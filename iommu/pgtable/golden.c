@@ -326,7 +326,7 @@ static bool op_cfg(struct golden *golden, const struct golden_words *words, GErr
 		return false;
 	if (golden->format->driver)
 		level = 0; /* there it means something else */
-	if (ias < 1 || ias > 64 || oas > 64 || level >= PGTABLE_LEVELS_MAX)
+	if (ias < 1 || ias > 64 || oas > 64 || level >= PGTABLE_LEVELS_MAX || golden->base % FRAME_SIZE)
 		return golden_bad_line(golden, error, "impossible geometry");
 	config.ias_bits = (unsigned)ias;
 	config.oas_bits = (unsigned)oas;
@@ -387,6 +387,26 @@ static uint64_t core_unmap(struct golden *golden, uint64_t iova, uint64_t len)
 	return unmapped;
 }
 
+/* Pages that one op may be of: many times what recordings have, and few enough to be done and written at once. */
+#define OP_PAGES_MAX (1u << 20)
+
+/** Whether an op on @count times @size bytes is of no more pages than that; of none larger than @iova_paddr, the bits of
+ * both addresses, allows. */
+static bool pages_bounded(const struct golden *golden, uint64_t iova_paddr, uint64_t size, uint64_t count,
+			  GError **error)
+{
+	uint64_t sizes = golden->pt->page_sizes, smallest = sizes & -sizes;
+	uint64_t largest = UINT64_C(1) << (63 - __builtin_clzll(sizes)), len, page;
+
+	if (__builtin_mul_overflow(size, count, &len))
+		return golden_bad_line(golden, error, "more bytes than there are addresses");
+	page = (iova_paddr | len) & -(iova_paddr | len);
+	page = CLAMP(page, smallest, largest);
+	if (len / page > OP_PAGES_MAX)
+		return golden_bad_line(golden, error, "more pages than a recording may have in one op");
+	return true;
+}
+
 static bool op_map(struct golden *golden, const struct golden_words *words, GError **error)
 {
 	enum { IOVA, PADDR, SIZE, COUNT, NUMBERS };
@@ -397,7 +417,8 @@ static bool op_map(struct golden *golden, const struct golden_words *words, GErr
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
-	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
+	    !pages_bounded(golden, number[IOVA] | number[PADDR], number[SIZE], number[COUNT], error))
 		return false;
 	driver_begin(golden);
 	if (ops->map_pages)
@@ -422,7 +443,8 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
-	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
+	    !pages_bounded(golden, number[IOVA] | number[PADDR], number[LEN], 1, error))
 		return false;
 	driver_begin(golden);
 	err = pgtable_map(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
@@ -449,7 +471,8 @@ static bool op_unmap(struct golden *golden, const struct golden_words *words, GE
 	uint64_t number[NUMBERS], queued, unmapped;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
-	    !golden_key(golden, words, "queued", 0, &queued, error))
+	    !golden_key(golden, words, "queued", 0, &queued, error) ||
+	    (ops->unmap_pages && !pages_bounded(golden, number[IOVA], number[SIZE], number[COUNT], error)))
 		return false;
 	gather_begin(golden);
 	gather->queued = queued;
@@ -473,7 +496,8 @@ static bool op_cunmap(struct golden *golden, const struct golden_words *words, G
 	enum { IOVA, LEN, NUMBERS };
 	uint64_t number[NUMBERS], unmapped;
 
-	if (!positional(golden, words, 1, NUMBERS, number, error))
+	if (!positional(golden, words, 1, NUMBERS, number, error) ||
+	    (golden->pt->ops->unmap_pages && !pages_bounded(golden, number[IOVA], number[LEN], 1, error)))
 		return false;
 	driver_begin(golden);
 	unmapped = core_unmap(golden, number[IOVA], number[LEN]);
