@@ -93,6 +93,7 @@ struct stage {
 	struct iommu *iommu;
 	struct iommu_domain *domain; /* NULL in direct mode */
 	struct iova_domain *iovad;
+	struct swiotlb *swiotlb; /* NULL: not active */
 	struct dma_memory_ops memory;
 	struct dma_device dev;
 	struct nvme *nvme;
@@ -138,22 +139,45 @@ static const char *direction(unsigned flags)
 
 /* Below: page table and IOMMU. */
 
-static int logged_map_range(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
-			    uint64_t *mapped)
+/** Maps @len bytes, or only half of them where this pass is to fail. */
+static int driver_map(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+		      uint64_t *mapped)
 {
 	struct stage *stage = stage_of(pt->sim);
-	int err = pass(stage, SITE_MAP), ret = err;
 	uint64_t part = stage->injection.partial ? (len / 2) & ~(PAGE - 1) : 0;
+	int err = pass(stage, SITE_MAP);
 
 	*mapped = 0;
 	if (!err)
-		ret = vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
-	else if (part)
+		return vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
+	if (part)
 		g_assert_cmpint(vtdss_ops.map_range(pt, iova, paddr, part, prot, mapped), ==, 0);
-	say(stage, "  pt_map iova=" HEX " pa=" HEX " size=" HEX " prot=%s%s%s%s -> %d mapped=" HEX, iova,
-	    paddr, len, prot & PROT_READ ? "R" : "", prot & PROT_WRITE ? "W" : "",
-	    prot & PROT_CACHE ? "C" : "", prot & PROT_MMIO ? "M" : "", ret, *mapped);
-	return ret;
+	return err;
+}
+
+/** What follows the name of a driver's op that maps. */
+static char *map_text(uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot, int err, uint64_t mapped)
+{
+	return g_strdup_printf("iova=" HEX " pa=" HEX " size=" HEX " prot=%s%s%s%s -> %d mapped=" HEX, iova, paddr,
+			       len, prot & PROT_READ ? "R" : "", prot & PROT_WRITE ? "W" : "",
+			       prot & PROT_CACHE ? "C" : "", prot & PROT_MMIO ? "M" : "", err, mapped);
+}
+
+static int logged_map_range(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot,
+			    uint64_t *mapped)
+{
+	g_autofree char *text = NULL;
+	int err;
+
+	if (!len) {
+		err = vtdss_ops.map_range(pt, iova, paddr, len, prot, mapped);
+		say(stage_of(pt->sim), "  pt_map iova=" HEX " size=0x0 -> %d empty", iova, err);
+		return err;
+	}
+	err = driver_map(pt, iova, paddr, len, prot, mapped);
+	text = map_text(iova, paddr, len, prot, err, *mapped);
+	say(stage_of(pt->sim), "  pt_map %s", text);
+	return err;
 }
 
 static uint64_t logged_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t len,
@@ -163,6 +187,58 @@ static uint64_t logged_unmap_range(struct pgtable *pt, uint64_t iova, uint64_t l
 
 	say(stage_of(pt->sim), "  pt_unmap iova=" HEX " size=" HEX " -> " HEX, iova, len, unmapped);
 	return unmapped;
+}
+
+/* The same for drivers of one page size a call. */
+
+static int logged_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t pgsize, uint64_t count,
+			    unsigned prot, uint64_t *mapped)
+{
+	int err = driver_map(pt, iova, paddr, pgsize * count, prot, mapped);
+	g_autofree char *text = map_text(iova, paddr, pgsize * count, prot, err, *mapped);
+
+	say(stage_of(pt->sim), "  map_pages pgsize=" HEX " count=%" G_GUINT64_FORMAT " %s", pgsize, count, text);
+	return err;
+}
+
+static uint64_t logged_unmap_pages(struct pgtable *pt, uint64_t iova, uint64_t pgsize, uint64_t count,
+				   struct pgtable_gather *gather)
+{
+	bool queued = gather->queued;
+	uint64_t unmapped;
+
+	/* A driver that leaves gathering to the core. */
+	gather->queued = true;
+	unmapped = vtdss_ops.unmap_range(pt, iova, pgsize * count, gather);
+	gather->queued = queued;
+	say(stage_of(pt->sim), "  unmap_pages iova=" HEX " pgsize=" HEX " count=%" G_GUINT64_FORMAT " -> " HEX, iova,
+	    pgsize, count, unmapped);
+	return unmapped;
+}
+
+/** The driver's ops on page tables, on top of VT-d's format. */
+static struct pgtable_ops format_of(enum golden_pt driver)
+{
+	struct pgtable_ops format = vtdss_ops;
+
+	if (driver == GOLDEN_PGTBL || driver == GOLDEN_PGTBL_4K) {
+		format.map_range = NULL;
+		format.unmap_range = NULL;
+		format.map_pages = logged_map_pages;
+		format.unmap_pages = logged_unmap_pages;
+	} else {
+		format.map_range = logged_map_range;
+		format.unmap_range = logged_unmap_range;
+	}
+	if (driver == GOLDEN_PGTBL_4K)
+		format.page_sizes = PAGE;
+	return format;
+}
+
+/** Attaching is deferred until the first mapping, or it is not watched. */
+static int deferred_attach(struct iommu_domain *domain)
+{
+	return stage_of(domain->iommu->sim)->rec->settings.deferred == GOLDEN_DEFERRED_FAIL ? -ENODEV : 0;
 }
 
 static void logged_iotlb_sync(struct iommu_domain *domain, const struct pgtable_gather *gather)
@@ -186,13 +262,18 @@ static void logged_flush_iotlb_all(struct iommu_domain *domain)
 
 /* What is announced. */
 
+static void heard_map_event(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len)
+{
+	say(data, "  trace iommu:map iova=" HEX " paddr=" HEX " size=" HEX, iova, paddr, len);
+}
+
 static void heard_unmap(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len,
 			uint64_t unmapped)
 {
 	struct stage *stage = data;
 
 	/* The kernel asks the format also to unmap nothing, which refuses; the model leaves that call out. */
-	if (!len)
+	if (!len && stage->format.unmap_range)
 		say(stage, "  pt_unmap iova=" HEX " size=0x0 -> 0x0 (rejected)", iova);
 	say(stage, "  trace iommu:unmap iova=" HEX " size=" HEX " unmapped=" HEX, iova, len, unmapped);
 }
@@ -227,6 +308,15 @@ static void heard_flush_timer(void *data, struct sim *sim, uint64_t delay_ns)
 	stage->timer = true;
 }
 
+static void heard_bounce_map(struct stage *stage, const struct dma_call *call)
+{
+	if (call->addr == DMA_MAPPING_ERROR)
+		say(stage, "  swiotlb_map orig=" HEX " len=" HEX " -> full", call->paddr, call->size);
+	else
+		say(stage, "  swiotlb_map orig=" HEX " len=" HEX " slots=%u -> bounce=" HEX " copy_in=1", call->paddr,
+		    call->size, call->slots, call->addr);
+}
+
 static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *call)
 {
 	struct stage *stage = data;
@@ -238,9 +328,9 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 		break;
 	case DMA_CALL_LINK:
 		say(stage,
-		    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x%x -> %d bounced=0",
+		    "= dma_iova_link phys=" HEX " off=" HEX " size=" HEX " dir=%s attrs=0x%x -> %d bounced=%d",
 		    call->paddr, call->offset, call->size, direction(call->flags), call->flags & DMA_ATTRS,
-		    call->err);
+		    call->err, call->bounced);
 		break;
 	case DMA_CALL_SYNC:
 		say(stage, "= dma_iova_sync off=" HEX " size=" HEX " -> %d", call->offset, call->size, call->err);
@@ -266,21 +356,62 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 	case DMA_CALL_USE_64BIT:
 		say(stage, "! notice using 64-bit dma addresses (32-bit window exhausted once)");
 		break;
+	case DMA_CALL_DEFERRED_ATTACH:
+		say(stage, "  deferred_attach rc=%d", call->err);
+		break;
+	case DMA_CALL_CACHE_FOR_DEVICE:
+		say(stage, "  cache_for_device phys=" HEX " len=" HEX " dir=%s", call->paddr, call->size,
+		    direction(call->flags));
+		break;
+	case DMA_CALL_CACHE_FOR_CPU:
+		say(stage, "  cache_for_cpu phys=" HEX " len=" HEX " dir=%s", call->paddr, call->size,
+		    direction(call->flags));
+		break;
+	case DMA_CALL_CACHE_FLUSH:
+		say(stage, "  cache_flush");
+		break;
+	case DMA_CALL_BOUNCED:
+		say(stage, "  trace swiotlb_bounced phys=" HEX " size=" HEX, call->paddr, call->size);
+		break;
+	case DMA_CALL_BOUNCE_MAP:
+		heard_bounce_map(stage, call);
+		break;
+	case DMA_CALL_BOUNCE_SYNC:
+		say(stage, "  swiotlb_sync_for_cpu bounce=" HEX " len=" HEX, call->addr, call->size);
+		break;
+	case DMA_CALL_BOUNCE_UNMAP:
+		say(stage, "  swiotlb_unmap bounce=" HEX " len=" HEX " copy_out=%d", call->addr, call->size,
+		    !(call->flags & (DMA_TO_DEVICE | DMA_ATTR_SKIP_CPU_SYNC)));
+		break;
+	case DMA_CALL_BOUNCE_INACTIVE:
+		say(stage, "! warn_once bounce buffers inactive");
+		break;
 	}
 }
 
-/** Warnings, as the kernel's source words them. */
+/** Warnings, as the kernel's source words them: each finding begins with the function that warns. */
 static void heard_finding(void *data, struct sim *sim, unsigned kind, const char *text)
 {
+	static const struct {
+		const char *function, *warning;
+		bool uncounted; /* by the recorder */
+	} warnings[] = {
+		{"dma_iova_link: ", "iova_start_pad && offset > 0", false},
+		{"iommu_dma_iova_unlink_range_slow: ", "!phys", false},
+		{"iommu_dma_unmap_phys: ", "!phys", false},
+		{"dma_direct_map_phys: ", "overflow", true},
+	};
 	struct stage *stage = data;
 
-	if (kind == FINDING_WRONG_SIZE)
+	if (kind == FINDING_WRONG_SIZE) {
 		say(stage, "! WARN __iommu_dma_iova_unlink: unmapped != size");
-	else if (kind == FINDING_KERNEL_WARNING && g_str_has_prefix(text, "dma_iova_link: "))
-		say(stage, "! WARN dma_iova_link: iova_start_pad && offset > 0");
-	else
-		return;
-	stage->warnings++;
+		stage->warnings++;
+	}
+	for (unsigned i = 0; kind == FINDING_KERNEL_WARNING && i < G_N_ELEMENTS(warnings); i++)
+		if (g_str_has_prefix(text, warnings[i].function)) {
+			say(stage, "! WARN %s%s", warnings[i].function, warnings[i].warning);
+			stage->warnings += !warnings[i].uncounted;
+		}
 }
 
 /* Memory that device and CPU share. */
@@ -376,6 +507,8 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 {
 	static const struct pgtable_config table = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
 	static const struct iotlb_config tlb = {0};
+	static const struct swiotlb_config swiotlb = {
+		.base = 0x70000000, .slots = 512, .slot_bytes = SWIOTLB_SLOT_BYTES};
 	static const enum dma_p2p p2p_kinds[] = {[GOLDEN_P2P_NONE] = DMA_P2P_NONE,
 						 [GOLDEN_P2P_BUS] = DMA_P2P_BUS_ADDR,
 						 [GOLDEN_P2P_HOST] = DMA_P2P_HOST_BRIDGE,
@@ -387,6 +520,10 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 				 .mask = settings->bus_dma_limit ? MIN(mask, settings->bus_dma_limit) : mask,
 				 .aperture_end = settings->aperture_end,
 				 .forcedac = settings->forcedac,
+				 .incoherent = !settings->coherent,
+				 .untrusted = settings->untrusted,
+				 .swiotlb_force = settings->swiotlb_force,
+				 .deferred_attach = settings->deferred != GOLDEN_DEFERRED_NONE,
 				 .p2p = {.kind = p2p_kinds[settings->p2p],
 					 .first = settings->p2p_lo,
 					 .last = settings->p2p_hi - 1,
@@ -402,15 +539,18 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 				.injection = *injection,
 				.log = g_ptr_array_new_with_free_func(g_free),
 				.sim = sim_new(4, 1),
-				.format = vtdss_ops,
+				.format = format_of((enum golden_pt)settings->driver),
 				.memory = {coherent_alloc, coherent_free, pool_alloc, pool_free, NULL},
 				.observer = {.iova_attempt = heard_iova_attempt,
 					     .iova_return = heard_iova_return,
 					     .flush_timer = heard_flush_timer,
 					     .dma_call = heard_dma_call,
 					     .found = heard_finding,
+					     .map_event = heard_map_event,
 					     .unmap = heard_unmap,
 					     .data = stage}};
+	if (settings->swiotlb)
+		dma.swiotlb = stage->swiotlb = swiotlb_new(&swiotlb);
 	stage->limits = (struct queue_limits){.max_bytes = settings->max_bytes,
 					      .max_segments = (uint32_t)settings->max_segments,
 					      .logical_block_bytes = (uint32_t)settings->lbs,
@@ -423,12 +563,12 @@ static void stage_init(struct stage *stage, const struct golden_case *rec, const
 	stage->sim->behaviour[IOVA_MAGAZINE_NULL_CHECK] = IOVA_MAGAZINE_CHECKED;
 	if (old_rollback)
 		stage->sim->behaviour[BLKDMA_ROLLBACK] = BLKDMA_ROLLBACK_OLD;
-	stage->format.map_range = logged_map_range;
-	stage->format.unmap_range = logged_unmap_range;
 	stage->hw = (struct iommu_hw_ops){.name = "logged",
 					  .format = &stage->format,
+					  .attach = deferred_attach,
 					  .iotlb_sync = logged_iotlb_sync,
-					  .iotlb_sync_map = logged_iotlb_sync_map,
+					  .iotlb_sync_map =
+						  settings->driver == GOLDEN_PT_NOSM ? NULL : logged_iotlb_sync_map,
 					  .flush_iotlb_all = logged_flush_iotlb_all};
 	stage->iommu = iommu_new(stage->sim, &stage->hw, &tlb);
 	stage->iovad = iova_domain_new(stage->sim, PAGE, 1, 0, EVENT_KINDS);
@@ -457,6 +597,7 @@ static void stage_finish(struct stage *stage)
 	nvme_free(stage->nvme);
 	fq_free(stage->dev.fq);
 	dma_device_finish(&stage->dev);
+	swiotlb_free(stage->swiotlb);
 	iova_domain_free(stage->iovad);
 	iommu_domain_free(stage->domain);
 	iommu_free(stage->iommu);
@@ -545,9 +686,10 @@ static void say_state(struct stage *stage)
 		fq_each(stage->dev.fq, count_queued, &queued);
 	say(stage,
 	    "state live_ptes=%" G_GUINT64_FORMAT " iova_live=%" G_GUINT64_FORMAT
-	    " fq_pending=%" G_GUINT64_FORMAT " timer=%d bounce_slots=0 pool_large=%" G_GUINT64_FORMAT
+	    " fq_pending=%" G_GUINT64_FORMAT " timer=%d bounce_slots=%u pool_large=%" G_GUINT64_FORMAT
 	    " pool_small=%" G_GUINT64_FORMAT " dma_vecs=%u warns=%" G_GUINT64_FORMAT,
-	    runs.pages, stage->iova_live, queued, stage->timer, stage->large_live, stage->small_live,
+	    runs.pages, stage->iova_live, queued, stage->timer, stage->swiotlb ? stage->swiotlb->stats.in_use : 0,
+	    stage->large_live, stage->small_live,
 	    stage->nvme->dma_vecs, stage->warnings);
 	for (guint i = 0; i < runs.lines->len; i++)
 		g_ptr_array_add(stage->log, g_ptr_array_index(runs.lines, i));

@@ -153,5 +153,5 @@ bool blk_rq_dma_unmap(const struct request *req, struct dma_device *dev, struct 
 		dma_iova_destroy(dev, state, mapped, blk_dma_flags(req, p2p));
 		return true;
 	}
-	return !dma_use_iommu(dev);
+	return !dma_need_unmap(dev);
 }

@@ -83,7 +83,7 @@ static void nvme_set_limits(struct nvme *nvme)
 {
 	struct queue_limits *limits = &nvme->limits;
 
-	limits->max_bytes = dma_use_iommu(nvme->dev) ? DMA_OPT_MAPPING_SIZE : NVME_MAX_BYTES;
+	limits->max_bytes = MIN(NVME_MAX_BYTES, dma_opt_mapping_size(nvme->dev));
 	limits->max_segments = MIN((uint32_t)(limits->max_bytes / NVME_PAGE) + 1, NVME_MAX_SEGMENTS);
 	limits->logical_block_bytes = nvme->config.logical_block_bytes;
 	limits->virt_boundary_mask = nvme->config.sgl ? 0 : NVME_PAGE - 1;

@@ -49,7 +49,7 @@ static void nvme_put_vecs(struct nvme *nvme, struct nvme_iod *iod)
 /** nvme_pci_prp_save_mapping: remembers a DMA segment unless it can be undone as a whole. Returns whether it could. */
 static bool nvme_save_mapping(struct nvme *nvme, struct nvme_iod *iod, const struct blk_dma_iter *iter)
 {
-	if (blk_dma_coalesced(&iod->state) || !dma_use_iommu(nvme->dev))
+	if (blk_dma_coalesced(&iod->state) || !dma_need_unmap(nvme->dev))
 		return true;
 	/* D9: bus addresses need no unmap, so nobody comes to free a record of them. */
 	if (iter->p2p == DMA_P2P_BUS_ADDR && behaves(nvme->sim, P2P_VEC_FREE) == P2P_VEC_FIXED)
@@ -103,12 +103,18 @@ static void nvme_unmap_data(struct nvme *nvme, struct nvme_iod *iod)
 
 /* ---- metadata (section 6.8) ---- */
 
-/** Unmaps the pieces of metadata that an SGL tells of: after a segment descriptor, or the only one. */
+/** Unmaps the piece of metadata that the pointer tells of, or those of an SGL: after a segment descriptor, or the only
+ *  one. */
 static void nvme_unmap_meta_segments(struct nvme *nvme, struct nvme_iod *iod)
 {
-	const struct nvme_sgl_desc *list = physmem_bytes(&nvme->sim->mem, iod->meta_descriptor.paddr);
 	unsigned flags = blk_dma_flags(iod->req, iod->meta_p2p);
+	const struct nvme_sgl_desc *list;
 
+	if (!iod->has_meta_descriptor) {
+		dma_unmap_phys(nvme->dev, iod->sqe.metadata, iod->meta_total_len, flags);
+		return;
+	}
+	list = physmem_bytes(&nvme->sim->mem, iod->meta_descriptor.paddr);
 	if (list[0].type == NVME_SGL_DATA) {
 		dma_unmap_phys(nvme->dev, list[0].addr, list[0].length, flags);
 		return;
@@ -135,16 +141,24 @@ static struct nvme_sgl_desc sgl_data(const struct blk_dma_iter *iter)
 		.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
 }
 
-/** Describes the metadata by an SGL: one data descriptor, or a segment descriptor and those that follow it. */
+/** nvme_pci_setup_meta_iter. Describes the metadata by an SGL: one data descriptor, or a segment descriptor and those that
+ *  follow it; but a single piece by the pointer, unless a user made the command and only an SGL has the length. */
 static enum blk_status nvme_setup_meta_sgl(struct nvme *nvme, struct nvme_iod *iod)
 {
 	struct blk_dma_iter iter;
 	struct nvme_sgl_desc *list;
 	unsigned count = 0;
+	bool single;
 
 	if (!blk_rq_integrity_dma_map_iter_start(iod->req, nvme->dev, &iod->meta_state, &iter))
 		return iter.status;
 	iod->meta_p2p = iter.p2p;
+	single = iod->req->nr_integrity_segments == 1 || blk_dma_coalesced(&iod->meta_state);
+	if (!nvme->config.meta_sgl || (single && iod->req->op != REQ_OP_DRV)) {
+		iod->sqe.metadata = iter.addr;
+		iod->meta_total_len = iter.len;
+		return BLK_STS_OK;
+	}
 	if (sim_fault(nvme->sim, FAULT_NVME_METADATA) ||
 	    dma_pool_alloc(&nvme->small_pool, &iod->meta_descriptor) != 0) {
 		/* D7: the mapping stays. */
@@ -157,7 +171,7 @@ static enum blk_status nvme_setup_meta_sgl(struct nvme *nvme, struct nvme_iod *i
 	iod->sqe.flags = NVME_CMD_SGL_METASEG;
 	iod->sqe.metadata = iod->meta_descriptor.addr;
 	list = physmem_bytes(&nvme->sim->mem, iod->meta_descriptor.paddr);
-	if (iod->req->nr_integrity_segments == 1 || blk_dma_coalesced(&iod->meta_state)) {
+	if (single) {
 		iod->meta_total_len = iter.len;
 		list[0] = sgl_data(&iter);
 		return BLK_STS_OK;

@@ -166,7 +166,8 @@ void iommu_domain_free(struct iommu_domain *domain);
 int iommu_domain_attach(struct iommu_domain *domain);
 
 /** Maps without telling the hardware (iommu_map_nosync). On failure what this call mapped is unmapped again, with an
- *  immediate sync. Fault point iommu.map. Returns 0 or a negative errno. */
+ *  immediate sync. Fault point iommu.map. Returns 0 or a negative errno; under nosync-map-error = inverted 0 also when a
+ *  page-table driver (a format with map_pages) failed, and nothing is mapped. */
 int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot);
 
 /** Tells the hardware of new mappings, where it must know. Fault point iommu.sync_map. Returns 0 or a negative errno. */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "iommu/dma/direct.h"
+#include "iommu/dma/sync.h"
 #include "sim/behaviour/behaviour.h"
 #include "sim/core/text.h"
 
@@ -13,6 +15,8 @@ static const struct fault_point dma_points[] = {
 	 "dma_iova_link() in drivers/iommu/dma-iommu.c"},
 	{"dma.sync", -ENOMEM, "the hardware cannot be told of the new mappings",
 	 "dma_iova_sync() in drivers/iommu/dma-iommu.c"},
+	{"dma.bounce", -ENOMEM, "no bounce buffer is free",
+	 "swiotlb_tbl_map_single() in kernel/dma/swiotlb.c"},
 };
 
 const struct fault_table dma_fault_table = {FAULT_ROOM_DMA, G_N_ELEMENTS(dma_points), dma_points};
@@ -27,7 +31,11 @@ void dma_device_init(struct dma_device *dev, struct sim *sim, const struct dma_c
 				   .domain = domain,
 				   .iovad = iovad,
 				   .granule_lg2 = FRAME_LG2,
-				   .try_32bit = !config->forcedac};
+				   .try_32bit = !config->forcedac,
+				   .need_unmap = domain || config->incoherent,
+				   .attach_deferred = domain && config->deferred_attach};
+	/* Page-table drivers may lose an error (D2), so what was mapped through them need not be there. */
+	dev->special = config->incoherent || config->untrusted || (domain && domain->pt->ops->map_pages);
 	umap_init(&dev->live);
 }
 
@@ -38,14 +46,25 @@ void dma_device_finish(struct dma_device *dev)
 
 /* ---- who holds which IOVA ---- */
 
-/* A live range is one entry: key first page, value bytes | taker << 56, extra actor, more time << 12 | cpu. */
+/* A live range is one entry: key first page, value bytes and what tells one kind of holder from another, extra actor, more
+ * time << 12 | cpu. */
+#define LIVE_LEN       ((UINT64_C(1) << 56) - 1)
+#define LIVE_TAKER_LG2 56
+#define LIVE_TO_DEVICE (UINT64_C(1) << 63)
+
 G_STATIC_ASSERT(SIM_CPUS_MAX <= 1 << 12);
 
-static void dma_live_add(struct dma_device *dev, uint64_t iova, uint64_t len, enum dma_taker taker)
+/** What the entry's value has above the length. */
+static inline uint64_t dma_live_kind(enum dma_taker taker, bool to_device)
+{
+	return (uint64_t)taker << LIVE_TAKER_LG2 | (to_device ? LIVE_TO_DEVICE : 0);
+}
+
+static void dma_live_add(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t kind)
 {
 	struct umap_entry *entry = umap_insert(&dev->live, iova >> dev->granule_lg2);
 
-	entry->value = len | (uint64_t)taker << 56;
+	entry->value = len | kind;
 	entry->extra = dev->sim->actor;
 	entry->more = dev->sim->now_ns << 12 | dev->sim->cpu;
 }
@@ -53,8 +72,10 @@ static void dma_live_add(struct dma_device *dev, uint64_t iova, uint64_t len, en
 static struct dma_live dma_live_unpack(const struct dma_device *dev, const struct umap_entry *entry)
 {
 	return (struct dma_live){.iova = entry->key << dev->granule_lg2,
-				 .len_bytes = entry->value & ((UINT64_C(1) << 56) - 1),
-				 .taker = (enum dma_taker)(entry->value >> 56),
+				 .len_bytes = entry->value & LIVE_LEN,
+				 .taker =
+					 (enum dma_taker)((entry->value & ~LIVE_TO_DEVICE) >> LIVE_TAKER_LG2),
+				 .to_device = (entry->value & LIVE_TO_DEVICE) != 0,
 				 .actor = entry->extra,
 				 .time_ns = entry->more >> 12,
 				 .cpu = entry->more & ((1 << 12) - 1)};
@@ -115,9 +136,14 @@ static inline uint64_t dma_offset(const struct dma_device *dev, uint64_t addr)
 	return addr & ((UINT64_C(1) << dev->granule_lg2) - 1);
 }
 
-static inline void dma_announce(struct dma_device *dev, const struct dma_call *call)
+/** iommu_deferred_attach. Returns 0 or what the driver said; then it is asked again next time. */
+static int dma_attach(struct dma_device *dev)
 {
-	SIM_ANNOUNCE(dev->sim, dma_call, call);
+	int err = iommu_domain_attach(dev->domain);
+
+	dev->attach_deferred = err != 0;
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_DEFERRED_ATTACH, .err = err);
+	return err;
 }
 
 static uint64_t dma_iova_attempt(struct dma_device *dev, uint64_t granules, uint64_t limit, bool flush)
@@ -137,8 +163,9 @@ static void dma_iova_return(struct dma_device *dev, uint64_t pfn, uint64_t granu
 	iova_free_fast(dev->iovad, pfn, granules);
 }
 
-/** iommu_dma_alloc_iova: below 4 GiB first where that is wanted, then anywhere. Returns the IOVA or 0. */
-static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_taker taker)
+/** iommu_dma_alloc_iova: below 4 GiB first where that is wanted, then anywhere. @kind is dma_live_kind()'s. Returns the IOVA
+ *  or 0. */
+static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, uint64_t kind)
 {
 	uint64_t limit = MIN(dev->config.mask, dev->config.aperture_end);
 	uint64_t granules = len >> dev->granule_lg2, pfn = 0;
@@ -149,7 +176,7 @@ static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_ta
 			dev->stats.attempts_32bit_failed++;
 			if (behaves(dev->sim, IOVA_32BIT_RETRY) == IOVA_32BIT_STICKY) {
 				dev->try_32bit = false;
-				dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_USE_64BIT});
+				DMA_ANNOUNCE(dev, .kind = DMA_CALL_USE_64BIT);
 			}
 		}
 	}
@@ -157,7 +184,7 @@ static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, enum dma_ta
 		pfn = dma_iova_attempt(dev, granules, limit, true);
 	if (!pfn)
 		return 0;
-	dma_live_add(dev, pfn << dev->granule_lg2, len, taker);
+	dma_live_add(dev, pfn << dev->granule_lg2, len, kind);
 	SIM_ANNOUNCE(dev->sim, iova_alloc, dev->domain->id, pfn << dev->granule_lg2, len);
 	return pfn << dev->granule_lg2;
 }
@@ -218,13 +245,11 @@ static void dma_report_wrong_size(struct dma_device *dev, uint64_t iova, uint64_
 static bool dma_holds_mapping(const struct dma_device *dev, uint64_t iova, uint64_t *ret_len)
 {
 	const struct umap_entry *entry = umap_find(&dev->live, iova >> dev->granule_lg2);
-	struct dma_live live;
 
-	if (!entry)
+	if (!entry || (entry->value & ~LIVE_LEN) == dma_live_kind(DMA_TAKER_TRY_ALLOC, false))
 		return false;
-	live = dma_live_unpack(dev, entry);
-	*ret_len = live.len_bytes;
-	return live.taker != DMA_TAKER_TRY_ALLOC;
+	*ret_len = entry->value & LIVE_LEN;
+	return true;
 }
 
 /** Unmaps @len bytes at @iova for good and gives back @freed bytes of IOVA: after an invalidation, or, lazy, by way of the
@@ -253,18 +278,24 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 	pgtable_gather_finish(&gather);
 }
 
-static unsigned dma_prot(unsigned flags)
+/** dma_info_to_prot. */
+static inline unsigned dma_prot(const struct dma_device *dev, unsigned flags)
 {
-	return (flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE) | (flags & DMA_ATTR_MMIO ? PROT_MMIO : PROT_CACHE);
+	unsigned prot = flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE;
+
+	if (flags & DMA_ATTR_MMIO)
+		return prot | PROT_MMIO;
+	return dev->config.incoherent ? prot : prot | PROT_CACHE;
 }
 
 /** __iommu_dma_map: returns the IOVA of @paddr, or DMA_MAPPING_ERROR. */
-static uint64_t dma_map(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned prot,
-			enum dma_taker taker)
+static uint64_t dma_map(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned prot, uint64_t kind)
 {
-	uint64_t offset = dma_offset(dev, paddr), size = dma_align(dev, len + offset);
-	uint64_t iova = dma_alloc_iova(dev, size, taker);
+	uint64_t offset = dma_offset(dev, paddr), size = dma_align(dev, len + offset), iova;
 
+	if (G_UNLIKELY(dev->attach_deferred) && dma_attach(dev) != 0)
+		return DMA_MAPPING_ERROR;
+	iova = dma_alloc_iova(dev, size, kind);
 	if (!iova)
 		return DMA_MAPPING_ERROR;
 	if (iommu_map_nosync(dev->domain, iova, paddr - offset, size, prot) != 0)
@@ -288,42 +319,153 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	dma_unmap_and_free(dev, addr - offset, size, size);
 }
 
+uint64_t dma_opt_mapping_size(const struct dma_device *dev)
+{
+	return dma_use_iommu(dev) ? DMA_OPT_MAPPING_SIZE : dma_direct_max_mapping_size(dev);
+}
+
+/** Whether the device would see more in the granules around [@paddr, @paddr + @len) than it should. */
+static bool dma_needs_bounce(const struct dma_device *dev, uint64_t paddr, uint64_t len)
+{
+	return dev->config.untrusted && dma_offset(dev, paddr | len);
+}
+
+/** A bounce buffer that has its granules to itself. */
+static uint64_t dma_bounce_granules(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
+{
+	return dma_bounce_map(dev, paddr, len, (UINT64_C(1) << dev->granule_lg2) - 1, flags);
+}
+
+static uint64_t dma_map_usual(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
+{
+	return dma_map(dev, paddr, len, dma_prot(dev, flags),
+		       dma_live_kind(DMA_TAKER_MAP_PHYS, flags & DMA_TO_DEVICE));
+}
+
+/** What iommu_dma_map_phys does besides for a device that is special. */
+static uint64_t dma_map_special(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
+{
+	bool no_copy = flags & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT);
+	uint64_t addr;
+
+	if (dev->config.incoherent && flags & DMA_ATTR_REQUIRE_COHERENT)
+		return DMA_MAPPING_ERROR;
+	if (dma_needs_bounce(dev, paddr, len)) {
+		paddr = no_copy ? DMA_MAPPING_ERROR : dma_bounce_granules(dev, paddr, len, flags);
+		if (paddr == DMA_MAPPING_ERROR)
+			return paddr;
+	}
+	if (dma_syncs(dev, flags)) {
+		dma_cache_for_device(dev, paddr, len, flags);
+		dma_cache_flush(dev);
+	}
+	addr = dma_map_usual(dev, paddr, len, flags);
+	if (addr == DMA_MAPPING_ERROR && !no_copy)
+		dma_bounce_unmap(dev, paddr, len, flags);
+	return addr;
+}
+
+/** What iommu_dma_unmap_phys does besides. */
+static void dma_unmap_special(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags)
+{
+	uint64_t paddr = 0;
+
+	if (flags & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT)) {
+		dma_unmap(dev, addr, len);
+		return;
+	}
+	paddr = iommu_iova_to_phys(dev->domain, addr);
+	if (!paddr) {
+		sim_find(dev->sim, FINDING_KERNEL_WARNING, NULL,
+			 "iommu_dma_unmap_phys: nothing is mapped at IOVA 0x%" G_GINT64_MODIFIER "x", addr);
+		return;
+	}
+	if (dma_syncs(dev, flags)) {
+		dma_cache_for_cpu(dev, paddr, len, flags);
+		dma_cache_flush(dev);
+	}
+	dma_unmap(dev, addr, len);
+	dma_bounce_unmap(dev, paddr, len, flags);
+}
+
+/** Reports an unmap of @addr that is not the counterpart of a dma_map_phys(), as DMA debugging does. Returns whether there
+ *  is something to unmap nevertheless. */
+static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, const struct umap_entry *entry)
+{
+	struct dma_live live;
+	g_autofree char *taken = NULL;
+
+	if (!entry) {
+		bool invalid = addr == DMA_MAPPING_ERROR;
+
+		sim_find(dev->sim, invalid ? FINDING_INVALID_UNMAP : FINDING_DOUBLE_UNMAP, NULL,
+			 "unmap of IOVA 0x%" G_GINT64_MODIFIER "x, which %s", addr,
+			 invalid ? "a failed map returned" : "nobody holds");
+		return false;
+	}
+	live = dma_live_unpack(dev, entry);
+	taken = dma_live_text(&live);
+	if (live.taker != DMA_TAKER_MAP_PHYS)
+		sim_find(dev->sim, FINDING_WRONG_FUNCTION, taken,
+			 "dma_unmap_phys of IOVA 0x%" G_GINT64_MODIFIER "x, taken by %s", addr,
+			 dma_taker_names[live.taker]);
+	else
+		sim_find(dev->sim, FINDING_WRONG_DIRECTION, taken,
+			 "IOVA 0x%" G_GINT64_MODIFIER
+			 "x was mapped %s the device, and is unmapped the other way",
+			 addr, live.to_device ? "to" : "from");
+	return true;
+}
+
+/** Whether there is something to unmap at @addr; what is wrong with unmapping it is reported. */
+static bool dma_check_unmap(struct dma_device *dev, uint64_t addr, unsigned flags)
+{
+	const struct umap_entry *entry = umap_find(&dev->live, addr >> dev->granule_lg2);
+
+	if (G_LIKELY(entry &&
+		     (entry->value & ~LIVE_LEN) == dma_live_kind(DMA_TAKER_MAP_PHYS, flags & DMA_TO_DEVICE)))
+		return true;
+	return dma_report_misuse(dev, addr, entry);
+}
+
 uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr)
 {
 	uint64_t addr = paddr + dev->config.p2p.bus_offset;
 
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_BUS_ADDR, .paddr = paddr, .addr = addr);
 	return addr;
 }
 
 uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags)
 {
-	uint64_t addr = paddr;
+	uint64_t addr;
 
 	dev->stats.map_calls++;
-	if (dma_use_iommu(dev))
-		addr = dma_map(dev, paddr, len, dma_prot(flags), DMA_TAKER_MAP_PHYS);
+	if (!dma_use_iommu(dev))
+		addr = dma_direct_map_phys(dev, paddr, len, flags);
+	else if (G_UNLIKELY(dev->special))
+		addr = dma_map_special(dev, paddr, len, flags);
+	else
+		addr = dma_map_usual(dev, paddr, len, flags);
 	if (addr == DMA_MAPPING_ERROR)
 		dev->stats.errors++;
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_MAP_PHYS,
-					     .paddr = paddr,
-					     .size = len,
-					     .addr = addr,
-					     .flags = flags});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_MAP_PHYS, .paddr = paddr, .size = len, .addr = addr,
+		     .flags = flags);
 	return addr;
 }
 
 void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags)
 {
 	dev->stats.unmap_calls++;
-	if (dma_use_iommu(dev)) {
-		if (umap_find(&dev->live, addr >> dev->granule_lg2))
-			dma_unmap(dev, addr, len);
-		else
-			sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
-				 "unmap of IOVA 0x%" G_GINT64_MODIFIER "x, which nobody holds", addr);
-	}
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len, .flags = flags});
+	if (!dma_use_iommu(dev))
+		dma_direct_unmap_phys(dev, addr, len, flags);
+	else if (!dma_check_unmap(dev, addr, flags))
+		; /* said so */
+	else if (G_UNLIKELY(dev->special))
+		dma_unmap_special(dev, addr, len, flags);
+	else
+		dma_unmap(dev, addr, len);
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_UNMAP_PHYS, .addr = addr, .size = len, .flags = flags);
 }
 
 /* ---- one IOVA for a request ---- */
@@ -333,18 +475,120 @@ bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, ui
 	uint64_t offset = dma_offset(dev, paddr), iova = 0;
 
 	*state = (struct dma_iova_state){0};
-	if (dma_use_iommu(dev) && size && !(size >> 63))
-		iova = dma_alloc_iova(dev, dma_align(dev, size + offset), DMA_TAKER_TRY_ALLOC);
+	if (dma_use_iommu(dev) && size && !(size >> 63) &&
+	    !(G_UNLIKELY(dev->attach_deferred) && dma_attach(dev) != 0))
+		iova = dma_alloc_iova(dev, dma_align(dev, size + offset),
+				      dma_live_kind(DMA_TAKER_TRY_ALLOC, false));
 	if (iova) {
 		dev->stats.iova_requests++;
 		state->addr = iova + offset;
 		state->size = size;
 	}
-	dma_announce(
-		dev,
-		&(struct dma_call){
-			.kind = DMA_CALL_TRY_ALLOC, .paddr = paddr, .size = size, .addr = state->addr});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_TRY_ALLOC, .paddr = paddr, .size = size, .addr = state->addr);
 	return iova != 0;
+}
+
+/** __dma_iova_link: maps whole granules. */
+static inline int dma_link_granules(struct dma_device *dev, uint64_t iova, uint64_t paddr, uint64_t len,
+				    unsigned flags)
+{
+	if (dma_syncs(dev, flags))
+		dma_cache_for_device(dev, paddr, len, flags);
+	return iommu_map_nosync(dev->domain, iova, paddr, len, dma_prot(dev, flags));
+}
+
+/** iommu_dma_iova_bounce_and_link: a part of one granule, which begins at @pad in it. */
+static int dma_link_part(struct dma_device *dev, struct dma_iova_state *state, uint64_t addr, uint64_t paddr,
+			 uint64_t len, uint64_t pad, unsigned flags)
+{
+	uint64_t bounce = dma_bounce_granules(dev, paddr, len, flags);
+	int err;
+
+	if (bounce == DMA_MAPPING_ERROR)
+		return -ENOMEM;
+	err = dma_link_granules(dev, addr - pad, bounce - pad, dma_align(dev, len), flags);
+	if (err)
+		dma_bounce_unmap(dev, bounce, len, flags);
+	else
+		state->bounced = true;
+	return err;
+}
+
+/** iommu_dma_iova_unlink_range_slow: before an unmap, what the CPU has to do for each granule. */
+static void dma_unlink_sync(struct dma_device *dev, uint64_t addr, uint64_t size, unsigned flags)
+{
+	uint64_t end = addr + size, len;
+
+	/* As the kernel's: of no bytes, the granule is looked at all the same. */
+	do {
+		uint64_t paddr = iommu_iova_to_phys(dev->domain, addr);
+
+		if (!paddr) {
+			sim_find(dev->sim, FINDING_KERNEL_WARNING, NULL,
+				 "iommu_dma_iova_unlink_range_slow: nothing is mapped at IOVA "
+				 "0x%" G_GINT64_MODIFIER "x, the rest is not synchronised",
+				 addr);
+			return;
+		}
+		len = MIN(end - addr, (UINT64_C(1) << dev->granule_lg2) - dma_offset(dev, addr));
+		if (dma_syncs(dev, flags))
+			dma_cache_for_cpu(dev, paddr, len, flags);
+		dma_bounce_unmap(dev, paddr, len, flags);
+		addr += len;
+	} while (addr < end);
+	if (dma_syncs(dev, flags))
+		dma_cache_flush(dev);
+}
+
+/** dma_iova_unlink: takes @size bytes at @offset out of the state again. */
+static void dma_unlink(struct dma_device *dev, struct dma_iova_state *state, uint64_t offset, uint64_t size,
+		       unsigned flags)
+{
+	uint64_t addr = state->addr + offset, pad = dma_offset(dev, addr), len = dma_align(dev, size + pad);
+	uint64_t unmapped;
+
+	if (state->bounced || dma_syncs(dev, flags))
+		dma_unlink_sync(dev, addr, size, flags);
+	unmapped = iommu_unmap(dev->domain, addr - pad, len);
+	if (unmapped != len)
+		dma_report_wrong_size(dev, addr - pad, len, unmapped);
+}
+
+/** iommu_dma_iova_link_swiotlb: the whole granules are mapped, what is left over at either end is bounced. */
+static int dma_link_bounced(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr,
+			    uint64_t offset, uint64_t size, unsigned flags)
+{
+	uint64_t addr = state->addr + offset, pad = dma_offset(dev, paddr),
+		 tail = dma_offset(dev, paddr + size);
+	uint64_t head = pad ? MIN(size, (UINT64_C(1) << dev->granule_lg2) - pad) : 0, whole;
+	bool fixed = behaves(dev->sim, BOUNCE_LINK) == BOUNCE_LINK_FIXED;
+	uint64_t mapped = head;
+	int err = 0;
+
+	if (head)
+		err = dma_link_part(dev, state, addr, paddr, head, pad, flags);
+	if (err || head == size)
+		return err;
+	whole = size - head - tail;
+	/* Generic page tables refuse to map nothing (D3). */
+	if (whole || !fixed)
+		err = dma_link_granules(dev, addr + head, paddr + head, whole, flags);
+	if (err)
+		goto unlink;
+	mapped += whole;
+	if (tail)
+		err = dma_link_part(dev, state, addr + mapped, paddr + mapped, tail, 0, flags);
+	if (err)
+		goto unlink;
+	return 0;
+
+unlink:
+	/* As many bytes, but from the state's beginning: it is others' that go (D4). */
+	if (!fixed)
+		dma_unlink(dev, state, 0, mapped, flags);
+	else if (mapped)
+		dma_unlink(dev, state, offset, mapped, flags);
+	return err;
 }
 
 static int dma_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
@@ -358,11 +602,17 @@ static int dma_link(struct dma_device *dev, struct dma_iova_state *state, uint64
 			 "dma_iova_link: segment 0x%" G_GINT64_MODIFIER "x starts inside a granule", paddr);
 		return -EIO;
 	}
+	if (flags & DMA_ATTR_REQUIRE_COHERENT && (dev->config.incoherent || state->bounced))
+		return -EOPNOTSUPP;
 	err = sim_fault_size(dev->sim, FAULT_DMA_LINK, size);
-	if (!err)
-		err = iommu_map_nosync(dev->domain, state->addr + offset - pad, paddr - pad,
-				       dma_align(dev, size + pad), dma_prot(flags));
-	return err;
+	if (err)
+		return err;
+	if (G_LIKELY(!dev->special) || !dma_needs_bounce(dev, paddr, size))
+		return dma_link_granules(dev, state->addr + offset - pad, paddr - pad,
+					 dma_align(dev, size + pad), flags);
+	if (flags & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT))
+		return -EPERM;
+	return dma_link_bounced(dev, state, paddr, offset, size, flags);
 }
 
 int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
@@ -373,12 +623,8 @@ int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 	dev->stats.links++;
 	if (err)
 		dev->stats.errors++;
-	dma_announce(dev, &(struct dma_call){.kind = DMA_CALL_LINK,
-					     .paddr = paddr,
-					     .offset = offset,
-					     .size = size,
-					     .err = err,
-					     .flags = flags});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_LINK, .paddr = paddr, .offset = offset, .size = size, .err = err,
+		     .bounced = state->bounced, .flags = flags);
 	return err;
 }
 
@@ -388,12 +634,13 @@ int dma_iova_sync(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 	int err = sim_fault_size(dev->sim, FAULT_DMA_SYNC, size);
 
 	dev->stats.syncs++;
+	if (dev->config.incoherent)
+		dma_cache_flush(dev);
 	if (!err)
 		err = iommu_sync_map(dev->domain, addr - pad, dma_align(dev, size + pad));
 	if (err)
 		dev->stats.errors++;
-	dma_announce(dev,
-		     &(struct dma_call){.kind = DMA_CALL_SYNC, .offset = offset, .size = size, .err = err});
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_SYNC, .offset = offset, .size = size, .err = err);
 	return err;
 }
 
@@ -420,10 +667,17 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 	uint64_t offset = dma_offset(dev, state->addr), iova = state->addr - offset;
 	uint64_t allocated = dma_align(dev, state->size + offset), size = dma_align(dev, mapped + offset);
 	bool whole = behaves(dev->sim, ROLLBACK_IOVA_FREE) == ROLLBACK_IOVA_WHOLE;
-	struct dma_call call = {.kind = DMA_CALL_DESTROY, .size = mapped, .allocated = state->size, .flags = flags};
+	uint64_t payload = state->size;
 	struct dma_live live;
 
 	dev->stats.destroys++;
+	if (!payload) {
+		sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
+			 "destroy of a request's IOVA that is not held");
+		return;
+	}
+	if (mapped && (state->bounced || dma_syncs(dev, flags)))
+		dma_unlink_sync(dev, state->addr, mapped, flags);
 	*state = (struct dma_iova_state){0};
 	if (mapped) {
 		if (size < allocated && dma_live_find(dev, iova, &live))
@@ -433,7 +687,7 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 		/* Nothing was ever visible to the device: never queued. */
 		dma_free_iova(dev, iova, allocated);
 	}
-	dma_announce(dev, &call);
+	DMA_ANNOUNCE(dev, .kind = DMA_CALL_DESTROY, .size = mapped, .allocated = payload, .flags = flags);
 }
 
 /* ---- memory shared with the device ---- */
@@ -447,8 +701,9 @@ int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use us
 		return dev->memory->alloc_coherent(dev, order, use, ret_paddr, ret_addr);
 	paddr = addr = physmem_alloc(&dev->sim->mem, order, use);
 	if (dma_use_iommu(dev)) {
-		addr = dma_map(dev, paddr, (uint64_t)FRAME_SIZE << order, PROT_READ | PROT_WRITE | PROT_CACHE,
-			       DMA_TAKER_COHERENT);
+		addr = dma_map(dev, paddr, (uint64_t)FRAME_SIZE << order,
+			       PROT_READ | dma_prot(dev, DMA_FROM_DEVICE),
+			       dma_live_kind(DMA_TAKER_COHERENT, false));
 		if (addr == DMA_MAPPING_ERROR) {
 			physmem_free(&dev->sim->mem, paddr, order);
 			return -ENOMEM;

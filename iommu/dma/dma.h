@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "iommu/dma/fq.h"
+#include "iommu/dma/swiotlb.h"
 #include "iommu/iommu.h"
 #include "iommu/iova/iova.h"
 
@@ -29,6 +30,7 @@ enum {
 	FAULT_DMA_IOVA = FAULT_ROOM_DMA,
 	FAULT_DMA_LINK,
 	FAULT_DMA_SYNC,
+	FAULT_DMA_BOUNCE,
 };
 
 extern const struct fault_table dma_fault_table;
@@ -64,6 +66,7 @@ struct dma_live {
 	uint64_t iova;
 	uint64_t len_bytes;
 	enum dma_taker taker;
+	bool to_device; /* of a single mapping */
 	uint64_t actor; /* request number, 0: set-up */
 	uint64_t time_ns;
 	unsigned cpu;
@@ -71,21 +74,32 @@ struct dma_live {
 
 /** A call of the DMA interface, or one below it, as it returns; for observers. What does not concern the kind is 0. */
 enum dma_call_kind {
-	DMA_CALL_TRY_ALLOC, /* @paddr, @size -> @addr, 0: none */
-	DMA_CALL_LINK,	    /* @paddr, @offset, @size -> @err */
-	DMA_CALL_SYNC,	    /* @offset, @size -> @err */
-	DMA_CALL_DESTROY,   /* @size: as mapped; @allocated */
-	DMA_CALL_MAP_PHYS,  /* @paddr, @size -> @addr, or DMA_MAPPING_ERROR */
-	DMA_CALL_UNMAP_PHYS, /* @addr, @size */
-	DMA_CALL_BUS_ADDR,   /* @paddr -> @addr */
-	DMA_CALL_VEC_ALLOC,  /* a driver's record of mappings could not be had: @err */
-	DMA_CALL_USE_64BIT, /* none below 4 GiB: these are no longer tried first */
+	DMA_CALL_TRY_ALLOC,	   /* @paddr, @size -> @addr, 0: none */
+	DMA_CALL_LINK,		   /* @paddr, @offset, @size -> @err, @bounced */
+	DMA_CALL_SYNC,		   /* @offset, @size -> @err */
+	DMA_CALL_DESTROY,	   /* @size: as mapped; @allocated */
+	DMA_CALL_MAP_PHYS,	   /* @paddr, @size -> @addr, or DMA_MAPPING_ERROR */
+	DMA_CALL_UNMAP_PHYS,	   /* @addr, @size */
+	DMA_CALL_BUS_ADDR,	   /* @paddr -> @addr */
+	DMA_CALL_VEC_ALLOC,	   /* a driver's record of mappings could not be had: @err */
+	DMA_CALL_USE_64BIT,	   /* none below 4 GiB: these are no longer tried first */
+	DMA_CALL_DEFERRED_ATTACH,  /* -> @err */
+	DMA_CALL_CACHE_FOR_DEVICE, /* @paddr, @size are written back */
+	DMA_CALL_CACHE_FOR_CPU,	   /* @paddr, @size are dropped */
+	DMA_CALL_CACHE_FLUSH,	   /* and all that is done */
+	DMA_CALL_BOUNCED,	   /* @paddr, @size: the trace event swiotlb_bounced */
+	DMA_CALL_BOUNCE_MAP,	   /* @paddr, @size -> @addr and @slots, or DMA_MAPPING_ERROR */
+	DMA_CALL_BOUNCE_SYNC,	   /* @addr, @size were copied back */
+	DMA_CALL_BOUNCE_UNMAP,	   /* @addr, @size */
+	DMA_CALL_BOUNCE_INACTIVE,  /* @paddr, @size should be bounced, and there is no pool */
 };
 
 struct dma_call {
 	enum dma_call_kind kind;
 	unsigned flags; /* of enum dma_flags */
 	int err;
+	uint32_t slots;
+	bool bounced;
 	uint64_t paddr, addr, offset, size, allocated;
 };
 
@@ -125,6 +139,12 @@ struct dma_config {
 	uint64_t mask;	       /* highest address the device can use */
 	uint64_t aperture_end; /* last address of the domain, inclusive */
 	bool forcedac;	       /* iommu.forcedac=1: no 32-bit attempt first */
+	bool incoherent;       /* the device does not see the CPU's caches */
+	bool untrusted;	       /* it must see no more of memory than it was given: behind an external port */
+	bool swiotlb_force;    /* swiotlb=force: without an IOMMU, everything is bounced */
+	bool deferred_attach;  /* the domain is attached at the first use: a crash kernel */
+	uint64_t min_align_mask; /* bits of an address that a bounce buffer must have as well: dma_set_min_align_mask() */
+	struct swiotlb *swiotlb; /* bounce buffers, borrowed; NULL: there are none */
 };
 
 struct dma_stats {
@@ -143,15 +163,19 @@ struct dma_device {
 	struct iova_domain *iovad;
 	struct fq *fq; /* NULL: strict; set by the owner after dma_device_init(), who frees it */
 	unsigned granule_lg2;
-	bool try_32bit;	  /* PCI devices ask below 4 GiB first, until that fails once */
+	bool try_32bit; /* PCI devices ask below 4 GiB first, until that fails once */
+	bool special; /* maps and unmaps in other ways than a coherent device that is trusted: see dma_device_init() */
+	bool need_unmap; /* see dma_need_unmap() */
+	bool attach_deferred;
 	const struct dma_memory_ops *memory; /* NULL, but for recordings */
-	struct umap live; /* IOVA page -> struct dma_live, packed */
+	struct umap live;		     /* IOVA page -> struct dma_live, packed */
 	struct dma_stats stats;
 };
 
 struct dma_iova_state {
 	uint64_t addr; /* IOVA, with the offset of the first segment in its granule */
 	uint64_t size; /* payload in bytes; 0: not in use */
+	bool bounced;  /* some of it by way of a bounce buffer */
 };
 
 /** Initialises *@dev for @domain (borrowed; NULL for no translation) and @iovad (borrowed, with caches). */
@@ -165,6 +189,17 @@ static inline bool dma_use_iommu(const struct dma_device *dev)
 	return dev->domain != NULL;
 }
 
+/** Whether what dma_map_phys() maps must be unmapped at all: not where addresses are physical, unless the CPU's caches or,
+ *  once there was one, a bounce buffer have to be seen to. */
+static inline bool dma_need_unmap(const struct dma_device *dev)
+{
+	return dev->need_unmap;
+}
+
+/** Returns the largest mapping that a driver should ask for: what the IOVA caches serve, or what a bounce buffer holds;
+ *  UINT64_MAX: any. */
+uint64_t dma_opt_mapping_size(const struct dma_device *dev);
+
 /** Returns how the device reaches @paddr. */
 static inline enum dma_p2p dma_p2p(const struct dma_device *dev, uint64_t paddr)
 {
@@ -176,16 +211,19 @@ static inline enum dma_p2p dma_p2p(const struct dma_device *dev, uint64_t paddr)
 /** Returns the bus address of @paddr, which is of kind DMA_P2P_BUS_ADDR. */
 uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr);
 
-/** Maps @len bytes at @paddr. Returns the IOVA, or DMA_MAPPING_ERROR with nothing left behind. */
+/** Maps @len bytes at @paddr. Returns the device's address, or DMA_MAPPING_ERROR with nothing left behind. A granule that an
+ *  untrusted device would see more of is bounced; DMA_ATTR_MMIO and DMA_ATTR_REQUIRE_COHERENT fail then. */
 uint64_t dma_map_phys(struct dma_device *dev, uint64_t paddr, uint64_t len, unsigned flags);
-/** Undoes dma_map_phys(); @len and @flags as given there. Another length is what DMA debugging calls a wrong size. */
+/** Undoes dma_map_phys(); @len and @flags as given there. Else it is a finding, under the name that DMA debugging has for
+ *  it: a wrong size, direction or function, an invalid address, or one that nobody holds. */
 void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigned flags);
 
 /** Takes an IOVA for @size bytes whose first segment is at @paddr. Returns false, with *@state zeroed, when the device
- *  has no IOMMU or there is no IOVA. */
+ *  has no IOMMU, cannot be attached, or there is no IOVA. */
 bool dma_iova_try_alloc(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t size);
-/** Maps @size bytes at @paddr at @offset in the state; the first and last granule become visible whole. Returns 0, or a
- *  negative errno with nothing of this call mapped. */
+/** Maps @size bytes at @paddr at @offset in the state; the first and last granule become visible whole, or are bounced for
+ *  an untrusted device. Returns 0, or a negative errno with nothing of this call mapped; under bounce-link = old a bounced
+ *  link may leave some, and take away others' (defects D3, D4). */
 int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t paddr, uint64_t offset,
 		  uint64_t size, unsigned flags);
 /** Makes the links of [@offset, @offset + @size) known to the hardware. Returns 0 or a negative errno; links stay. */

@@ -28,8 +28,7 @@ struct pgtable_images *pgtable_images_new(const char *path)
 
 static void image_free(struct pgtable_image *image)
 {
-	pgtable_free(image->pt);
-	sim_free(image->sim);
+	pgtable_image_withdraw(image->pt);
 	g_array_unref(image->tables);
 	g_array_unref(image->runs);
 	g_free(image);
@@ -175,8 +174,9 @@ static int read_format(struct pgtable_images *images, const struct image_reading
 	image = g_new0(struct pgtable_image, 1);
 	image->domain = domain;
 	image->line = reading->line->number;
-	image->sim = sim;
 	image->pt = pt;
+	image->shares_zero_table = pt->zero_table != 0;
+	pt->zero_table = 0;
 	image->tables = g_array_new(FALSE, FALSE, sizeof(struct pgtable_image_table));
 	image->runs = g_array_new(FALSE, FALSE, sizeof(struct pgtable_image_run));
 	g_ptr_array_add(images->all, image);
@@ -321,11 +321,44 @@ static int check_leaf(const struct image_reading *reading, unsigned level, const
 	return 0;
 }
 
-/** Reads a leaf or invalid fact. */
-static int read_entries(struct pgtable_images *images, const struct image_reading *reading, GError **error)
+/** Whether a table of @len_bytes may lie at @paddr. */
+static bool table_can_lie(uint64_t paddr, uint64_t len_bytes)
+{
+	return paddr >= PHYSMEM_BASE && (paddr & (len_bytes - 1)) == 0 &&
+	       paddr - PHYSMEM_BASE <= PHYSMEM_PLACE_MAX - len_bytes;
+}
+
+/** Where the table that all unused entries share is not known yet, takes it from @raw, one of those. */
+static void learn_zero_table(struct pgtable_image *image, unsigned level, uint64_t raw)
+{
+	struct pgtable *pt = image->pt;
+	struct pgtable_entry entry;
+
+	if (!image->shares_zero_table || pt->zero_table)
+		return;
+	decode_raw(pt, level, raw, &entry);
+	if (entry.kind == ENTRY_TABLE && table_can_lie(entry.paddr, pgtable_table_bytes(pt, level - 1)))
+		pt->zero_table = entry.paddr;
+}
+
+/** The facts of entries that do not point to a table of the tree. */
+static const struct {
+	const char *noun;
+	enum pgtable_entry_kind kind;
+	const char *otherwise; /* what one that is of another kind does */
+} entry_nouns[] = {
+	{"leaf", ENTRY_LEAF, "maps nothing"},
+	{"invalid", ENTRY_EMPTY, "means something"},
+	{"zero", ENTRY_ZERO, "does not point to the shared table"},
+	{NULL, ENTRY_EMPTY, NULL},
+};
+
+/** Reads a fact of entry_nouns[@noun]. */
+static int read_entries(struct pgtable_images *images, const struct image_reading *reading, unsigned noun,
+			GError **error)
 {
 	const struct pgtable *pt = reading->image->pt;
-	bool leaf = strcmp(reading->line->noun, "leaf") == 0;
+	enum pgtable_entry_kind kind = entry_nouns[noun].kind;
 	struct pgtable_image_run run = {.line = reading->line->number, .unit = 1};
 	uint64_t level, last;
 	struct pgtable_entry entry;
@@ -339,11 +372,13 @@ static int read_entries(struct pgtable_images *images, const struct image_readin
 		return fault(reading, error, "of more entries than a table has");
 	run.level = (uint8_t)level;
 	run.entries = (uint32_t)((last - run.first) >> pt->levels[level].span_lg2) + 1;
+	if (kind == ENTRY_ZERO)
+		learn_zero_table(reading->image, run.level, run.raw);
 	decode_raw(pt, run.level, run.raw, &entry);
-	if (entry.kind != (leaf ? ENTRY_LEAF : ENTRY_EMPTY))
+	if (entry.kind != kind)
 		return fault(reading, error, "with raw=%s, which %s", snapshot_line_get(reading->line, "raw"),
-			     leaf ? "maps nothing" : "means something");
-	if (leaf && check_leaf(reading, run.level, &entry, error) < 0)
+			     entry_nouns[noun].otherwise);
+	if (kind == ENTRY_LEAF && check_leaf(reading, run.level, &entry, error) < 0)
 		return -1;
 	if (run.step) {
 		run.unit = 1u << entry.contig_lg2;
@@ -354,13 +389,6 @@ static int read_entries(struct pgtable_images *images, const struct image_readin
 }
 
 /* ---- tables ---- */
-
-/** Whether a table of @len_bytes may lie at @paddr. */
-static bool table_can_lie(uint64_t paddr, uint64_t len_bytes)
-{
-	return paddr >= PHYSMEM_BASE && (paddr & (len_bytes - 1)) == 0 &&
-	       paddr - PHYSMEM_BASE <= PHYSMEM_PLACE_MAX - len_bytes;
-}
 
 /** Reads the entry that points to the table. */
 static int read_pointer(struct pgtable_images *images, const struct image_reading *reading,
@@ -431,8 +459,9 @@ int pgtable_images_fact(struct pgtable_images *images, const struct snapshot_lin
 		return fault(&reading, error, "of domain %" G_GUINT64_FORMAT ", which has no format", domain);
 	if (strcmp(line->noun, "table") == 0)
 		return read_table(images, &reading, error);
-	if (strcmp(line->noun, "leaf") == 0 || strcmp(line->noun, "invalid") == 0)
-		return read_entries(images, &reading, error);
+	for (unsigned i = 0; entry_nouns[i].noun; i++)
+		if (strcmp(line->noun, entry_nouns[i].noun) == 0)
+			return read_entries(images, &reading, i, error);
 	return 0;
 }
 
@@ -605,16 +634,49 @@ static bool tables_overlap(const struct pgtable *pt, const struct pgtable_image_
 	       b->paddr < a->paddr + pgtable_table_bytes(pt, a->level);
 }
 
-/** Finds the tables on the way to the entry of @first, from the root down. Returns how many, or 0 with *@error. */
+/** Returns the run that holds the entry of @first in its table of @level, or NULL. */
+static const struct pgtable_image_run *find_run(const struct pgtable_image *image, unsigned level,
+						uint64_t first)
+{
+	guint at = pgtable_image_run_from(image, level, first);
+	const struct pgtable_image_run *run = &g_array_index(image->runs, struct pgtable_image_run, at);
+
+	return at == image->runs->len || run->level != level || run->first > first ? NULL : run;
+}
+
+/** Returns @ret_table, made the shared table of @level, if the entry above it of @first points there; else NULL. */
+static const struct pgtable_image_table *find_zero_table(const struct pgtable_image *image, unsigned level,
+							 uint64_t first,
+							 struct pgtable_image_table *ret_table)
+{
+	const struct pgtable_image_run *run = find_run(image, level + 1, first);
+	struct pgtable_entry entry;
+
+	if (!run)
+		return NULL;
+	pgtable_image_decode(image, run, 0, &entry);
+	if (entry.kind != ENTRY_ZERO)
+		return NULL;
+	*ret_table = (struct pgtable_image_table){.first = first & ~low_bits(table_lg2(image->pt, level)),
+						  .paddr = entry.paddr,
+						  .line = run->line,
+						  .level = (uint8_t)level};
+	return ret_table;
+}
+
+/** Finds the tables on the way to the entry of @first, from the root down, the shared one in *@zero. Returns how many, or 0
+ *  with *@error. */
 static unsigned find_path(const struct pgtable_images *images, const struct pgtable_image *image,
-			  uint64_t first, const struct pgtable_image_table *path[PGTABLE_LEVELS_MAX],
-			  GError **error)
+			  uint64_t first, struct pgtable_image_table *zero,
+			  const struct pgtable_image_table *path[PGTABLE_LEVELS_MAX], GError **error)
 {
 	unsigned count = 0;
 
 	for (unsigned level = image->pt->config.top_level + 1; level-- > 0;) {
 		const struct pgtable_image_table *table = pgtable_image_table(image, level, first);
 
+		if (!table)
+			table = find_zero_table(image, level, first, zero);
 		if (!table)
 			break;
 		for (unsigned i = 0; i < count; i++)
@@ -634,12 +696,11 @@ static unsigned find_path(const struct pgtable_images *images, const struct pgta
 static int check_entry(const struct pgtable_images *images, const struct pgtable_image *image, unsigned level,
 		       uint64_t first, GError **error)
 {
-	guint at = pgtable_image_run_from(image, level, first);
-	const struct pgtable_image_run *run = &g_array_index(image->runs, struct pgtable_image_run, at);
+	const struct pgtable_image_run *run = find_run(image, level, first);
 	struct pgtable_entry entry, wanted;
 	uint32_t index;
 
-	if (at == image->runs->len || run->level != level || run->first > first)
+	if (!run)
 		return 0;
 	index = (uint32_t)((first - run->first) >> image->pt->levels[level].span_lg2);
 	pgtable_image_decode(image, run, 0, &wanted);
@@ -663,6 +724,7 @@ struct pgtable *pgtable_image_place(const struct pgtable_images *images, const s
 				    uint64_t iova, GError **error)
 {
 	const struct pgtable_image_table *path[PGTABLE_LEVELS_MAX];
+	struct pgtable_image_table zero;
 	GError *trouble = NULL;
 	unsigned count;
 	uint64_t first;
@@ -672,7 +734,7 @@ struct pgtable *pgtable_image_place(const struct pgtable_images *images, const s
 	if (!iova_first(image, iova, &first))
 		g_assert_not_reached();
 	/* Beyond the roots there is nothing on the way, and nothing will be read. */
-	count = find_path(images, image, first, path, &trouble);
+	count = find_path(images, image, first, &zero, path, &trouble);
 	for (unsigned i = 0; i < count && !trouble; i++)
 		check_entry(images, image, path[i]->level, first, &trouble);
 	if (trouble) {
@@ -693,6 +755,7 @@ struct pgtable *pgtable_image_place(const struct pgtable_images *images, const s
 	for (unsigned i = 0; i < count; i++)
 		write_entries(image, pt, path[i]);
 	set_roots(image, pt);
+	pt->zero_table = image->pt->zero_table;
 	return pt;
 }
 

@@ -34,10 +34,12 @@ struct pgtable_image_table {
 /** The page table of one domain. */
 struct pgtable_image {
 	uint64_t domain;
-	uint64_t line;	    /* of its format */
-	struct sim *sim;    /* of @pt */
-	struct pgtable *pt; /* empty, of the same configuration: for decode() and describe() */
-	GArray *tables;	    /* struct pgtable_image_table, by level, then IOVA */
+	uint64_t line; /* of its format */
+	/** Empty, of the same configuration: for decode() and describe(). Withdrawn, not freed: its zero_table is the file's,
+	 * 0 before that is known. */
+	struct pgtable *pt;
+	bool shares_zero_table; /* entries may be of kind ENTRY_ZERO */
+	GArray *tables;		/* struct pgtable_image_table, by level, then IOVA */
 	GArray *runs; /* struct pgtable_image_run, the same; entries that point to tables are among them */
 };
 

@@ -58,6 +58,12 @@ static uint64_t leaf_bytes(const struct pgtable *pt, unsigned level, const struc
 	return UINT64_C(1) << (pt->levels[level].span_lg2 + entry->contig_lg2);
 }
 
+static const char *const run_nouns[] = {
+	[ENTRY_EMPTY] = "invalid",
+	[ENTRY_LEAF] = "leaf",
+	[ENTRY_ZERO] = "zero",
+};
+
 static void run_end(struct section_writer *w)
 {
 	const struct entry_run *run = &w->run;
@@ -66,7 +72,7 @@ static void run_end(struct section_writer *w)
 	if (!w->running)
 		return;
 	w->running = false;
-	snapshot_fact(w->writer, leaf ? "leaf" : "invalid");
+	snapshot_fact(w->writer, run_nouns[run->entry.kind]);
 	snapshot_u64(w->writer, "domain", w->domain);
 	if (!leaf)
 		snapshot_u64(w->writer, "level", run->level);
@@ -238,6 +244,7 @@ void pgtable_section_write(struct snapshot_writer *writer, uint64_t domain, cons
 static const char *const format_unseen[] = {"table_offset", NULL};
 static const char *const leaf_unseen[] = {"level", "raw", "step", NULL};
 static const char *const table_unseen[] = {"entry", "pa", NULL};
+static const char *const zero_unseen[] = {"raw", NULL};
 static const char *const leaf_changes[] = {"size", "page size changed", NULL};
 
 const struct snapshot_noun pgtable_section_nouns[] = {
@@ -267,6 +274,7 @@ const struct snapshot_noun pgtable_section_nouns[] = {
 	 .added = "page table added",
 	 .removed = "page table removed",
 	 .changed = "page-table entry changed"},
+	{.name = "zero", .keys = {"domain", "level", "iova"}, .range = "iova", .unseen = zero_unseen},
 	{0},
 };
 

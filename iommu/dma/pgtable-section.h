@@ -9,6 +9,7 @@
  *	table    where a table lies, which IOVAs it is for, and the entry that points to it
  *	leaf     entries that map; a run where they are alike and their pages follow each other
  *	invalid  entries that hold bits and mean nothing
+ *	zero     entries that point to the table without a page which all of them share
  *
  * What diff compares of them is what [mapping] does not tell: which tables there are, the sizes of pages, the
  * attributes. Written here, read by pgtable-image.c.

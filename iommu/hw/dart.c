@@ -346,6 +346,8 @@ const struct iommu_hw_ops dart_ops = {
 	.domain_format = dart_domain_format,
 	.domain_config = dart_domain_config,
 	.attach = dart_attach,
+	.tlb = {.entries = 256, .ways = 4, .walk_entries = 32},
+	.tlb_source = "assumed, Apple publishes no sizes",
 	.iotlb_sync = dart_iotlb_sync,
 	.iotlb_sync_map = dart_iotlb_sync_map,
 	.flush_iotlb_all = dart_flush,

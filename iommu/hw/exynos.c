@@ -375,6 +375,8 @@ const struct iommu_hw_ops exynos_ops = {
 	.domain_config = exynos_domain_config,
 	.domain_init = exynos_domain_init,
 	.attach = exynos_attach,
+	.tlb = {.entries = 512, .ways = 8, .walk_entries = 16, .walk_caches_faults = true},
+	.tlb_source = "stated for version 2, assumed for the others; size of the FLPD cache assumed",
 	.flush_iotlb_all = exynos_flush_iotlb_all,
 	.fault_latch = exynos_fault_latch,
 	.fault_handle = exynos_fault_handle,

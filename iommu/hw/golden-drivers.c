@@ -114,7 +114,7 @@ static void exynos_registers(const struct iommu_domain *domain, GString *out)
 
 	g_string_append_printf(out, "version=%u.%u", version / 100, version % 100);
 	golden_hex(out, " pgtable=", pgtable_root(pt));
-	golden_hex(out, " zero_lv2_table=", exynos_zero_table(pt) + pt->config.table_offset);
+	golden_hex(out, " zero_lv2_table=", pt->zero_table + pt->config.table_offset);
 	golden_hex(out, " zero_lv2_link=", link);
 }
 

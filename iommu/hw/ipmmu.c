@@ -180,6 +180,8 @@ const struct iommu_hw_ops ipmmu_ops = {
 	.domain_config = ipmmu_domain_config,
 	.domain_init = ipmmu_domain_init,
 	.attach = ipmmu_attach,
+	.tlb = {.entries = 256, .ways = 4, .walk_entries = 16},
+	.tlb_source = "assumed; the driver states only how many micro-TLBs there are",
 	.iotlb_sync = ipmmu_iotlb_sync,
 	.flush_iotlb_all = ipmmu_flush_context,
 	.fault_latch = ipmmu_fault_latch,

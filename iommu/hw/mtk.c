@@ -371,6 +371,8 @@ const struct iommu_hw_ops mtk_ops = {
 	.attach = mtk_attach,
 	.detach = mtk_detach,
 	.iova_to_phys = mtk_iova_to_phys,
+	.tlb = {.entries = 256, .ways = 4},
+	.tlb_source = "assumed; the driver knows of one main TLB",
 	.iotlb_sync = mtk_iotlb_sync,
 	.iotlb_sync_map = mtk_iotlb_sync_map,
 	.flush_iotlb_all = mtk_tlb_flush_all,

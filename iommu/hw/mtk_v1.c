@@ -164,6 +164,8 @@ const struct iommu_hw_ops mtk_v1_iommu_ops = {
 	.attach = mtk_v1_attach,
 	.detach = mtk_v1_detach,
 	.iova_to_phys = mtk_v1_iova_to_phys,
+	.tlb = {.entries = 128, .ways = 4},
+	.tlb_source = "assumed; there is one level, so nothing to remember of a walk",
 	.flush_iotlb_all = mtk_v1_tlb_flush_all,
 	.fault_latch = mtk_v1_fault_latch,
 	.fault_handle = mtk_v1_fault_handle,

@@ -288,6 +288,8 @@ const struct iommu_hw_ops omap_ops = {
 	.domain_init = omap_domain_init,
 	.attach = omap_attach,
 	.detach = omap_detach,
+	.tlb = {.entries = TLB_LINES_MAX, .ways = TLB_LINES_MAX},
+	.tlb_source = "stated by the driver, which reads it line by line",
 	.flush_iotlb_all = omap_flush_iotlb_all,
 	.fault_latch = omap_fault_latch,
 	.fault_handle = omap_fault_handle,

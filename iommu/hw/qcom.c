@@ -252,6 +252,8 @@ const struct iommu_hw_ops qcom_ops = {
 	.domain_config = qcom_domain_config,
 	.domain_init = qcom_domain_init,
 	.attach = qcom_attach,
+	.tlb = {.entries = 128, .ways = 4, .walk_entries = 16},
+	.tlb_source = "assumed",
 	.iotlb_sync = qcom_iotlb_sync,
 	.flush_iotlb_all = qcom_flush_iotlb_all,
 	.fault_latch = qcom_fault_latch,

@@ -284,6 +284,9 @@ const struct iommu_hw_ops sun50i_iommu_ops = {
 	.domain_config = sun50i_domain_config,
 	.attach = sun50i_attach,
 	.detach = sun50i_detach,
+	.tlb = {.entries = 256, .ways = 4, .walk_entries = 16},
+	.tlb_source =
+		"assumed; the driver states that there are micro-TLBs, a macro TLB and a page-walk cache",
 	.iotlb_sync = sun50i_iotlb_sync,
 	.iotlb_sync_map = sun50i_iotlb_sync_map,
 	.flush_iotlb_all = sun50i_flush_iotlb_all,

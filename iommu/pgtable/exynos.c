@@ -43,7 +43,6 @@
 
 struct exynos {
 	struct pgtable pt;
-	uint64_t zero; /* address of the shared table */
 	uint64_t
 		unused; /* address of L1_ENTRIES counters of unused entries, by index of the table; 16 bits each */
 };
@@ -51,11 +50,6 @@ struct exynos {
 static inline const struct exynos *exynos(const struct pgtable *pt)
 {
 	return (const struct exynos *)pt;
-}
-
-uint64_t exynos_zero_table(const struct pgtable *pt)
-{
-	return exynos(pt)->zero;
 }
 
 static inline bool is_wide(const struct pgtable *pt)
@@ -113,7 +107,7 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 	*ret_entry = (struct pgtable_entry){.raw = raw};
 	if (level == 1 && type == EXYNOS_TYPE_TABLE) {
 		ret_entry->paddr = entry_table(pt, raw);
-		ret_entry->kind = ret_entry->paddr == exynos(pt)->zero ? ENTRY_ZERO : ENTRY_TABLE;
+		ret_entry->kind = ret_entry->paddr == pt->zero_table ? ENTRY_ZERO : ENTRY_TABLE;
 		ret_entry->attr = raw & ~EXYNOS_TABLE_ADDRESS;
 		return;
 	}
@@ -123,6 +117,7 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 	ret_entry->contig_lg2 = level == 0 && type == EXYNOS_TYPE_LARGE ? EXYNOS_LARGE_LG2 : 0;
 	size_lg2 = pt->levels[level].span_lg2 + ret_entry->contig_lg2;
 	ret_entry->paddr = (uint64_t)raw << address_shift(pt) & UINT64_MAX << size_lg2;
+	ret_entry->attr = raw & ~(uint32_t)(ret_entry->paddr >> address_shift(pt));
 	ret_entry->prot = entry_prot(pt, level, raw);
 }
 
@@ -135,14 +130,14 @@ static void others_free(struct pgtable *pt)
 
 	if (table->unused)
 		pgtable_other_free(pt, table->unused, L1_ENTRIES * sizeof(uint16_t));
-	if (table->zero)
-		pgtable_other_free(pt, table->zero, L2_ENTRIES * sizeof(entry_t));
+	if (pt->zero_table)
+		pgtable_other_free(pt, pt->zero_table, L2_ENTRIES * sizeof(entry_t));
 }
 
 static int tables_alloc(struct pgtable *pt)
 {
 	struct exynos *table = (struct exynos *)pt;
-	int err = pgtable_other_alloc(pt, L2_ENTRIES * sizeof(entry_t), &table->zero);
+	int err = pgtable_other_alloc(pt, L2_ENTRIES * sizeof(entry_t), &pt->zero_table);
 
 	if (!err)
 		err = pgtable_table_alloc_unflushed(pt, 1, &pt->root_paddr);
@@ -187,7 +182,7 @@ static int exynos_init(struct pgtable *pt)
 	}
 	entries = table_entries(pt, pt->root_paddr);
 	for (uint32_t i = 0; i < L1_ENTRIES; i++)
-		entries[i] = table_entry(pt, exynos(pt)->zero);
+		entries[i] = table_entry(pt, pt->zero_table);
 	pgtable_wrote(pt, L1_ENTRIES);
 	pgtable_cache_flush(pt, pt->root_paddr, L1_ENTRIES * sizeof(*entries));
 	return 0;
@@ -408,7 +403,7 @@ static uint64_t exynos_unmap_pages(struct pgtable *pt, uint64_t iova64, uint64_t
 	} else {
 		size = MIN(size, SECTION_SIZE);
 		if (entry.kind == ENTRY_LEAF)
-			entries_write(pt, slot, table_entry(pt, exynos(pt)->zero), 1);
+			entries_write(pt, slot, table_entry(pt, pt->zero_table), 1);
 	}
 	if (size)
 		tell_page_changed(pt, iova, size, slot.at, false);
@@ -430,9 +425,38 @@ static void exynos_root_registers(const struct pgtable *pt, GString *out)
 	g_string_append_printf(out, "pgtable=0x%" G_GINT64_MODIFIER "x", pgtable_root(pt));
 }
 
+/** The driver's words; the manual is not public. */
+static void exynos_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	const struct pgtable_field narrow[] = {
+		{"", EXYNOS_TYPE_MASK},
+		{"ACCESS", EXYNOS_ACCESS(level)},
+		{"RDONLY", EXYNOS_READ_ONLY(level)},
+		{NULL, 0},
+	};
+	const struct pgtable_field wide[] = {
+		{"", EXYNOS_TYPE_MASK},
+		{"R", PROT_READ << EXYNOS_PROT_SHIFT(level)},
+		{"W", PROT_WRITE << EXYNOS_PROT_SHIFT(level)},
+		{NULL, 0},
+	};
+	struct pgtable_entry entry;
+
+	entry_decode(pt, level, (uint32_t)raw, &entry);
+	pgtable_describe_fields(is_wide(pt) ? wide : narrow, entry.attr, out);
+}
+
+/* Up to version 3, and from 5 on. */
+static const struct pgtable_config exynos_geometries[] = {
+	{.ias_bits = 32, .oas_bits = 32},
+	{.ias_bits = 32, .oas_bits = 36},
+	{0},
+};
+
 const struct pgtable_ops exynos_sysmmu_ops = {
 	.name = "exynos_sysmmu",
 	.description = "Samsung Exynos SysMMU",
+	.geometries = exynos_geometries,
 	.page_sizes = SMALL_SIZE | LARGE_SIZE | SECTION_SIZE,
 	.state_size = sizeof(struct exynos),
 	.init = exynos_init,
@@ -443,5 +467,6 @@ const struct pgtable_ops exynos_sysmmu_ops = {
 	.lookup = exynos_lookup,
 	.decode = io_pgtable_decode,
 	.root_registers = exynos_root_registers,
+	.describe = exynos_describe,
 	.free_tables = exynos_free_tables,
 };

@@ -34,7 +34,5 @@ void sun50i_free_second_level(struct pgtable *pt);
 /** Empties an OMAP table: what the driver does when it detaches. Source: iopgtable_clear_entry_all() in
  * drivers/iommu/omap-iommu.c. */
 void omap_clear_all(struct pgtable *pt);
-/** Returns the address of the table that all unused entries of @pt, an Exynos table, point to. */
-uint64_t exynos_zero_table(const struct pgtable *pt);
 
 #endif

@@ -324,15 +324,21 @@ static int table_link(struct pgtable *pt, unsigned level, uint64_t *entry, uint6
 	return 0;
 }
 
+/** A page may be larger than what an entry of a narrow table's root spans: its @level is above the root's then, and is
+ * looked for down to the last level, tables being linked on the way. */
 static G_NO_INLINE int table_descend(struct pgtable *pt, uint64_t iova, unsigned level, uint64_t *ret_table)
 {
 	uint64_t table = pt->root_paddr;
 
-	for (unsigned above = pt->config.top_level; above > level; above--) {
+	for (unsigned above = pt->config.top_level; above != level; above--) {
 		uint32_t index = level_index(pt, above, iova);
 		uint64_t *entry = table_entries(pt, table) + index;
 		enum pgtable_entry_kind kind = entry_kind(lpae(pt), above, *entry);
 
+		if (above == 0) {
+			io_pgtable_warn(pt, "map of a page larger than the root's");
+			return -EINVAL;
+		}
 		if (kind == ENTRY_LEAF) {
 			/* Nothing says of a leaf that it was flushed, so it is again. */
 			pgtable_cache_flush(pt, table + index * sizeof(*entry), sizeof(*entry));
@@ -438,11 +444,12 @@ static int lpae_map_pages(struct pgtable *pt, uint64_t iova, uint64_t paddr, uin
 	return 0;
 }
 
+/** Of a @level above the root's the way ends at an entry of the last level, which points to no table. */
 static G_NO_INLINE uint64_t table_find_from_root(struct pgtable *pt, uint64_t iova, unsigned level)
 {
 	uint64_t table = pt->root_paddr;
 
-	for (unsigned above = pt->config.top_level; above > level; above--) {
+	for (unsigned above = pt->config.top_level; above != level; above--) {
 		uint64_t raw = table_entries(pt, table)[level_index(pt, above, iova)];
 		enum pgtable_entry_kind kind = entry_kind(lpae(pt), above, raw);
 

@@ -24,6 +24,7 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 	if (!(raw & DESC_VALID))
 		return;
 	ret_entry->kind = ENTRY_LEAF;
+	ret_entry->attr = raw & ~DESC_ADDRESS;
 	ret_entry->paddr = raw & DESC_ADDRESS;
 	ret_entry->prot = PROT_READ | PROT_WRITE;
 }
@@ -113,9 +114,24 @@ static void mtk_v1_root_registers(const struct pgtable *pt, GString *out)
 	g_string_append_printf(out, "pt_base=0x%" G_GINT64_MODIFIER "x", pgtable_root(pt));
 }
 
+static void mtk_v1_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"VALID", DESC_VALID},
+		{"NONSEC", DESC_NONSEC},
+		{"", DESC_ADDRESS},
+		{NULL, 0},
+	};
+
+	pgtable_describe_fields(fields, raw, out);
+}
+
+static const struct pgtable_config mtk_v1_geometries[] = {{.ias_bits = 32, .oas_bits = 32}, {0}};
+
 const struct pgtable_ops mtk_v1_ops = {
 	.name = "mtk_iommu_v1",
 	.description = "MediaTek M4U of the first generation",
+	.geometries = mtk_v1_geometries,
 	.page_sizes = UINT64_C(1) << PAGE_LG2,
 	.state_size = sizeof(struct pgtable),
 	.init = mtk_v1_init,
@@ -126,4 +142,5 @@ const struct pgtable_ops mtk_v1_ops = {
 	.lookup = io_pgtable_lookup,
 	.decode = io_pgtable_decode,
 	.root_registers = mtk_v1_root_registers,
+	.describe = mtk_v1_describe,
 };

@@ -285,26 +285,6 @@ void omap_clear_all(struct pgtable *pt)
 	}
 }
 
-/** A device finds a larger page through each of its 16 entries. Where others have been put in place of some, those left
- * are told one by one. */
-static void omap_decode(const struct pgtable *pt, unsigned level, const void *table, uint32_t index,
-			struct pgtable_entry *ret_entry)
-{
-	const entry_t *entries = table;
-	uint32_t first;
-
-	io_pgtable_decode(pt, level, table, index, ret_entry);
-	if (!ret_entry->contig_lg2)
-		return;
-	first = index & ~0u << OMAP_CONT_LG2;
-	for (uint32_t i = first; i < first + (1u << OMAP_CONT_LG2); i++)
-		if (entries[i] != entries[index]) {
-			ret_entry->contig_lg2 = 0;
-			ret_entry->paddr += (uint64_t)(index - first) << pt->levels[level].span_lg2;
-			return;
-		}
-}
-
 /** An address has 32 bits; what is above is nobody's. */
 static bool omap_walk(const struct pgtable *pt, uint64_t iova, struct pgtable_walk *ret_walk)
 {
@@ -321,9 +301,25 @@ static void omap_root_registers(const struct pgtable *pt, GString *out)
 	g_string_append_printf(out, "ttb=0x%" G_GINT64_MODIFIER "x", pgtable_root(pt));
 }
 
+static void omap_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"", OMAP_TYPE_MASK},
+		{"SUPER", OMAP_SUPER},
+		{NULL, 0},
+	};
+	struct pgtable_entry entry;
+
+	entry_decode(pt, level, (uint32_t)raw, &entry);
+	pgtable_describe_fields(fields, entry.attr, out);
+}
+
+static const struct pgtable_config omap_geometries[] = {{.ias_bits = 32, .oas_bits = 32}, {0}};
+
 const struct pgtable_ops omap_iommu_ops = {
 	.name = "omap_iommu",
 	.description = "TI OMAP IOMMU",
+	.geometries = omap_geometries,
 	.page_sizes = OMAP_SIZES,
 	.state_size = sizeof(struct pgtable),
 	.init = omap_init,
@@ -332,6 +328,7 @@ const struct pgtable_ops omap_iommu_ops = {
 	.walk = omap_walk,
 	.walk_from = io_pgtable_walk_from,
 	.lookup = omap_lookup,
-	.decode = omap_decode,
+	.decode = io_pgtable_decode,
 	.root_registers = omap_root_registers,
+	.describe = omap_describe,
 };

@@ -343,6 +343,23 @@ uint64_t pgtable_iova_extend(const struct pgtable_config *config, uint64_t iova)
 	return iova;
 }
 
+/** Makes @entry, a leaf found at @index, one of this entry alone where it is no longer the same as all others that make it
+ * up: a device finds the larger page through each that is left. */
+static void split_partial_leaf(const struct pgtable *pt, unsigned level, uint64_t table, uint32_t index,
+			       struct pgtable_entry *entry)
+{
+	uint32_t count = 1u << entry->contig_lg2, part = index & (count - 1);
+	uint64_t at = table + (uint64_t)(index - part) * pt->entry_bytes;
+	uint64_t raw = pgtable_entry_raw(pt, pgtable_bytes(pt, at + (uint64_t)part * pt->entry_bytes));
+
+	for (uint32_t i = 0; i < count; i++)
+		if (pgtable_entry_raw(pt, pgtable_bytes(pt, at + (uint64_t)i * pt->entry_bytes)) != raw) {
+			entry->contig_lg2 = 0;
+			entry->paddr += (uint64_t)part << pt->levels[level].span_lg2;
+			return;
+		}
+}
+
 static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigned level, uint64_t paddr,
 		       uint64_t iova)
 {
@@ -353,6 +370,8 @@ static void dump_table(const struct pgtable *pt, dump_fn fn, void *data, unsigne
 		uint64_t at = iova + ((uint64_t)i << span_lg2);
 
 		pt->ops->decode(pt, level, pgtable_bytes(pt, paddr), i, &entry);
+		if (entry.contig_lg2)
+			split_partial_leaf(pt, level, paddr, i, &entry);
 		if (entry.kind == ENTRY_LEAF)
 			fn(data, pgtable_iova_extend(&pt->config, at), entry.paddr,
 			   UINT64_C(1) << (span_lg2 + entry.contig_lg2), entry.prot, entry.raw);

@@ -277,6 +277,7 @@ struct pgtable {
 	uint64_t
 		roots[PGTABLE_ROOTS_MAX]; /* of a format with several, side by side; [0] is @root_paddr too */
 	uint8_t root_count;		  /* a power of two; 0: @root_paddr is the only one */
+	uint64_t zero_table; /* the one that entries of kind ENTRY_ZERO share; 0: there are none */
 	uint64_t first_iova; /* where the table's index 0 lies: 0, but for one of the upper half */
 
 	/** Grows when a table page is unlinked. As long as it stays, what was found in a table page is what

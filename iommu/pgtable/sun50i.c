@@ -63,6 +63,7 @@ static inline void entry_decode(const struct pgtable *pt, unsigned level, uint32
 		ret_entry->paddr = dte_table(pt, raw);
 	} else if (level == 0 && raw & PTE_VALID) {
 		ret_entry->kind = ENTRY_LEAF;
+		ret_entry->attr = raw & ~PTE_ADDRESS;
 		ret_entry->paddr = raw & PTE_ADDRESS;
 		ret_entry->prot = pte_prot(raw);
 	}
@@ -206,9 +207,29 @@ static void sun50i_root_registers(const struct pgtable *pt, GString *out)
 	g_string_append_printf(out, "dt=0x%" G_GINT64_MODIFIER "x", pgtable_root(pt));
 }
 
+static void sun50i_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field page_fields[] = {
+		{"VALID", PTE_VALID},
+		{"ACI", PTE_ACI_MASK << PTE_ACI_SHIFT},
+		{"", PTE_ADDRESS},
+		{NULL, 0},
+	};
+	static const struct pgtable_field table_fields[] = {
+		{"", DTE_TYPE_MASK},
+		{"", DTE_ADDRESS},
+		{NULL, 0},
+	};
+
+	pgtable_describe_fields(level ? table_fields : page_fields, raw, out);
+}
+
+static const struct pgtable_config sun50i_geometries[] = {{.ias_bits = 32, .oas_bits = 32}, {0}};
+
 const struct pgtable_ops sun50i_ops = {
 	.name = "sun50i_iommu",
 	.description = "Allwinner H6 and later",
+	.geometries = sun50i_geometries,
 	.page_sizes = UINT64_C(1) << 12,
 	.state_size = sizeof(struct pgtable),
 	.init = sun50i_init,
@@ -219,4 +240,5 @@ const struct pgtable_ops sun50i_ops = {
 	.lookup = sun50i_lookup,
 	.decode = io_pgtable_decode,
 	.root_registers = sun50i_root_registers,
+	.describe = sun50i_describe,
 };

@@ -207,9 +207,30 @@ static void tegra_root_registers(const struct pgtable *pt, GString *out)
 	g_string_append_printf(out, "pd=0x%" G_GINT64_MODIFIER "x", pgtable_root(pt));
 }
 
+static void tegra_describe(const struct pgtable *pt, unsigned level, uint64_t raw, GString *out)
+{
+	static const struct pgtable_field fields[] = {
+		{"NEXT", TEGRA_NEXT},
+		{"NONSECURE", TEGRA_NONSECURE},
+		{"WRITABLE", TEGRA_WRITABLE},
+		{"READABLE", TEGRA_READABLE},
+		{NULL, 0},
+	};
+
+	pgtable_describe_fields(fields, raw & ~(uint64_t)pfn_mask(pt), out);
+}
+
+/* Tegra30 and Tegra114; Tegra124 and Tegra210. */
+static const struct pgtable_config tegra_geometries[] = {
+	{.ias_bits = 32, .oas_bits = 32},
+	{.ias_bits = 32, .oas_bits = 34},
+	{0},
+};
+
 const struct pgtable_ops tegra_smmu_ops = {
 	.name = "tegra_smmu",
 	.description = "NVIDIA Tegra SMMU",
+	.geometries = tegra_geometries,
 	.page_sizes = UINT64_C(1) << TEGRA_PAGE_LG2,
 	.state_size = sizeof(struct tegra),
 	.init = tegra_init,
@@ -220,4 +241,5 @@ const struct pgtable_ops tegra_smmu_ops = {
 	.lookup = tegra_lookup,
 	.decode = io_pgtable_decode,
 	.root_registers = tegra_root_registers,
+	.describe = tegra_describe,
 };

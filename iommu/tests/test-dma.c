@@ -160,7 +160,8 @@ static void test_direction_is_what_the_device_may_do(struct fixture *fixture, co
 	g_assert_cmpuint(prot_of(fixture, out), ==, PROT_READ);
 	g_assert_cmpuint(prot_of(fixture, in), ==, PROT_WRITE);
 	dma_unmap_phys(&fixture->dev, out, PAGE, DMA_TO_DEVICE);
-	dma_unmap_phys(&fixture->dev, in, PAGE, DMA_TO_DEVICE);
+	dma_unmap_phys(&fixture->dev, in, PAGE, DMA_FROM_DEVICE);
+	g_assert_cmpuint(all_found(fixture), ==, 0);
 }
 
 static void test_without_iommu_addresses_are_physical(struct fixture *fixture, const void *data)

@@ -8,6 +8,7 @@
 
 #include "iommu/hw/hw.h"
 #include "iommu/tests/fault-sweep.h"
+#include "sim/behaviour/behaviour.h"
 
 #define PAGE   UINT64_C(0x1000)
 #define LARGE  UINT64_C(0x200000)
@@ -131,6 +132,68 @@ static void test_map_over_something_fails_without_touching_it(struct fixture *fi
 	g_assert_cmpint(iommu_map_nosync(fixture->domain, 8 * PAGE, 0x700000, 3 * PAGE, RW), ==, -EADDRINUSE);
 	after = leaves(fixture);
 	g_assert_cmpstr(before, ==, after);
+}
+
+static void count_event(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len_bytes)
+{
+	(*(unsigned *)data)++;
+}
+
+/* Maps a page through a driver of either kind, failing if @fail is set; returns what the caller is told, and in
+ * *@events how many events iommu:map there were. */
+static int map_watched(const struct iommu_hw_ops *driver, unsigned behaviour, bool fail, unsigned *events)
+{
+	static const struct fault_table *const tables[] = {&iommu_fault_table, NULL};
+	/* Tables must lie where 40 bits reach. */
+	const struct pgtable_config table = {.ias_bits = 32,
+					     .oas_bits = 40,
+					     .top_level = 2,
+					     .table_offset = UINT64_C(0x80000000) - PHYSMEM_BASE};
+	static const struct iotlb_config tlb = {0};
+	struct sim_observer observer = {.map_event = count_event, .data = events};
+	struct sim *sim = sim_new(1, 1);
+	struct iommu *iommu = iommu_new(sim, driver, &tlb);
+	struct iommu_domain *domain;
+	struct fault_rules *rules;
+	int err;
+
+	sim_observe(sim, &observer);
+	sim->behaviour[NOSYNC_MAP_ERROR] = (uint8_t)behaviour;
+	g_assert_cmpint(iommu_domain_new(iommu, 1, &table, &domain), ==, 0);
+	rules = sweep_arm(sim, tables, "iommu.map", fail ? 1 : 2);
+	*events = 0;
+	err = iommu_map_nosync(domain, PAGE, 0x555000, PAGE, RW);
+	sweep_disarm(sim, rules);
+	g_assert_cmphex(iommu_iova_to_phys(domain, PAGE), ==, fail ? 0 : 0x555000);
+	iommu_domain_free(domain);
+	iommu_free(iommu);
+	sim_free(sim);
+	return err;
+}
+
+/* Defect D2: a page-table driver's failure is told to nobody but the trace, and a success not even to that. */
+static void test_inverted_error_test_hides_failures_of_page_table_drivers(void)
+{
+	static const struct {
+		const struct iommu_hw_ops *driver;
+		unsigned behaviour;
+		int failure; /* what a failed map returns */
+		unsigned failure_events, success_events;
+	} cases[] = {
+		{&ipmmu_ops, NOSYNC_MAP_INVERTED, 0, 1, 0},
+		{&ipmmu_ops, NOSYNC_MAP_FIXED, -ENOMEM, 0, 1},
+		{&intel_ops, NOSYNC_MAP_INVERTED, -ENOMEM, 0, 0},
+		{&intel_ops, NOSYNC_MAP_FIXED, -ENOMEM, 0, 1},
+	};
+	unsigned events;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_test_message("%s, %u", cases[i].driver->name, cases[i].behaviour);
+		g_assert_cmpint(map_watched(cases[i].driver, cases[i].behaviour, true, &events), ==, cases[i].failure);
+		g_assert_cmpuint(events, ==, cases[i].failure_events);
+		g_assert_cmpint(map_watched(cases[i].driver, cases[i].behaviour, false, &events), ==, 0);
+		g_assert_cmpuint(events, ==, cases[i].success_events);
+	}
 }
 
 static void test_failed_sync_map_leaves_the_mapping(struct fixture *fixture, const void *data)
@@ -430,6 +493,8 @@ int main(int argc, char **argv)
 	}
 	TEST("map-over-something-fails-without-touching-it",
 	     test_map_over_something_fails_without_touching_it);
+	g_test_add_func("/iommu/core/inverted-error-test-hides-failures-of-page-table-drivers",
+			test_inverted_error_test_hides_failures_of_page_table_drivers);
 	TEST("failed-sync-map-leaves-the-mapping", test_failed_sync_map_leaves_the_mapping);
 	TEST("unmap-of-any-size-sends-one-command", test_unmap_of_any_size_sends_one_command);
 	TEST("unmap-of-nothing-sends-none", test_unmap_of_nothing_sends_none);

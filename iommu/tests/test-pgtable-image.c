@@ -308,7 +308,18 @@ static const struct {
 	{"arm_v7s", 0, 0xc73, "XN AF UNPRIV S nG TEX"},
 	{"arm_v7s", 1, 0xf1c1e, "AF UNPRIV S nG B C TEX XN CONT NS"},
 	{"arm_v7s", 1, 0x9, "NS"},
+	{"exynos_sysmmu", 0, 0x40001212, "ACCESS RDONLY"},
+	{"exynos_sysmmu", 0, 0x40010011, "ACCESS"},
+	{"exynos_sysmmu", 1, 0x40108402, "ACCESS RDONLY"},
+	{"exynos_sysmmu", 1, 0x40000401, ""},
+	{"mtk_iommu_v1", 0, 0x4000100a, "VALID NONSEC"},
+	{"omap_iommu", 0, 0x40010001, ""},
+	{"omap_iommu", 1, 0x41040002, "SUPER"},
 	{"riscv_64", 0, 0x80000000000020df, "V R W X U A D N"},
+	{"sun50i_iommu", 0, 0x40001042, "VALID ACI=4"},
+	{"sun50i_iommu", 1, 0x40000401, ""},
+	{"tegra_smmu", 0, 0xa0040001, "NONSECURE READABLE"},
+	{"tegra_smmu", 1, 0xf0040001, "NEXT NONSECURE WRITABLE READABLE"},
 	{"riscv_64", 1, 0x1, "V"},
 	{"vtdss", 0, 0x803, "R W SNP"},
 	{"vtdss", 1, 0x40000081, "R PS"},
@@ -400,6 +411,50 @@ static void test_runs_are_one_fact(struct fixture *fixture, const void *data)
 		assert_walk(fixture, image, iova);
 }
 
+/* ---- the table that unused entries share ---- */
+
+static const struct variant exynos = {.config = {.ias_bits = 32, .oas_bits = 36}};
+
+static void test_zero_entries_are_few_facts(struct fixture *fixture, const void *data)
+{
+	const struct pgtable_image *image;
+	struct pgtable_image_run *run;
+	struct pgtable_entry entry;
+	uint64_t mapped;
+
+	g_assert_cmpint(pgtable_map(fixture->pt, 0x100000, 0x100000, 0x100000, READ_WRITE, &mapped), ==, 0);
+	image = image_read(fixture);
+	g_assert_cmpuint(image->runs->len, ==, 3); /* one, the section, all others */
+	run = &g_array_index(image->runs, struct pgtable_image_run, 2);
+	g_assert_cmpuint(run->entries, ==, 4094);
+	pgtable_image_decode(image, run, 4093, &entry);
+	g_assert_cmpint(entry.kind, ==, ENTRY_ZERO);
+	g_assert_cmphex(entry.paddr, ==, fixture->pt->zero_table);
+	assert_walk(fixture, image, 0);
+	assert_walk(fixture, image, 0x1ff000);
+	assert_walk(fixture, image, 0xfffff000);
+}
+
+/* Two facts tell of it, and the second of another table. */
+static void test_zero_entries_must_agree(struct fixture *fixture, const void *data)
+{
+	g_autofree char *text = NULL;
+	GError *error = NULL;
+	uint64_t mapped;
+	char *raw;
+
+	g_assert_cmpint(pgtable_map(fixture->pt, 0x100000, 0x100000, 0x100000, READ_WRITE, &mapped), ==, 0);
+	write_snapshot(fixture->path, fixture->pt);
+	g_assert_true(g_file_get_contents(fixture->path, &text, NULL, &error));
+	raw = g_strrstr(g_strrstr(text, "\nzero "), " raw=0x0");
+	raw[strlen(" raw=0x")] = '1';
+	g_assert_true(g_file_set_contents(fixture->path, text, -1, &error));
+	fixture->images = pgtable_images_new(fixture->path);
+	g_assert_cmpint(snapshot_read(fixture->path, sections, &visitor, fixture->images, &error), !=, 0);
+	g_assert_nonnull(strstr(error->message, "which does not point to the shared table"));
+	g_error_free(error);
+}
+
 /* ---- diff ---- */
 
 static void add_change(void *data, const char *text, const char *const *fields)
@@ -480,12 +535,13 @@ static void add(const char *name, const struct pgtable_ops *format, const struct
 	}
 }
 
-static void add_riscv(const char *name, void (*run)(struct fixture *fixture, const void *data))
+static void add_case(const char *name, const char *format, const struct variant *shape,
+		     void (*run)(struct fixture *fixture, const void *data))
 {
-	struct variant *variant = g_memdup2(&riscv, sizeof(riscv));
+	struct variant *variant = g_memdup2(shape, sizeof(*shape));
 	g_autofree char *path = g_strdup_printf("/iommu/pgtable-image/%s", name);
 
-	variant->format = pgtable_format("riscv_64");
+	variant->format = pgtable_format(format);
 	g_test_add_vtable(path, sizeof(struct fixture), variant, (GTestFixtureFunc)setup,
 			  (GTestFixtureFunc)run, (GTestFixtureFunc)teardown);
 }
@@ -505,9 +561,11 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < G_N_ELEMENTS(more_variants); i++)
 		add(more_variants[i].name, pgtable_format(more_variants[i].format), &more_variants[i].config);
 	g_test_add_func("/iommu/pgtable-image/fields-by-name", test_described);
-	add_riscv("part-of-a-leaf-is-kept", test_part_of_a_leaf);
-	add_riscv("bits-that-mean-nothing-are-kept", test_bits_that_mean_nothing);
-	add_riscv("runs-are-one-fact", test_runs_are_one_fact);
-	add_riscv("diff-tells-what-mappings-do-not", test_diff);
+	add_case("part-of-a-leaf-is-kept", "riscv_64", &riscv, test_part_of_a_leaf);
+	add_case("bits-that-mean-nothing-are-kept", "riscv_64", &riscv, test_bits_that_mean_nothing);
+	add_case("runs-are-one-fact", "riscv_64", &riscv, test_runs_are_one_fact);
+	add_case("diff-tells-what-mappings-do-not", "riscv_64", &riscv, test_diff);
+	add_case("zero-entries-are-few-facts", "exynos_sysmmu", &exynos, test_zero_entries_are_few_facts);
+	add_case("zero-entries-must-agree", "exynos_sysmmu", &exynos, test_zero_entries_must_agree);
 	return g_test_run();
 }

@@ -94,9 +94,16 @@ static char *raw_text(const struct pgtable *pt, uint64_t raw)
 
 static const char *kind_name(enum pgtable_entry_kind kind, uint64_t raw)
 {
-	if (kind == ENTRY_EMPTY)
+	switch (kind) {
+	case ENTRY_LEAF:
+		return "page";
+	case ENTRY_TABLE:
+		return "table";
+	case ENTRY_ZERO:
+		return "zero";
+	default:
 		return raw ? "invalid" : "empty";
-	return kind == ENTRY_LEAF ? "page" : "table";
+	}
 }
 
 static char *fields_text(const struct pgtable *pt, unsigned level, const struct pgtable_entry *entry)

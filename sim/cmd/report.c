@@ -154,6 +154,21 @@ static void report_iova(struct facts *facts, const struct iova_domain *iovad)
 	facts_end(facts);
 }
 
+static void report_bounces(struct facts *facts, const struct swiotlb *pool)
+{
+	const struct swiotlb_stats *stats = &pool->stats;
+
+	facts_begin(facts, "bounce_buffers", "bounce buffers");
+	facts_u64(facts, "maps", "mappings bounced", stats->maps);
+	facts_u64(facts, "full", "found the pool full", stats->full);
+	facts_size(facts, "copied_in_bytes", "copied in", stats->copied_in_bytes);
+	facts_size(facts, "copied_out_bytes", "copied back", stats->copied_out_bytes);
+	facts_size(facts, "zeroed_bytes", "zeroed around them", stats->zeroed_bytes);
+	facts_u64(facts, "slots", "slots of the pool", pool->config.slots);
+	facts_u64(facts, "slots_max", "slots used at most", stats->in_use_max);
+	facts_end(facts);
+}
+
 static void report_flush_queue(struct facts *facts, const struct fq *fq)
 {
 	const struct fq_stats *stats = fq_stats(fq);
@@ -339,6 +354,8 @@ void report_run(struct facts *facts, const struct run_report *run)
 	}
 	report_replay(facts, run);
 	report_iommu(facts, run);
+	if (run->machine->swiotlb)
+		report_bounces(facts, run->machine->swiotlb);
 	report_work(facts, run);
 	report_locks(facts, run);
 	report_faults(facts, run);

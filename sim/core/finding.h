@@ -21,6 +21,9 @@ enum finding_kind {
 	FINDING_LEAK,		/* something taken and never given back */
 	FINDING_DOUBLE_UNMAP,	/* unmap of what is not mapped at all */
 	FINDING_WRONG_SIZE,	/* unmap of another size than is mapped */
+	FINDING_WRONG_FUNCTION, /* unmap by another function than goes with the one that mapped */
+	FINDING_WRONG_DIRECTION, /* unmap in the other direction */
+	FINDING_INVALID_UNMAP,	/* unmap of what a failed map returned */
 	FINDING_HOLE,		/* device access to an address without a mapping */
 	FINDING_PERMISSION,	/* device access that the mapping forbids */
 	FINDING_STALE,		/* device access through a translation that is no longer valid */

@@ -33,6 +33,8 @@ struct sim_observer {
 	void (*iova_free)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
 	void (*map)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
 		    uint64_t len_bytes, unsigned prot);
+	/** The kernel's trace event iommu:map. Not the same as map: which kernel has it when is behaviour nosync-map-error. */
+	void (*map_event)(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len_bytes);
 	/** @unmapped_bytes: what was really mapped there; differs from @len_bytes in a wrong-size unmap. */
 	void (*unmap)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes,
 		      uint64_t unmapped_bytes);

@@ -19,6 +19,8 @@ enum work {
 	WORK_PTE_WRITE,		/* one page-table entry written or cleared */
 	WORK_PT_PAGE,		/* one page-table page allocated or freed */
 	WORK_CACHE_LINE,	/* one cache line fetched from another CPU */
+	WORK_CACHE_SYNC,	/* one cache line written back, or dropped, for a device that does not see the cache */
+	WORK_COPY,		/* one cache line copied to or from a bounce buffer, or zeroed there */
 	WORK_INVALIDATE_SUBMIT, /* one invalidation command written to its queue */
 	WORK_INVALIDATE_WAIT,	/* one wait for the hardware to have done it */
 	WORK_MMIO_READ,		/* one read of a register of an IOMMU, which the CPU waits for */

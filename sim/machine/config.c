@@ -57,6 +57,8 @@ static const struct config_key config_keys[] = {
 	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1},
 	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,
 	 .what = "length of a row of timeline.csv"},
+	{"machine", "swiotlb", CONFIG_SIZE, AT(swiotlb_bytes), 0, UINT64_C(1) << 30, .initial = 64 << 20,
+	 .what = "bounce buffers, below 4 GiB; 0: none"},
 	{"iommu", "hardware", CONFIG_CHOICE, AT(hardware), .choices = config_hardware_names,
 	 .what = "whose registers, commands and page tables"},
 	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
@@ -68,6 +70,8 @@ static const struct config_key config_keys[] = {
 	 .what = "an emulated IOMMU: new mappings are invalidated as well"},
 	{"iommu", "forcedac", CONFIG_CHOICE, AT(forcedac), .choices = config_yes_no,
 	 .what = "do not try below 4 GiB first"},
+	{"iommu", "untrusted", CONFIG_CHOICE, AT(untrusted), .choices = config_yes_no,
+	 .what = "the controller is on an external port: the ends of its buffers are bounced"},
 	{"iommu", "reserved", CONFIG_RANGES, 0, .what = "FIRST-LAST in bytes, several with blanks between"},
 	{"iotlb", "entries", CONFIG_NUMBER, AT(iotlb_entries), 0, 1 << 20, .what = "power of two; 0: no IOTLB",
 	 .power_of_two = true, .of_hardware = true},
@@ -103,6 +107,9 @@ static const struct config_key config_keys[] = {
 	 .what = "mean segment from which SGLs are used; 0: never"},
 	{"nvme", "logical-block", CONFIG_SIZE, AT(logical_block_bytes), 512, 4096, .initial = 512,
 	 .power_of_two = true},
+	{"nvme", "coherent", CONFIG_CHOICE, AT(coherent), .choices = config_yes_no, .initial = 1,
+	 .what = "no: the CPU's caches are written back and dropped around each mapping"},
+	{"nvme", "dma-bits", CONFIG_NUMBER, AT(dma_bits), 32, 64, .initial = 64, .what = "of an address that it drives"},
 	{"nvme", "channels", CONFIG_NUMBER, AT(channels), 1, 65536, .initial = 64,
 	 .what = "commands served at once (assumed)"},
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
@@ -427,6 +434,10 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 				       "kernel.version = %s: its NVMe driver maps through scatter lists, which no model of "
 				       "ours does: choose 6.17 or later, and older behaviours one by one",
 				       kernel_version_names[config->version]) == 0;
+	if (config->untrusted && config->iommu_mode != IOMMU_STRICT)
+		return sim_error_plain(error,
+				       "iommu.untrusted = yes: must be with iommu.mode = strict, which is what the kernel "
+				       "gives such a device") == 0;
 	if (config->iotlb_entries && config->iotlb_ways > config->iotlb_entries)
 		return sim_error_plain(error,
 				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,

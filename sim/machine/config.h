@@ -50,11 +50,12 @@ struct machine_config {
 	uint64_t cpus;	  /* 0: as many as the trace names */
 	uint64_t seed;
 	uint64_t timeline_ns; /* length of a row of timeline.csv */
+	uint64_t swiotlb_bytes; /* bounce buffers */
 
 	uint64_t hardware;   /* number of the IOMMU among those of the key; see machine_config_hardware() */
 	uint64_t iommu_mode; /* enum iommu_mode */
 	uint64_t levels;
-	uint64_t caching_mode, forcedac;
+	uint64_t caching_mode, forcedac, untrusted;
 	uint64_t flush_queue; /* enum flush_queue_kind */
 	struct config_range reserved[CONFIG_RESERVED_MAX];
 	unsigned reserved_count;
@@ -66,6 +67,7 @@ struct machine_config {
 	uint64_t ats, ats_entries, ats_ways, ats_ns;
 
 	uint64_t queues; /* 0: one a CPU */
+	uint64_t coherent, dma_bits;
 	uint64_t depth, sgl, sgl_threshold, logical_block_bytes;
 	uint64_t channels, read_ns, write_ns, link_mb_s, fetch_ns;
 

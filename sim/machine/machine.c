@@ -79,6 +79,7 @@ void machine_free(struct machine *machine)
 		fq_free(machine->dev.fq);
 		dma_device_finish(&machine->dev);
 	}
+	swiotlb_free(machine->swiotlb);
 	iova_domain_free(machine->iovad);
 	iommu_domain_free(machine->domain);
 	iotlb_free(machine->device_tlb);
@@ -168,12 +169,27 @@ static uint64_t machine_aperture_end(const struct iommu_domain *domain)
 	return UINT64_MAX >> (64 - domain->pt->config.ias_bits);
 }
 
+/** Returns bounce buffers for a device that may come to need them, or NULL. */
+static struct swiotlb *machine_swiotlb(const struct machine_config *config)
+{
+	const struct swiotlb_config swiotlb = {.base = MACHINE_SWIOTLB_BASE,
+					       .slots = (uint32_t)(config->swiotlb_bytes / SWIOTLB_SLOT_BYTES),
+					       .slot_bytes = SWIOTLB_SLOT_BYTES,
+					       .run_max = SWIOTLB_RUN_MAX};
+	bool beyond_reach = config->iommu_mode == IOMMU_PASSTHROUGH && config->dma_bits < 64;
+
+	return swiotlb.slots && (config->untrusted || beyond_reach) ? swiotlb_new(&swiotlb) : NULL;
+}
+
 int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
 	struct dma_config dma = {.name = MACHINE_DEVICE,
-				 .mask = UINT64_MAX,
-				 .forcedac = config->forcedac};
+				 .mask = UINT64_MAX >> (64 - config->dma_bits),
+				 .forcedac = config->forcedac,
+				 .incoherent = !config->coherent,
+				 .untrusted = config->untrusted,
+				 .min_align_mask = NVME_PAGE - 1};
 	struct nvme_config nvme = {.io_queues = machine->queues,
 				   .depth = (unsigned)config->depth,
 				   .sgl = config->sgl,
@@ -188,6 +204,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 		goto release;
 	if (machine->domain)
 		dma.aperture_end = machine_aperture_end(machine->domain);
+	dma.swiotlb = machine->swiotlb = machine_swiotlb(config);
 	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
 	machine->has_dev = true;
 	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
@@ -250,6 +267,9 @@ void machine_remove(struct machine *machine)
 	g_clear_pointer(&machine->nvme, nvme_free);
 	if (machine->domain)
 		dma_live_each(&machine->dev, machine_report_live, machine);
+	if (machine->swiotlb && machine->swiotlb->stats.in_use)
+		sim_find(sim, FINDING_LEAK, "swiotlb_tbl_map_single", "%u bounce slots were never freed",
+			 machine->swiotlb->stats.in_use);
 	for (unsigned use = FRAME_NVME_QUEUE; use < FRAME_USES; use++)
 		g_assert(sim->mem.in_use[use] == 0);
 	machine_release(machine);

@@ -21,6 +21,9 @@ enum machine_event {
 #define MACHINE_DEVICE "nvme0"
 #define MACHINE_DOMAIN 1
 
+/** Where bounce buffers lie: below 4 GiB, where no other memory of a simulation is. */
+#define MACHINE_SWIOTLB_BASE UINT64_C(0x70000000)
+
 struct machine {
 	struct sim *sim;
 	struct machine_config config;
@@ -29,6 +32,7 @@ struct machine {
 	struct iommu_domain *domain;
 	struct iotlb *device_tlb; /* of nvme0, with ATS; else NULL */
 	struct iova_domain *iovad;
+	struct swiotlb *swiotlb; /* NULL: the device can have no use for it, or there is none */
 	struct dma_device dev;
 	struct nvme *nvme; /* NULL before probing and after removal */
 	struct controller ctrl;

@@ -202,6 +202,36 @@ def _():
     check('out of reach of the root' in walk['stop'], 'why', walk)
 
 
+EXYNOS = '''iommusim-snapshot 1
+[domain]
+domain id=1 device=jpeg iommu=exynos-sysmmu format=exynos_sysmmu levels=2 granule=4096 table_pages=2 mode=strict
+[pagetable]
+format domain=1 name=exynos_sysmmu ias=32 oas=36 top_level=1 \
+page_sizes=0x0000000000000000 options=incoherent table_offset=0xffffc00040000000
+leaf domain=1 iova=0x0000000000100000-0x00000000001fffff level=1 size=1048576 raw=0x05010032 attr=0x00000032
+leaf domain=1 iova=0x0000000000201000-0x0000000000201fff level=0 size=4096 raw=0x05000106 attr=0x00000006
+table domain=1 level=0 iova=0x0000000000200000-0x00000000002fffff pa=0x0000400000008000 \
+entry=0x04000801 attr=0x00000001
+table domain=1 level=1 iova=0x0000000000000000-0x00000000ffffffff pa=0x0000400000004000
+zero domain=1 level=1 iova=0x0000000000000000-0x00000000000fffff raw=0x04000001
+zero domain=1 level=1 iova=0x0000000000300000-0x00000000ffffffff raw=0x04000001
+'''
+
+
+@case('exynos/the-table-that-unused-entries-share')
+def _():
+    write('exynos.snap', EXYNOS)
+    text = program.expect(0, 'pagetable', 'dump', 'exynos.snap').out
+    equal(re.findall(r'^    (\S+) .* zero +(0x\w+)$', text, re.M), [('0', '0x400000000000'), ('3..4095', '0x400000000000')],
+          'a line for all of them')
+    walk = said(1, 'pagetable', 'walk', 'exynos.snap', 'jpeg', '0x400123')
+    equal([(level['kind'], level['table_pa']) for level in walk['levels']],
+          [('zero', '0x400000004000'), ('empty', '0x400000000000')], 'walk into it')
+    for iova, pa, size, prot in [(0x1abcde, 0x501abcde, 1 << 20, 'rw'), (0x201123, 0x50001123, 4096, 'r')]:
+        walk = said(0, 'pagetable', 'walk', 'exynos.snap', 'jpeg', hex(iova))
+        equal((int(walk['pa'], 16), walk['page_bytes'], walk['prot']), (pa, size, prot), hex(iova))
+
+
 # ---- walk ----
 
 @case('walk/every-mapping')
