@@ -169,7 +169,6 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 {
 	struct golden *golden = cookie;
 
-	pgtable_gather_add_range(gather, iova, granule);
 	if (!golden->pages.count || granule != golden->pages.granule ||
 	    iova != golden->pages.iova + golden->pages.count * granule ||
 	    golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]) {
@@ -387,46 +386,70 @@ static uint64_t core_unmap(struct golden *golden, uint64_t iova, uint64_t len)
 	return unmapped;
 }
 
-/* Pages that one op may be of: many times what recordings have, and few enough to be done and written at once. */
-#define OP_PAGES_MAX (1u << 20)
+/* What all ops of a recording may ask for together: dozens of times what recordings do, and few enough to be done, and
+ * written, in seconds. */
+#define PAGES_MAX (1u << 21)
 
-/** Whether an op on @count times @size bytes is of no more pages than that; of none larger than @iova_paddr, the bits of
- * both addresses, allows. */
-static bool pages_bounded(const struct golden *golden, uint64_t iova_paddr, uint64_t size, uint64_t count,
-			  GError **error)
+/** Charges @pages to the recording. */
+static bool pages_charge(struct golden *golden, uint64_t pages, GError **error)
 {
-	uint64_t sizes = golden->pt->page_sizes, smallest = sizes & -sizes;
-	uint64_t largest = UINT64_C(1) << (63 - __builtin_clzll(sizes)), len, page;
-
-	if (__builtin_mul_overflow(size, count, &len))
-		return golden_bad_line(golden, error, "more bytes than there are addresses");
-	page = (iova_paddr | len) & -(iova_paddr | len);
-	page = CLAMP(page, smallest, largest);
-	if (len / page > OP_PAGES_MAX)
-		return golden_bad_line(golden, error, "more pages than a recording may have in one op");
+	if (pages > PAGES_MAX - golden->asked_pages)
+		return golden_bad_line(golden, error, "more pages than a recording may ask for");
+	golden->asked_pages += (uint32_t)pages;
 	return true;
+}
+
+/** Returns how many pages make up @len bytes at most, where both addresses have the bits of @iova_paddr. */
+static uint64_t pages_in(const struct pgtable *pt, uint64_t iova_paddr, uint64_t len)
+{
+	uint64_t bits = iova_paddr | len, fitting = bits ? pt->page_sizes & (bits ^ (bits - 1)) : 0;
+
+	if (!fitting)
+		fitting = pt->page_sizes & -pt->page_sizes; /* refused, though perhaps at the end only */
+	return len >> (63 - __builtin_clzll(fitting));
+}
+
+/** Returns in *@ret_len what @count pages of @size are together. */
+static bool call_len(const struct golden *golden, uint64_t size, uint64_t count, uint64_t *ret_len,
+		     GError **error)
+{
+	return !__builtin_mul_overflow(size, count, ret_len) ||
+	       golden_bad_line(golden, error, "more bytes than there are addresses");
+}
+
+/** Charges an unmap of [@iova, @iova + @len) page by page. Wider formats stop where nothing is mapped, so what they unmap has
+ * been charged; Exynos goes on. */
+static bool unmap_charge(struct golden *golden, uint64_t iova, uint64_t len, GError **error)
+{
+	const struct pgtable *pt = golden->pt;
+
+	return !pt->ops->unmap_pages || pt->config.ias_bits > 32 ||
+	       pages_charge(golden, pages_in(pt, iova, len), error);
 }
 
 static bool op_map(struct golden *golden, const struct golden_words *words, GError **error)
 {
 	enum { IOVA, PADDR, SIZE, COUNT, NUMBERS };
 	const struct pgtable_ops *ops = golden->pt->ops;
-	uint64_t number[NUMBERS], mapped;
+	uint64_t number[NUMBERS], len, mapped;
 	unsigned prot = 0;
 	int err;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
-	    !pages_bounded(golden, number[IOVA] | number[PADDR], number[SIZE], number[COUNT], error))
+	    !call_len(golden, number[SIZE], number[COUNT], &len, error) ||
+	    !pages_charge(golden,
+			  ops->map_pages ? number[COUNT]
+					 : pages_in(golden->pt, number[IOVA] | number[PADDR], len),
+			  error))
 		return false;
 	driver_begin(golden);
 	if (ops->map_pages)
 		err = pgtable_map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT],
 					prot, &mapped);
 	else
-		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT],
-				     prot, &mapped);
+		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], len, prot, &mapped);
 	driver_end(golden);
 	g_string_append_printf(golden->out, "ret map %d", err);
 	golden_hex(golden->out, " mapped=", mapped);
@@ -444,7 +467,7 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
-	    !pages_bounded(golden, number[IOVA] | number[PADDR], number[LEN], 1, error))
+	    !pages_charge(golden, pages_in(golden->pt, number[IOVA] | number[PADDR], number[LEN]), error))
 		return false;
 	driver_begin(golden);
 	err = pgtable_map(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
@@ -468,11 +491,12 @@ static bool op_unmap(struct golden *golden, const struct golden_words *words, GE
 	enum { IOVA, SIZE, COUNT, NUMBERS };
 	const struct pgtable_ops *ops = golden->pt->ops;
 	struct pgtable_gather *gather = &golden->gather;
-	uint64_t number[NUMBERS], queued, unmapped;
+	uint64_t number[NUMBERS], len, queued, unmapped;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !golden_key(golden, words, "queued", 0, &queued, error) ||
-	    (ops->unmap_pages && !pages_bounded(golden, number[IOVA], number[SIZE], number[COUNT], error)))
+	    !call_len(golden, number[SIZE], number[COUNT], &len, error) ||
+	    (ops->unmap_pages && !pages_charge(golden, number[COUNT], error)))
 		return false;
 	gather_begin(golden);
 	gather->queued = queued;
@@ -481,7 +505,7 @@ static bool op_unmap(struct golden *golden, const struct golden_words *words, GE
 		unmapped = pgtable_unmap_pages(golden->pt, number[IOVA], number[SIZE], number[COUNT], gather);
 		driver_end(golden);
 	} else {
-		unmapped = ops->unmap_range(golden->pt, number[IOVA], number[SIZE] * number[COUNT], gather);
+		unmapped = ops->unmap_range(golden->pt, number[IOVA], len, gather);
 		event_gather(golden, " gather start=", gather);
 		event_gathered_frees(golden, gather);
 	}
@@ -497,7 +521,7 @@ static bool op_cunmap(struct golden *golden, const struct golden_words *words, G
 	uint64_t number[NUMBERS], unmapped;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
-	    (golden->pt->ops->unmap_pages && !pages_bounded(golden, number[IOVA], number[LEN], 1, error)))
+	    !unmap_charge(golden, number[IOVA], number[LEN], error))
 		return false;
 	driver_begin(golden);
 	unmapped = core_unmap(golden, number[IOVA], number[LEN]);

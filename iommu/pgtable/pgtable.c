@@ -143,7 +143,8 @@ uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level)
 	return (uint64_t)level_entries(pt, level) * pt->entry_bytes;
 }
 
-/** memory_alloc() for a table that an entry is to point to: the kernel refuses one that the entry has no room for. */
+/** memory_alloc() for a table that an entry is to point to: one that the entry has no room for is given back, as v7s and
+ * sun50i do in the kernel, where the other formats never get one. */
 static int reachable_alloc(struct pgtable *pt, uint64_t size, bool slab, uint64_t *ret_paddr)
 {
 	int err = memory_alloc(pt, size, slab, ret_paddr);
