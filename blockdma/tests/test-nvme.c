@@ -25,7 +25,8 @@ struct options {
 	bool direct; /* no IOMMU */
 	bool sgl;
 	uint32_t threshold;
-	enum kernel_version version; /* 0: of those with the block mapper, the one without bugs */
+	enum kernel_version version;   /* 0: of those with the block mapper, the one without bugs */
+	const struct iommu_hw_ops *hw; /* NULL: Intel's */
 };
 
 struct fixture {
@@ -60,7 +61,7 @@ static void setup_machine(struct fixture *fixture, const struct options *options
 				    .observer = {.translate = note_translation, .data = fixture}};
 	sim_observe(fixture->sim, &fixture->observer);
 	behaviour_set_version(fixture->sim, options->version ? options->version : KERNEL_FIXED);
-	fixture->iommu = iommu_new(fixture->sim, &intel_ops, &tlb);
+	fixture->iommu = iommu_new(fixture->sim, options->hw ? options->hw : &intel_ops, &tlb);
 	fixture->iovad = iova_domain_new(fixture->sim, PAGE, 1, 0, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(fixture->iovad), ==, 0);
 	if (!options->direct)
@@ -262,20 +263,32 @@ static const struct prp_case {
 	{"one-page-across-two", {.paddr = A + 512, .len = 4096, .count = 1}, .second = 1},
 	{"two-pages", {.paddr = A, .len = 8192, .count = 1}, .second = 1},
 	{"two-pages-apart", {.paddr = A, .len = 4096, .step = 0x3000, .count = 2}, .second = 1},
-	{"three-pages-need-a-list", {.paddr = A, .len = 4096, .step = 0x3000, .count = 3}, .lists = 1,
+	{"three-pages-need-a-list",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 3},
+	 .lists = 1,
 	 .small = true},
-	{"three-pages-in-one-piece", {.paddr = A + 0xa00, .len = 9728, .count = 1}, .lists = 1, .small = true},
-	{"32-entries-fit-the-small-pool", {.paddr = A, .len = 4096, .step = 0x3000, .count = 33}, .lists = 1,
+	{"three-pages-in-one-piece",
+	 {.paddr = A + 0xa00, .len = 9728, .count = 1},
+	 .lists = 1,
+	 .small = true},
+	{"32-entries-fit-the-small-pool",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 33},
+	 .lists = 1,
 	 .small = true},
 	{"32-entries-after-a-part",
 	 {.first = {A + 0x800, 2048}, .paddr = A + 0x10000, .len = 4096, .step = 0x3000, .count = 32},
-	 .lists = 1, .small = true},
-	{"32-entries-with-a-short-last",
-	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 32, .last = {A + 0x1000000, 512}}, .lists = 1,
+	 .lists = 1,
 	 .small = true},
-	{"33-entries-take-the-large-pool", {.paddr = A, .len = 4096, .step = 0x3000, .count = 34}, .lists = 1},
+	{"32-entries-with-a-short-last",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 32, .last = {A + 0x1000000, 512}},
+	 .lists = 1,
+	 .small = true},
+	{"33-entries-take-the-large-pool",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 34},
+	 .lists = 1},
 	{"512-entries-need-no-chain", {.paddr = A, .len = 513 * 4096, .count = 1}, .lists = 1},
-	{"512-entries-of-large-pieces", {.paddr = A, .len = 171 * 4096, .step = 0x1000000, .count = 3},
+	{"512-entries-of-large-pieces",
+	 {.paddr = A, .len = 171 * 4096, .step = 0x1000000, .count = 3},
 	 .lists = 1},
 	{"513-entries-chain", {.paddr = A, .len = 514 * 4096, .count = 1}, .lists = 2},
 	{"513-entries-the-last-short", {.paddr = A, .len = 513 * 4096 + 512, .count = 1}, .lists = 2},
@@ -362,37 +375,91 @@ static const struct sgl_case {
 	unsigned entries; /* in a list; 0: inline */
 	bool small;
 } sgl_cases[] = {
-	{"one-segment-that-prp-can-say", {.paddr = A, .len = 8192, .count = 1}, REQ_OP_READ, .threshold = 512},
-	{"one-segment-that-prp-cannot-say", {.paddr = A + 4, .len = 8192, .count = 1}, REQ_OP_READ,
+	{"one-segment-that-prp-can-say",
+	 {.paddr = A, .len = 8192, .count = 1},
+	 REQ_OP_READ,
+	 .threshold = 512},
+	{"one-segment-that-prp-cannot-say",
+	 {.paddr = A + 4, .len = 8192, .count = 1},
+	 REQ_OP_READ,
 	 .sgl = true},
 	{"passthrough-always", {.paddr = A, .len = 4096, .count = 1}, REQ_OP_DRV, .sgl = true},
-	{"passthrough-in-pieces", {.paddr = A, .len = 4096, .step = 0x3000, .count = 3}, REQ_OP_DRV,
+	{"passthrough-in-pieces",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 3},
+	 REQ_OP_DRV,
 	 .sgl = true},
-	{"one-iova-is-one-entry", {.paddr = A, .len = 4096, .step = 0x3000, .count = 32}, REQ_OP_WRITE,
-	 .threshold = 32768, .sgl = true},
-	{"one-iova-below-the-threshold", {.paddr = A, .len = 4096, .step = 0x3000, .count = 7}, REQ_OP_WRITE,
+	{"one-iova-is-one-entry",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 32},
+	 REQ_OP_WRITE,
+	 .threshold = 32768,
+	 .sgl = true},
+	{"one-iova-below-the-threshold",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 7},
+	 REQ_OP_WRITE,
 	 .threshold = 32768},
-	{"one-iova-at-the-threshold", {.paddr = A, .len = 4096, .step = 0x3000, .count = 8}, REQ_OP_WRITE,
-	 .threshold = 32768, .sgl = true},
-	{"pieces-below-the-threshold", {.paddr = A, .len = 28672, .step = 0x10000, .count = 4}, REQ_OP_WRITE,
-	 .direct = true, .threshold = 32768},
-	{"pieces-at-the-threshold", {.paddr = A, .len = 32768, .step = 0x10000, .count = 4}, REQ_OP_WRITE,
-	 .direct = true, .threshold = 32768, .sgl = true, .entries = 4, .small = true},
+	{"one-iova-at-the-threshold",
+	 {.paddr = A, .len = 4096, .step = 0x3000, .count = 8},
+	 REQ_OP_WRITE,
+	 .threshold = 32768,
+	 .sgl = true},
+	{"pieces-below-the-threshold",
+	 {.paddr = A, .len = 28672, .step = 0x10000, .count = 4},
+	 REQ_OP_WRITE,
+	 .direct = true,
+	 .threshold = 32768},
+	{"pieces-at-the-threshold",
+	 {.paddr = A, .len = 32768, .step = 0x10000, .count = 4},
+	 REQ_OP_WRITE,
+	 .direct = true,
+	 .threshold = 32768,
+	 .sgl = true,
+	 .entries = 4,
+	 .small = true},
 	{"threshold-of-the-mean-rounded-up",
-	 {.first = {A, 4096}, .paddr = A + 0x10000, .len = 8192, .step = 0x10000, .count = 1, .last = {A + 0x40000, 5120}},
-	 REQ_OP_WRITE, .direct = true, .threshold = 5803, .sgl = true, .entries = 3, .small = true},
-	{"threshold-0-is-never", {.paddr = A, .len = 32768, .step = 0x10000, .count = 4}, REQ_OP_WRITE,
+	 {.first = {A, 4096},
+	  .paddr = A + 0x10000,
+	  .len = 8192,
+	  .step = 0x10000,
+	  .count = 1,
+	  .last = {A + 0x40000, 5120}},
+	 REQ_OP_WRITE,
+	 .direct = true,
+	 .threshold = 5803,
+	 .sgl = true,
+	 .entries = 3,
+	 .small = true},
+	{"threshold-0-is-never",
+	 {.paddr = A, .len = 32768, .step = 0x10000, .count = 4},
+	 REQ_OP_WRITE,
 	 .direct = true},
-	{"gap-needs-it", {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 2}, REQ_OP_READ, .sgl = true,
-	 .entries = 2, .small = true},
-	{"16-entries-fit-the-small-pool", {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 16},
-	 REQ_OP_READ, .sgl = true, .entries = 16, .small = true},
-	{"17-entries-take-the-large-pool", {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 17},
-	 REQ_OP_READ, .sgl = true, .entries = 17},
-	{"256-entries-fill-it", {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 256}, REQ_OP_READ,
-	 .sgl = true, .entries = 256},
-	{"touching-vectors-are-one-entry-of-a-list", {.paddr = A + 512, .len = 512, .step = 512, .count = 4},
-	 REQ_OP_READ, .sgl = true, .entries = 1, .small = true},
+	{"gap-needs-it",
+	 {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 2},
+	 REQ_OP_READ,
+	 .sgl = true,
+	 .entries = 2,
+	 .small = true},
+	{"16-entries-fit-the-small-pool",
+	 {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 16},
+	 REQ_OP_READ,
+	 .sgl = true,
+	 .entries = 16,
+	 .small = true},
+	{"17-entries-take-the-large-pool",
+	 {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 17},
+	 REQ_OP_READ,
+	 .sgl = true,
+	 .entries = 17},
+	{"256-entries-fill-it",
+	 {.paddr = A + 512, .len = 512, .step = 0x3000, .count = 256},
+	 REQ_OP_READ,
+	 .sgl = true,
+	 .entries = 256},
+	{"touching-vectors-are-one-entry-of-a-list",
+	 {.paddr = A + 512, .len = 512, .step = 512, .count = 4},
+	 REQ_OP_READ,
+	 .sgl = true,
+	 .entries = 1,
+	 .small = true},
 };
 
 static void test_sgl(const void *data)
@@ -719,12 +786,14 @@ static void test_vec_pool_failure_undoes_the_first_mapping_later(void)
 	finish(&fixture);
 }
 
-/* The old rollback reports a half-linked request as mapped: the controller runs into the hole. */
-static void test_old_rollback_lets_the_controller_fault(void)
+/* The old rollback reports a half-linked request as mapped: the controller runs into the hole, and the driver of the IOMMU
+ * logs that in its own words. */
+static void old_rollback_lets_the_controller_fault(const struct iommu_hw_ops *hw, const char *logged)
 {
-	static const struct options options = {.version = KERNEL_6_19};
+	const struct options options = {.version = KERNEL_6_19, .hw = hw};
 	g_autoptr(GArray) vecs = shape_vecs(&prp_shape);
 	struct request req = request_of(vecs, REQ_OP_READ);
+	const struct finding *finding;
 	struct controller_command command;
 	struct fault_rules *rules;
 	struct fixture fixture;
@@ -742,12 +811,33 @@ static void test_old_rollback_lets_the_controller_fault(void)
 	g_assert_cmpuint(command.bytes, ==, 3 * PAGE);
 	g_assert_cmpuint(fixture.ctrl.stats.faults, ==, 1);
 	g_assert_cmpuint(fixture.sim->findings.count[FINDING_HOLE], ==, 1);
+	finding = g_ptr_array_index(fixture.sim->findings.kept, fixture.sim->findings.kept->len - 1);
+	g_assert_cmpint(finding->kind, ==, FINDING_HOLE);
+	g_assert_true(g_pattern_match_simple(logged, finding->text));
 	controller_complete(&fixture.ctrl, 1, &command);
 	g_assert_true(nvme_poll_cq(fixture.nvme, 1, &status) == iod);
 	g_assert_cmpint(nvme_error_status(status), ==, BLK_STS_IOERR);
 	nvme_unmap_rq(fixture.nvme, iod);
 	g_assert_cmpuint(fixture.sim->findings.count[FINDING_WRONG_SIZE], ==, 1);
 	finish(&fixture);
+}
+
+static void test_old_rollback_lets_the_controller_fault(void)
+{
+	old_rollback_lets_the_controller_fault(
+		&intel_ops,
+		"write of IOVA 0x*; logged: DMAR: DRHD: handling fault status reg 2 | DMAR: [DMA Write "
+		"NO_PASID] Request device [00:00.0] fault addr 0x*000 [fault reason 0x05] PTE Write "
+		"access is not set");
+	old_rollback_lets_the_controller_fault(
+		&amd_ops,
+		"write of IOVA 0x*; logged: AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:00:00.0 "
+		"domain=0x0001 address=0x* flags=0x0020]");
+	old_rollback_lets_the_controller_fault(
+		&smmuv3_ops,
+		"write of IOVA 0x*; logged: event 0x10 received: 0x0000000000000010 0x* | event: "
+		"F_TRANSLATION client: (unassigned sid) sid: 0 ssid: 0 iova: 0x* ipa: 0 | unpriv data "
+		"write s1 \"Input address caused fault\" stag: 0");
 }
 
 static const struct point {
