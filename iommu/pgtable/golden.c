@@ -399,14 +399,19 @@ static bool pages_charge(struct golden *golden, uint64_t pages, GError **error)
 	return true;
 }
 
-/** Returns how many pages make up @len bytes at most, where both addresses have the bits of @iova_paddr. */
-static uint64_t pages_in(const struct pgtable *pt, uint64_t iova_paddr, uint64_t len)
+/** Returns how many pages at most the core's loop makes of @len bytes: as many as there are of the largest size to which both
+ * addresses can be aligned, and those of smaller sizes before and behind. */
+static uint64_t pages_in(const struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len)
 {
-	uint64_t bits = iova_paddr | len, fitting = bits ? pt->page_sizes & (bits ^ (bits - 1)) : 0;
+	uint64_t differing = iova ^ paddr, sizes = pt->page_sizes, size = sizes & -sizes, pages = 0;
 
-	if (!fitting)
-		fitting = pt->page_sizes & -pt->page_sizes; /* refused, though perhaps at the end only */
-	return len >> (63 - __builtin_clzll(fitting));
+	if (differing)
+		sizes &= differing ^ (differing - 1);
+	for (sizes &= ~size; sizes && (sizes & -sizes) <= len; sizes &= sizes - 1) {
+		pages += 2 * ((sizes & -sizes) / size);
+		size = sizes & -sizes;
+	}
+	return pages + len / size;
 }
 
 /** Returns in *@ret_len what @count pages of @size are together. */
@@ -417,14 +422,14 @@ static bool call_len(const struct golden *golden, uint64_t size, uint64_t count,
 	       golden_bad_line(golden, error, "more bytes than there are addresses");
 }
 
-/** Charges an unmap of [@iova, @iova + @len) page by page. Wider formats stop where nothing is mapped, so what they unmap has
- * been charged; Exynos goes on. */
+/** Charges an unmap of [@iova, @iova + @len) page by page. Wider formats stop where nothing is mapped, so what they unmap was
+ * charged when it was mapped; Exynos goes on. */
 static bool unmap_charge(struct golden *golden, uint64_t iova, uint64_t len, GError **error)
 {
 	const struct pgtable *pt = golden->pt;
 
 	return !pt->ops->unmap_pages || pt->config.ias_bits > 32 ||
-	       pages_charge(golden, pages_in(pt, iova, len), error);
+	       pages_charge(golden, pages_in(pt, iova, iova, len), error);
 }
 
 static bool op_map(struct golden *golden, const struct golden_words *words, GError **error)
@@ -441,7 +446,7 @@ static bool op_map(struct golden *golden, const struct golden_words *words, GErr
 	    !call_len(golden, number[SIZE], number[COUNT], &len, error) ||
 	    !pages_charge(golden,
 			  ops->map_pages ? number[COUNT]
-					 : pages_in(golden->pt, number[IOVA] | number[PADDR], len),
+					 : pages_in(golden->pt, number[IOVA], number[PADDR], len),
 			  error))
 		return false;
 	driver_begin(golden);
@@ -467,7 +472,7 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
 	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
-	    !pages_charge(golden, pages_in(golden->pt, number[IOVA] | number[PADDR], number[LEN]), error))
+	    !pages_charge(golden, pages_in(golden->pt, number[IOVA], number[PADDR], number[LEN]), error))
 		return false;
 	driver_begin(golden);
 	err = pgtable_map(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
