@@ -15,6 +15,7 @@ struct list {
 	const struct devtree *tree;
 	struct dt_users *users;
 	uint32_t *instances; /* one a node: IOMMUs that it is behind */
+	uint32_t *leaves;    /* one a node: IOMMUs that name it as renesas,ipmmu-main */
 	GString *text;
 	struct facts *facts; /* the same for --json */
 };
@@ -37,6 +38,8 @@ static const char *node_state(const struct dt_node *node)
 		return ", below a disabled node";
 	if (dt_node_dropped(node))
 		return ", too deep for Linux";
+	if (dt_is_iommu(node) && node->device == DT_DEVICE_NONE)
+		return ", no device until its parent's driver makes it";
 	return "";
 }
 
@@ -54,17 +57,64 @@ static void add_node_facts(struct list *list, const struct dt_node *node, const 
 
 /* ---- ids ---- */
 
-static void append_ids(GString *text, const struct dt_ids *ids)
+/** Appends "0x1", or "0x1-0x5" where @last is another. */
+static void append_range(GString *text, uint32_t first, uint32_t last)
 {
-	if (ids->mapped) {
-		g_string_append_printf(text, " 0x%x", ids->rid);
-		if (ids->length != 1)
-			g_string_append_printf(text, "+0x%x", ids->length);
-		g_string_append_printf(text, "->0x%x", ids->id);
-		return;
+	g_string_append_printf(text, "0x%x", first);
+	if (last != first)
+		g_string_append_printf(text, "-0x%x", last);
+}
+
+static const struct dt_ids *user_ids(const struct dt_user *user, guint i)
+{
+	return i < user->ids->len ? &g_array_index(user->ids, struct dt_ids, i) : NULL;
+}
+
+/** Appends the cells of the entries from @i on, runs of single ones as ranges. Returns where iommu-map's begin. */
+static guint append_references(GString *text, const struct dt_user *user, guint i)
+{
+	const struct dt_ids *ids;
+	bool any = false;
+
+	for (; (ids = user_ids(user, i)) && !ids->mapped && text->len <= DEVTREE_TEXT_MAX; i++) {
+		uint32_t first = ids->args[0];
+
+		if (ids->arg_count == 0)
+			continue;
+		g_string_append(text, any ? " " : "  id ");
+		any = true;
+		for (uint32_t j = 0; j < ids->arg_count && ids->arg_count > 1; j++)
+			g_string_append_printf(text, "%s0x%x", j ? "," : "", ids->args[j]);
+		if (ids->arg_count > 1)
+			continue;
+		for (const struct dt_ids *next; (next = user_ids(user, i + 1)) && !next->mapped &&
+						next->arg_count == 1 && next->args[0] - 1 == ids->args[0];
+		     i++)
+			ids = next;
+		append_range(text, first, ids->args[0]);
 	}
-	for (uint32_t i = 0; i < ids->arg_count; i++)
-		g_string_append_printf(text, "%c0x%x", i ? ',' : ' ', ids->args[i]);
+	return i;
+}
+
+/** Appends what iommu-map makes of requester ids. */
+static void append_map(GString *text, const struct dt_user *user, guint i)
+{
+	uint32_t mask = UINT32_MAX;
+	const struct dt_ids *ids;
+
+	dt_read_u32(user->node, "iommu-map-mask", &mask);
+	for (; (ids = user_ids(user, i)) && text->len <= DEVTREE_TEXT_MAX; i++) {
+		if (mask == 0 && ids->rid == 0 && ids->length) {
+			g_string_append_printf(text, "  every rid as id 0x%x", ids->id);
+			continue;
+		}
+		g_string_append(text, mask == UINT32_MAX ? "  rid " : "  rid & ");
+		if (mask != UINT32_MAX)
+			g_string_append_printf(text, "0x%x = ", mask);
+		append_range(text, ids->rid, ids->rid + MAX(ids->length, 1) - 1);
+		g_string_append(text, " as id ");
+		append_range(text, ids->id, ids->id + MAX(ids->length, 1) - 1);
+	}
 }
 
 static void add_ids_facts(struct list *list, const struct dt_user *user)
@@ -91,27 +141,19 @@ static void add_ids_facts(struct list *list, const struct dt_user *user)
 
 static void add_user(struct list *list, const struct dt_user *user, int columns)
 {
-	const struct dt_ids *first = &g_array_index(user->ids, struct dt_ids, 0);
 	g_autofree char *path = dt_node_path(user->node);
-	uint32_t mask;
+	uint32_t instances = list->instances[user->node->index], mask;
+	g_autoptr(GString) ids = g_string_new(NULL);
 
-	g_string_append_printf(list->text, "    %-*s ", columns, path);
-	if (first->mapped || first->arg_count)
-		g_string_append(list->text, user->ids->len > 1 ? " ids" : " id");
-	for (guint i = 0; i < user->ids->len && list->text->len <= DEVTREE_TEXT_MAX; i++)
-		append_ids(list->text, &g_array_index(user->ids, struct dt_ids, i));
-	if (first->mapped && dt_read_u32(user->node, "iommu-map-mask", &mask))
-		g_string_append_printf(list->text, " of rid & 0x%x", mask);
-	if (list->instances[user->node->index] > 1)
-		g_string_append_printf(list->text, ", behind %u IOMMUs", list->instances[user->node->index]);
-	g_string_append(list->text, node_state(user->node));
-	while (g_str_has_suffix(list->text->str, " "))
-		g_string_truncate(list->text, list->text->len - 1);
-	g_string_append_c(list->text, '\n');
+	append_map(ids, user, append_references(ids, user, 0));
+	g_string_append_printf(list->text, "    %-*s%s", ids->len ? columns : 0, path, ids->str);
+	if (instances > 1)
+		g_string_append_printf(list->text, ", one of its %u IOMMUs", instances);
+	g_string_append_printf(list->text, "%s\n", node_state(user->node));
 
 	facts_begin(list->facts, NULL, NULL);
 	add_node_facts(list, user->node, path);
-	if (first->mapped && dt_read_u32(user->node, "iommu-map-mask", &mask))
+	if (dt_read_u32(user->node, "iommu-map-mask", &mask))
 		facts_u64(list->facts, "rid_mask", NULL, mask);
 	facts_list_begin(list->facts, "ids", NULL);
 	add_ids_facts(list, user);
@@ -119,7 +161,7 @@ static void add_user(struct list *list, const struct dt_user *user, int columns)
 	facts_end(list->facts);
 }
 
-/** Adds those behind @node, at most one of them a PCI host. */
+/** Adds those behind an IOMMU; NULL: nobody. */
 static void add_users(struct list *list, const GPtrArray *users)
 {
 	size_t columns = 0;
@@ -135,30 +177,52 @@ static void add_users(struct list *list, const GPtrArray *users)
 	facts_list_end(list->facts);
 }
 
-static void add_iommu(struct list *list, const struct dt_node *node)
+/** Appends the line of an IOMMU, @indent first. */
+static void append_iommu(struct list *list, const char *indent, const struct dt_node *node)
 {
-	const GPtrArray *users = list->users->of[node->index];
 	const struct dt_driver *driver = dt_driver_of(node);
-	g_autofree char *path = dt_node_path(node), *compatible = NULL;
+	g_autofree char *path = dt_node_path(node), *compatible = first_string(node, "compatible");
 
-	if (!dt_is_iommu(node) && !users)
-		return;
-	compatible = first_string(node, "compatible");
-	g_string_append_printf(list->text, "\n%s  %s%s%s\n", path,
-			       driver ? driver->name : "no modelled driver: ", driver ? "" : compatible,
-			       node_state(node));
-	if (node->available && node->device == DT_DEVICE_NONE)
-		g_string_append(list->text,
-				"    (made a device not at boot, but by the driver of its parent)\n");
-	if (!users)
-		g_string_append(list->text, "    nobody\n");
-	facts_begin(list->facts, NULL, NULL);
+	g_string_append_printf(list->text, "%s%s  ", indent, path);
+	if (driver)
+		g_string_append(list->text, driver->name);
+	else
+		g_string_append_printf(list->text, "%s (no modelled driver)", compatible);
+	if (list->leaves[node->index])
+		g_string_append_printf(list->text, ", main of %u others", list->leaves[node->index]);
+	g_string_append_printf(list->text, "%s\n", node_state(node));
 	add_node_facts(list, node, path);
 	if (driver)
 		facts_text(list->facts, "driver", NULL, driver->name);
 	facts_text(list->facts, "compatible", NULL, compatible);
-	add_users(list, users);
-	facts_end(list->facts);
+}
+
+/** Adds the IOMMUs, first those that somebody is behind. */
+static void add_iommus(struct list *list)
+{
+	bool heading = false;
+
+	facts_list_begin(list->facts, "iommus", NULL);
+	for (uint32_t i = 0; i < list->tree->node_count && list->text->len <= DEVTREE_TEXT_MAX; i++) {
+		if (!list->users->of[i])
+			continue;
+		g_string_append_c(list->text, '\n');
+		facts_begin(list->facts, NULL, NULL);
+		append_iommu(list, "", &list->tree->nodes[i]);
+		add_users(list, list->users->of[i]);
+		facts_end(list->facts);
+	}
+	for (uint32_t i = 0; i < list->tree->node_count && list->text->len <= DEVTREE_TEXT_MAX; i++) {
+		if (list->users->of[i] || !dt_is_iommu(&list->tree->nodes[i]))
+			continue;
+		g_string_append(list->text, heading ? "" : "\nIOMMUs without masters\n");
+		heading = true;
+		facts_begin(list->facts, NULL, NULL);
+		append_iommu(list, "    ", &list->tree->nodes[i]);
+		add_users(list, NULL);
+		facts_end(list->facts);
+	}
+	facts_list_end(list->facts);
 }
 
 /* ---- the rest ---- */
@@ -177,7 +241,7 @@ static void add_outside(struct list *list)
 		if (!what || list->instances[i])
 			continue;
 		if (!heading)
-			g_string_append(list->text, "\nnot behind any IOMMU\n");
+			g_string_append(list->text, "\nbehind no IOMMU\n");
 		heading = true;
 		path = dt_node_path(node);
 		g_string_append_printf(list->text, "    %s  %s%s\n", path, what, node_state(node));
@@ -223,11 +287,20 @@ static void add_summary(struct list *list)
 	facts_text(list->facts, "board", NULL, board);
 }
 
-static void count_instances(struct list *list)
+static void count_relations(struct list *list)
 {
+	list->instances = g_new0(uint32_t, list->tree->node_count);
+	list->leaves = g_new0(uint32_t, list->tree->node_count);
 	for (uint32_t i = 0; i < list->tree->node_count; i++)
 		for (guint j = 0; list->users->of[i] && j < list->users->of[i]->len; j++)
 			list->instances[((struct dt_user *)list->users->of[i]->pdata[j])->node->index]++;
+	for (uint32_t i = 0; i < list->tree->node_count; i++) {
+		const struct dt_node *main =
+			dt_parse_phandle(list->tree, &list->tree->nodes[i], "renesas,ipmmu-main", 0);
+
+		if (main)
+			list->leaves[main->index]++;
+	}
 }
 
 static int list_run(const struct devtree *tree, bool json)
@@ -237,14 +310,10 @@ static int list_run(const struct devtree *tree, bool json)
 	uint64_t problems = 0;
 	int code;
 
-	list.instances = g_new0(uint32_t, tree->node_count);
 	list.facts = facts_new();
-	count_instances(&list);
+	count_relations(&list);
 	add_summary(&list);
-	facts_list_begin(list.facts, "iommus", NULL);
-	for (uint32_t i = 0; i < tree->node_count && list.text->len <= DEVTREE_TEXT_MAX; i++)
-		add_iommu(&list, &tree->nodes[i]);
-	facts_list_end(list.facts);
+	add_iommus(&list);
 	add_outside(&list);
 	dt_check(tree, count_problem, &problems);
 	facts_u64(list.facts, "problems", NULL, problems);
@@ -257,6 +326,7 @@ static int list_run(const struct devtree *tree, bool json)
 	facts_free(list.facts);
 	g_string_free(list.text, TRUE);
 	g_free(list.instances);
+	g_free(list.leaves);
 	dt_users_free(list.users);
 	return code;
 }
