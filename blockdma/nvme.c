@@ -190,7 +190,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->sim = sim;
 	nvme->dev = dev;
 	nvme->config = *config;
-	nvme->free_vecs = g_ptr_array_new_with_free_func(g_free);
+	nvme->vecs = g_ptr_array_new_with_free_func(g_free);
+	nvme->free_vecs = g_ptr_array_new();
 	nvme->hmb.blocks = g_array_new(FALSE, FALSE, sizeof(struct nvme_hmb_block));
 	nvme->free_tables = g_ptr_array_new_with_free_func(g_free);
 	nvme_set_limits(nvme);
@@ -230,6 +231,7 @@ void nvme_free(struct nvme *nvme)
 	nvme_dbbuf_finish(nvme);
 	physmem_free(&nvme->sim->mem, nvme->discard_page, 0);
 	g_ptr_array_unref(nvme->free_vecs);
+	g_ptr_array_unref(nvme->vecs);
 	g_ptr_array_unref(nvme->free_tables);
 	g_free(nvme->queues);
 	g_free(nvme);

@@ -240,8 +240,9 @@ struct nvme {
 	bool discard_page_busy;
 	struct request abort_request; /* what an abort's iod is for */
 	int abort_limit;	      /* how many more may be sent */
-	GPtrArray *free_vecs;	/* mempool elements ready for use */
-	GPtrArray *free_tables; /* the same, scatter lists of NVME_MAX_SEGMENTS */
+	GPtrArray *vecs;	/* every mempool element, owned: also those that the modelled driver loses */
+	GPtrArray *free_vecs;	/* of these, ready for use */
+	GPtrArray *free_tables; /* the same of scatter lists of NVME_MAX_SEGMENTS */
 	uint32_t dma_vecs;	/* of either in use */
 	struct nvme_stats stats;
 };
