@@ -74,6 +74,40 @@ static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint
 	controller_report(ctrl, FINDING_STALE, addr, write, detail);
 }
 
+/** Returns what the driver of the IOMMU logs of a refused access, on one line that continues a sentence; free with g_free(). The
+ * device's number on its bus is not modelled: it is stream 0. */
+static char *controller_logged(const struct dma_device *dev, enum iommu_fault_reason reason, uint64_t addr,
+			       bool write)
+{
+	const struct iommu_domain *domain = dev->domain;
+	struct iommu_fault fault = {.iova = addr, .reason = reason, .write = write, .domain = domain->id};
+	g_autoptr(GString) logged = g_string_new(NULL);
+	struct pgtable_walk walk;
+
+	domain->pt->ops->walk(domain->pt, addr, &walk);
+	fault.level = walk.stop_level;
+	fault.entry = walk.entry ? walk.raw : 0;
+	if (!iommu_report_fault(domain->iommu, &fault, logged) || !logged->len)
+		return g_strdup("");
+	g_string_truncate(logged, logged->len - 1); /* the last line's end */
+	g_string_replace(logged, "\n\t", " ", 0);
+	g_string_replace(logged, "\n", " | ", 0);
+	return g_strconcat("; logged: ", logged->str, NULL);
+}
+
+/** Ends an access that the IOMMU refuses. */
+static void controller_refused(struct controller *ctrl, enum iommu_fault_reason reason, uint64_t addr,
+			       bool write)
+{
+	const struct dma_device *dev = ctrl->nvme->dev;
+	enum finding_kind kind = reason == IOMMU_FAULT_PERMISSION ? FINDING_PERMISSION : FINDING_HOLE;
+	g_autofree char *logged = controller_logged(dev, reason, addr, write);
+
+	SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
+	ctrl->stats.faults++;
+	controller_report(ctrl, kind, addr, write, logged);
+}
+
 /** Asks for @addr as the device does: of its own cache first, where it has one. */
 static bool controller_ask(const struct iommu_domain *domain, uint64_t addr, struct iotlb_result *ret_result,
 			   struct controller_command *cmd)
@@ -108,15 +142,11 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		ok = dev->domain->pt->ops->lookup(dev->domain->pt, addr, &result.paddr, &result.prot);
 	}
 	if (!ok) {
-		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
-		ctrl->stats.faults++;
-		controller_report(ctrl, FINDING_HOLE, addr, write, "");
+		controller_refused(ctrl, IOMMU_FAULT_TRANSLATION, addr, write);
 		return false;
 	}
 	if (!(result.prot & (write ? PROT_WRITE : PROT_READ))) {
-		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
-		ctrl->stats.faults++;
-		controller_report(ctrl, FINDING_PERMISSION, addr, write, "");
+		controller_refused(ctrl, IOMMU_FAULT_PERMISSION, addr, write);
 		return false;
 	}
 	if (result.stale)

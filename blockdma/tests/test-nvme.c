@@ -27,6 +27,7 @@ struct options {
 	uint32_t threshold;
 	enum kernel_version version; /* 0: of those with the block mapper, the one without bugs */
 	bool shadow; /* doorbells */
+	const struct iommu_hw_ops *hw; /* NULL: Intel's */
 };
 
 struct fixture {
@@ -61,7 +62,7 @@ static void setup_machine(struct fixture *fixture, const struct options *options
 				    .observer = {.translate = note_translation, .data = fixture}};
 	sim_observe(fixture->sim, &fixture->observer);
 	behaviour_set_version(fixture->sim, options->version ? options->version : KERNEL_FIXED);
-	fixture->iommu = iommu_new(fixture->sim, &intel_ops, &tlb);
+	fixture->iommu = iommu_new(fixture->sim, options->hw ? options->hw : &intel_ops, &tlb);
 	fixture->iovad = iova_domain_new(fixture->sim, PAGE, 1, 0, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(fixture->iovad), ==, 0);
 	if (!options->direct)
@@ -1111,12 +1112,14 @@ static void test_vec_pool_failure_undoes_the_first_mapping_later(void)
 	finish(&fixture);
 }
 
-/* The old rollback reports a half-linked request as mapped: the controller runs into the hole. */
-static void test_old_rollback_lets_the_controller_fault(void)
+/* The old rollback reports a half-linked request as mapped: the controller runs into the hole, and the driver of the IOMMU
+ * logs that in its own words. */
+static void old_rollback_lets_the_controller_fault(const struct iommu_hw_ops *hw, const char *logged)
 {
-	static const struct options options = {.version = KERNEL_6_19};
+	const struct options options = {.version = KERNEL_6_19, .hw = hw};
 	g_autoptr(GArray) vecs = shape_vecs(&prp_shape);
 	struct request req = request_of(vecs, REQ_OP_READ);
+	const struct finding *finding;
 	struct controller_command command;
 	struct fault_rules *rules;
 	struct fixture fixture;
@@ -1134,12 +1137,33 @@ static void test_old_rollback_lets_the_controller_fault(void)
 	g_assert_cmpuint(command.bytes, ==, 3 * PAGE);
 	g_assert_cmpuint(fixture.ctrl.stats.faults, ==, 1);
 	g_assert_cmpuint(fixture.sim->findings.count[FINDING_HOLE], ==, 1);
+	finding = g_ptr_array_index(fixture.sim->findings.kept, fixture.sim->findings.kept->len - 1);
+	g_assert_cmpint(finding->kind, ==, FINDING_HOLE);
+	g_assert_true(g_pattern_match_simple(logged, finding->text));
 	controller_complete(&fixture.ctrl, 1, &command);
 	g_assert_true(nvme_poll_cq(fixture.nvme, 1, &status) == iod);
 	g_assert_cmpint(nvme_error_status(status), ==, BLK_STS_IOERR);
 	nvme_unmap_rq(fixture.nvme, iod);
 	g_assert_cmpuint(fixture.sim->findings.count[FINDING_WRONG_SIZE], ==, 1);
 	finish(&fixture);
+}
+
+static void test_old_rollback_lets_the_controller_fault(void)
+{
+	old_rollback_lets_the_controller_fault(
+		&intel_ops,
+		"write of IOVA 0x*; logged: DMAR: DRHD: handling fault status reg 2 | DMAR: [DMA Write "
+		"NO_PASID] Request device [00:00.0] fault addr 0x*000 [fault reason 0x05] PTE Write "
+		"access is not set");
+	old_rollback_lets_the_controller_fault(
+		&amd_ops,
+		"write of IOVA 0x*; logged: AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:00:00.0 "
+		"domain=0x0001 address=0x* flags=0x0020]");
+	old_rollback_lets_the_controller_fault(
+		&smmuv3_ops,
+		"write of IOVA 0x*; logged: event 0x10 received: 0x0000000000000010 0x* | event: "
+		"F_TRANSLATION client: (unassigned sid) sid: 0 ssid: 0 iova: 0x* ipa: 0 | unpriv data "
+		"write s1 \"Input address caused fault\" stag: 0");
 }
 
 static const struct point {

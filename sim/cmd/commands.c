@@ -19,5 +19,11 @@ const struct command commands[] = {
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
 	{"faults list", "every fault point and how often a replay passes it", "TRACE", cmd_faults_list},
+	{"devtree list", "the IOMMUs of a board, and who is behind each", "BOARD.dtb", cmd_devtree_list},
+	{"devtree graph", "the same as a graph for Graphviz", "BOARD.dtb", cmd_devtree_graph},
+	{"devtree check", "what is wrong with a board's device tree, by kind and node", "BOARD.dtb",
+	 cmd_devtree_check},
+	{"devtree facts", "what matters to an IOMMU in a board's device tree, one fact a line", "BOARD.dtb",
+	 cmd_devtree_facts},
 	{NULL, NULL, NULL, NULL},
 };

@@ -417,7 +417,8 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 	else if (piece->req.vec_count)
 		tell_prps(explain, iod);
 	if (piece->req.meta_vec_count) {
-		facts_line(facts, "metadata at " HEX, iod->sqe.metadata);
+		facts_line(facts, "metadata at " HEX "%s", iod->sqe.metadata,
+			   explain->config.meta_bytes ? "" : " (which a namespace without nvme.metadata leaves alone)");
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
 	}
 	facts_end(facts);
@@ -487,6 +488,7 @@ static void tell_dead_device(struct explain *explain)
 	facts_line(explain->facts, "stops (controller.fatal): when its time is up, the driver resets it, cancels the "
 				   "command and tries it again");
 	facts_bool(explain->facts, "stops", NULL, true);
+	explain_tell_calls(&explain->hearing, explain->facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(explain->facts);
 	nvme_cancel_all(machine->nvme, cancel_piece, machine->nvme);
 	machine->ctrl.fatal = false;
@@ -777,9 +779,10 @@ static bool make_machine(struct explain *explain, GError **error)
 		fault_rules_arm(explain->rules, machine->sim);
 	explain_hearing_init(&explain->hearing, machine, explain->rules);
 	explain->limits = machine->nvme->limits;
-	/* The device touches the metadata that the request has. */
-	machine->nvme->config.meta_bytes = 0;
-	if (explain->request.meta.len)
+	/* The device touches as much of them as the request has; where it has none, the device makes them (PRACT). */
+	if (config->meta_bytes)
+		machine->nvme->config.meta_bytes = 0;
+	if (config->meta_bytes && explain->request.meta.len)
 		machine->nvme->config.meta_bytes =
 			(unsigned)(explain->request.meta.len /
 				   (explain->request.bytes / machine->nvme->config.logical_block_bytes));

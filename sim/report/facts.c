@@ -62,6 +62,13 @@ void facts_u64(struct facts *facts, const char *key, const char *label, uint64_t
 	}
 }
 
+void facts_item(struct facts *facts, const char *value)
+{
+	g_autofree char *valid = g_utf8_make_valid(value, -1);
+
+	json_builder_add_string_value(facts->json, valid);
+}
+
 void facts_text(struct facts *facts, const char *key, const char *label, const char *value)
 {
 	if (key) {

@@ -269,7 +269,7 @@ def _():
 
 @case('op/metadata')
 def _():
-    answer = said('write bvec=0x100000000+256k meta=0x200000000+4k')
+    answer = said('write bvec=0x100000000+256k meta=0x200000000+4k', '--set', 'nvme.metadata=8')
     without = said('write bvec=0x100000000+256k', '--set', 'nvme.metadata=8')
     equal([number(request['mapping']['calls'][-1]['pa']) for request in answer['requests']], [0x200000000, 0x200000800],
           'each half has its own')
