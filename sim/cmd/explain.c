@@ -426,6 +426,18 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 
 /* ---- the device, and the way back ---- */
 
+static const char *nvme_status_text(uint16_t status)
+{
+	switch (status & NVME_STATUS_TYPE_CODE) {
+	case NVME_SC_SUCCESS:
+		return "success";
+	case NVME_SC_DATA_XFER_ERROR:
+		return "data transfer error";
+	default:
+		return "an error";
+	}
+}
+
 static void tell_device(struct explain *explain, const struct controller_command *done)
 {
 	struct facts *facts = explain->facts;
@@ -438,10 +450,11 @@ static void tell_device(struct explain *explain, const struct controller_command
 	if (iommu)
 		facts_line(facts, "%u of these missed the IOTLB: %u page-table entr%s read",
 			   done->iotlb_misses, done->table_reads, done->table_reads == 1 ? "y" : "ies");
-	facts_line(facts, "status 0x%x%s", done->status,
-		   done->status == NVME_SC_SUCCESS
-			   ? ": success"
-			   : ": data transfer error; the driver tries again five times");
+	facts_line(facts, "status 0x%x: %s%s", done->status & NVME_STATUS_TYPE_CODE, nvme_status_text(done->status),
+		   nvme_retries(done->status, 0) ? "; the driver tries again five times" : "");
+	if (done->loss != CONTROLLER_LOSES_NOTHING)
+		facts_line(facts, "this is lost (controller.lost_completion): the driver's time is up first; what "
+				  "follows is the way back all the same");
 	facts_u64(facts, "accesses", NULL, done->accesses);
 	facts_u64(facts, "moved_bytes", NULL, done->bytes);
 	facts_u64(facts, "iotlb_misses", NULL, done->iotlb_misses);
@@ -461,6 +474,27 @@ static void tell_unmap(struct explain *explain)
 	facts_end(explain->facts);
 }
 
+static void cancel_piece(void *data, struct nvme_iod *iod)
+{
+	nvme_unmap_rq(data, iod);
+}
+
+/** The controller has stopped before it took the command: the driver resets it, and cancels what was in its queues. */
+static void tell_dead_device(struct explain *explain)
+{
+	struct machine *machine = explain->machine;
+
+	facts_begin(explain->facts, "device", "device");
+	facts_line(explain->facts, "stops (controller.fatal): when its time is up, the driver resets it, cancels the "
+				   "command and tries it again");
+	facts_bool(explain->facts, "stops", NULL, true);
+	explain_tell_calls(&explain->hearing, explain->facts, "calls", NULL, "of its accesses", explain->all);
+	facts_end(explain->facts);
+	nvme_cancel_all(machine->nvme, cancel_piece, machine->nvme);
+	machine->ctrl.fatal = false;
+	tell_unmap(explain);
+}
+
 static void send_piece(struct explain *explain, struct piece *piece)
 {
 	struct machine *machine = explain->machine;
@@ -469,12 +503,15 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	uint16_t status;
 
 	nvme_submit(machine->nvme, qid, piece->iod, true);
-	if (!controller_execute(&machine->ctrl, qid, &done))
-		g_assert_not_reached();
+	if (!controller_execute(&machine->ctrl, qid, &done)) {
+		tell_dead_device(explain);
+		return;
+	}
 	tell_device(explain, &done);
 	controller_complete(&machine->ctrl, qid, &done);
 	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
 		g_assert_not_reached();
+	nvme_ring_cq(machine->nvme, qid);
 	nvme_unmap_rq(machine->nvme, piece->iod);
 	tell_unmap(explain);
 }
@@ -742,6 +779,13 @@ static bool make_machine(struct explain *explain, GError **error)
 		fault_rules_arm(explain->rules, machine->sim);
 	explain_hearing_init(&explain->hearing, machine, explain->rules);
 	explain->limits = machine->nvme->limits;
+	/* The device touches as much of them as the request has; where it has none, the device makes them (PRACT). */
+	if (config->meta_bytes)
+		machine->nvme->config.meta_bytes = 0;
+	if (config->meta_bytes && explain->request.meta.len)
+		machine->nvme->config.meta_bytes =
+			(unsigned)(explain->request.meta.len /
+				   (explain->request.bytes / machine->nvme->config.logical_block_bytes));
 	if (explain->request.queue == 0)
 		explain->limits.virt_boundary_mask = NVME_PAGE - 1;
 	return check_bios(explain, error);
