@@ -46,8 +46,9 @@ static char *controller_owner(const struct physmem *mem, uint64_t paddr)
 		return g_strdup_printf("belongs to request %" G_GUINT64_FORMAT, owner);
 	if (physmem_has_bytes(mem, paddr))
 		return g_strdup_printf("belongs to set-up (%s)",
-				       uses[mem->use[(paddr - PHYSMEM_BASE) >> FRAME_LG2]]);
-	return g_strdup(paddr >= PHYSMEM_BASE ? "is free" : "belongs to nobody");
+				       uses[mem->use[(paddr - mem->base) >> FRAME_LG2]]);
+	return g_strdup(paddr >= mem->base && (paddr - mem->base) >> FRAME_LG2 < mem->next_frame ? "is free"
+												 : "belongs to nobody");
 }
 
 /** Returns since when there is no mapping behind a stale answer for @addr, in words; free with g_free(). */
