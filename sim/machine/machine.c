@@ -93,9 +93,10 @@ void machine_free(struct machine *machine)
 static int machine_init_iova(struct machine *machine, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
+	unsigned granule_lg2 = iommu_granule_lg2(machine->domain);
 	int err;
 
-	machine->iovad = iova_domain_new(machine->sim, FRAME_SIZE, 1, MACHINE_DOMAIN, EVENT_DEPOT);
+	machine->iovad = iova_domain_new(machine->sim, 1u << granule_lg2, 1, MACHINE_DOMAIN, EVENT_DEPOT);
 	err = iova_rcaches_init(machine->iovad);
 	if (err) {
 		*reterr_step = "IOVA caches";
@@ -104,8 +105,8 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 	for (unsigned i = 0; i < config->reserved_count; i++) {
 		uint64_t lo, hi;
 
-		if (!iova_reserve(machine->iovad, config->reserved[i].first >> FRAME_LG2,
-				  config->reserved[i].last >> FRAME_LG2, &lo, &hi)) {
+		if (!iova_reserve(machine->iovad, config->reserved[i].first >> granule_lg2,
+				  config->reserved[i].last >> granule_lg2, &lo, &hi)) {
 			*reterr_step = "reserved regions";
 			return -ENOMEM;
 		}
@@ -219,8 +220,8 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	dma.swiotlb = machine->swiotlb = machine_swiotlb(config);
 	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
 	machine->has_dev = true;
-	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
-	if (config->iommu_mode == IOMMU_LAZY && !config->caching_mode)
+	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for; and others always are. */
+	if (config->iommu_mode == IOMMU_LAZY && !config->caching_mode && machine->iommu->ops->deferred_flush)
 		machine->dev.fq =
 			fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
 			       1000000000 / config->hz, EVENT_FLUSH, MACHINE_DOMAIN);
