@@ -39,6 +39,7 @@ int cmd_pagetable_formats(const struct command *command, int argc, char **argv);
 int cmd_pagetable_dump(const struct command *command, int argc, char **argv);
 int cmd_pagetable_walk(const struct command *command, int argc, char **argv);
 int cmd_behaviours(const struct command *command, int argc, char **argv);
+int cmd_devtree_leaks(const struct command *command, int argc, char **argv);
 int cmd_faults_list(const struct command *command, int argc, char **argv);
 
 /** Options that every subcommand takes. */

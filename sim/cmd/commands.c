@@ -17,6 +17,8 @@ const struct command commands[] = {
 	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
+	{"devtree leaks", "the device references that IOMMU drivers of a board leak, by kernel", "BOARD.dtb",
+	 cmd_devtree_leaks},
 	{"faults list", "every fault point and how often a replay passes it", "TRACE", cmd_faults_list},
 	{NULL, NULL, NULL, NULL},
 };
