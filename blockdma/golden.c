@@ -347,6 +347,9 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 		say(stage, "= dma_unmap_phys addr=" HEX " size=" HEX " attrs=0x%x", call->addr, call->size,
 		    call->flags & DMA_ATTRS);
 		break;
+	case DMA_CALL_MAP_SG:
+	case DMA_CALL_UNMAP_SG:
+		break; /* not of 7.0 */
 	case DMA_CALL_BUS_ADDR:
 		say(stage, "= p2p_bus_addr phys=" HEX " -> " HEX, call->paddr, call->addr);
 		break;

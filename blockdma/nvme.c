@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "blockdma/prep.h"
+#include "sim/behaviour/behaviour.h"
+
 static const struct fault_point nvme_points[] = {
 	{"nvme.prp_pool", -ENOMEM, "no memory for a PRP list",
 	 "nvme_pci_setup_data_prp() in drivers/nvme/host/pci.c"},
@@ -78,15 +81,28 @@ static void nvme_queue_finish(struct nvme *nvme, struct nvme_queue *queue)
 	g_free(queue->iods);
 }
 
-/** Section 1.7: what the driver tells the block layer. */
+static uint32_t nvme_segments_max(const struct nvme *nvme, bool large)
+{
+	if (!nvme_maps_sg(nvme))
+		return NVME_MAX_SEGMENTS;
+	return large ? NVME_SG_SEGMENTS : NVME_SG_SEGMENTS_4M;
+}
+
+/** What the driver tells the block layer: section 1.7, of scatter lists 1.1 and 1.2. */
 static void nvme_set_limits(struct nvme *nvme)
 {
 	struct queue_limits *limits = &nvme->limits;
+	unsigned transfer = behaves(nvme->sim, NVME_TRANSFER_LIMIT);
+	bool large = transfer == NVME_TRANSFER_8M_OPTIMAL;
 
-	limits->max_bytes = MIN(NVME_MAX_BYTES, dma_opt_mapping_size(nvme->dev));
-	limits->max_segments = MIN((uint32_t)(limits->max_bytes / NVME_PAGE) + 1, NVME_MAX_SEGMENTS);
+	limits->max_bytes = large ? NVME_MAX_BYTES : NVME_MAX_BYTES_4M;
+	if (transfer != NVME_TRANSFER_4M)
+		limits->max_bytes = MIN(limits->max_bytes, dma_opt_mapping_size(nvme->dev));
+	limits->max_segments =
+		MIN((uint32_t)(limits->max_bytes / NVME_PAGE) + 1, nvme_segments_max(nvme, large));
 	limits->logical_block_bytes = nvme->config.logical_block_bytes;
-	limits->virt_boundary_mask = nvme->config.sgl ? 0 : NVME_PAGE - 1;
+	limits->virt_boundary_mask = nvme->config.sgl && !nvme_maps_sg(nvme) ? 0 : NVME_PAGE - 1;
+	limits->seg_boundary_mask = nvme_maps_sg(nvme) ? UINT32_MAX : 0;
 }
 
 int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *config,
@@ -99,6 +115,7 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->dev = dev;
 	nvme->config = *config;
 	nvme->free_vecs = g_ptr_array_new_with_free_func(g_free);
+	nvme->free_tables = g_ptr_array_new_with_free_func(g_free);
 	nvme_set_limits(nvme);
 	nvme->queues = g_new0(struct nvme_queue, config->io_queues + 1);
 	dma_pool_init(&nvme->large_pool, dev, "nvme descriptor page", NVME_PAGE);
@@ -125,6 +142,7 @@ void nvme_free(struct nvme *nvme)
 	while (nvme->queue_count > 0)
 		nvme_queue_finish(nvme, &nvme->queues[--nvme->queue_count]);
 	g_ptr_array_unref(nvme->free_vecs);
+	g_ptr_array_unref(nvme->free_tables);
 	g_free(nvme->queues);
 	g_free(nvme);
 }

@@ -3,15 +3,17 @@
 #define BLOCKDMA_NVME_H
 
 /*
- * The NVMe PCI driver's data path: queues, commands, PRP lists and SGLs, mapping and unmapping.
+ * The NVMe PCI driver's data path: queues, commands, PRP lists and SGLs, mapping and unmapping: by the block mapper, or, as
+ * before Linux 6.17 (behaviour blkdma-mapper), through scatter lists.
  *
  * Everything the device reads lies in simulated physical memory as bytes: submission queue entries, lists, completion
  * queue entries. The controller (controller.h) reads it through the IOMMU. Source: drivers/nvme/host/pci.c of Linux 7.0,
- * blockdma-facts section 6; formats from the NVM Express base specification.
+ * blockdma-facts section 6, and of 6.1, blockdma-sg-facts section 1; formats from the NVM Express base specification.
  */
 #include "blockdma/mapper.h"
 #include "blockdma/request.h"
 #include "iommu/dma/dma.h"
+#include "iommu/dma/sg.h"
 
 enum {
 	FAULT_NVME_PRP_POOL = FAULT_ROOM_NVME,
@@ -33,6 +35,9 @@ extern const struct fault_table nvme_fault_table;
 #define NVME_DESCRIPTORS_MAX  5 /* PRP lists a request: 8 MiB */
 #define NVME_MAX_BYTES	      (8u << 20)
 #define NVME_MAX_SEGMENTS     256u
+#define NVME_MAX_BYTES_4M     (4u << 20) /* in kernels such as 6.1 … */
+#define NVME_SG_SEGMENTS_4M   127u	 /* … and the segments of a scatter list there … */
+#define NVME_SG_SEGMENTS      128u	 /* … and later */
 #define NVME_MAX_RETRIES      5
 #define NVME_DSM_BYTES	      4096u /* the range list of a discard */
 
@@ -104,6 +109,7 @@ struct nvme_dma_vec {
 struct nvme_iod {
 	struct request *req;
 	struct dma_iova_state state;
+	struct sg_table sgt; /* sgl: an element of the other mempool; NULL: not mapped that way */
 	uint64_t total_len;
 	struct nvme_dma_vec *vecs; /* element of the mempool, of NVME_MAX_SEGMENTS; NULL: not needed yet */
 	struct dma_pool_block descriptors[NVME_DESCRIPTORS_MAX];
@@ -157,7 +163,7 @@ static inline unsigned nvme_queue_tags(const struct nvme_queue *queue)
 
 struct nvme_stats {
 	uint64_t commands, completions, errors, retries;
-	uint64_t prp_commands, sgl_commands, lists, coalesced, single, per_segment;
+	uint64_t prp_commands, sgl_commands, lists, coalesced, single, per_segment, tables;
 	uint64_t doorbells;
 };
 
@@ -169,8 +175,9 @@ struct nvme {
 	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
 	unsigned queue_count;
 	struct dma_pool small_pool, large_pool;
-	GPtrArray *free_vecs; /* mempool elements ready for use */
-	uint32_t dma_vecs;    /* in use */
+	GPtrArray *free_vecs;	/* mempool elements ready for use */
+	GPtrArray *free_tables; /* the same, scatter lists of NVME_MAX_SEGMENTS */
+	uint32_t dma_vecs;	/* of either in use */
 	struct nvme_stats stats;
 };
 

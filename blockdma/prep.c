@@ -6,19 +6,16 @@
  */
 #include <string.h>
 
-#include "blockdma/nvme.h"
+#include "blockdma/prep.h"
 #include "sim/behaviour/behaviour.h"
-
-#define PRP_PER_PAGE (NVME_PAGE / sizeof(uint64_t))
 
 static struct dma_pool *nvme_pool(struct nvme *nvme, const struct nvme_iod *iod)
 {
 	return iod->small_descriptor ? &nvme->small_pool : &nvme->large_pool;
 }
 
-/** Takes one more descriptor block for @iod. Returns its bytes, or NULL. */
-static void *nvme_descriptor(struct nvme *nvme, struct nvme_iod *iod, unsigned fault,
-			     struct dma_pool_block *ret_block)
+void *nvme_descriptor(struct nvme *nvme, struct nvme_iod *iod, unsigned fault,
+		      struct dma_pool_block *ret_block)
 {
 	if (sim_fault(nvme->sim, fault) || dma_pool_alloc(nvme_pool(nvme, iod), ret_block) != 0)
 		return NULL;
@@ -27,7 +24,7 @@ static void *nvme_descriptor(struct nvme *nvme, struct nvme_iod *iod, unsigned f
 	return physmem_bytes(&nvme->sim->mem, ret_block->paddr);
 }
 
-static void nvme_free_descriptors(struct nvme *nvme, struct nvme_iod *iod)
+void nvme_free_descriptors(struct nvme *nvme, struct nvme_iod *iod)
 {
 	for (unsigned i = 0; i < iod->descriptor_count; i++)
 		dma_pool_free(nvme_pool(nvme, iod), iod->descriptors[i]);
@@ -96,9 +93,12 @@ static void nvme_unmap_data(struct nvme *nvme, struct nvme_iod *iod)
 {
 	if (iod->single)
 		dma_unmap_phys(nvme->dev, iod->sqe.dptr[0], iod->total_len, blk_dma_flags(iod->req, iod->p2p));
+	else if (iod->sgt.sgl)
+		dma_unmap_sg(nvme->dev, &iod->sgt, blk_dma_flags(iod->req, iod->p2p));
 	else if (!blk_rq_dma_unmap(iod->req, nvme->dev, &iod->state, iod->total_len, iod->p2p))
 		nvme_unmap_segments(nvme, iod);
 	nvme_free_descriptors(nvme, iod);
+	nvme_put_table(nvme, iod);
 }
 
 /* ---- metadata (section 6.8) ---- */
@@ -135,12 +135,6 @@ static void nvme_unmap_metadata(struct nvme *nvme, struct nvme_iod *iod)
 	iod->has_meta_descriptor = false;
 }
 
-static struct nvme_sgl_desc sgl_data(const struct blk_dma_iter *iter)
-{
-	return (struct nvme_sgl_desc){
-		.addr = iter->addr, .length = (uint32_t)iter->len, .type = NVME_SGL_DATA};
-}
-
 /** nvme_pci_setup_meta_iter. Describes the metadata by an SGL: one data descriptor, or a segment descriptor and those that
  *  follow it; but a single piece by the pointer, unless a user made the command and only an SGL has the length. */
 static enum blk_status nvme_setup_meta_sgl(struct nvme *nvme, struct nvme_iod *iod)
@@ -173,11 +167,11 @@ static enum blk_status nvme_setup_meta_sgl(struct nvme *nvme, struct nvme_iod *i
 	list = physmem_bytes(&nvme->sim->mem, iod->meta_descriptor.paddr);
 	if (single) {
 		iod->meta_total_len = iter.len;
-		list[0] = sgl_data(&iter);
+		list[0] = nvme_sgl_data(iter.addr, iter.len);
 		return BLK_STS_OK;
 	}
 	do {
-		list[++count] = sgl_data(&iter);
+		list[++count] = nvme_sgl_data(iter.addr, iter.len);
 		iod->meta_total_len += iter.len;
 	} while (blk_rq_dma_map_iter_next(iod->req, nvme->dev, &iter));
 	list[0] = (struct nvme_sgl_desc){.addr = iod->meta_descriptor.addr + sizeof(*list),
@@ -207,6 +201,8 @@ static enum blk_status nvme_map_metadata(struct nvme *nvme, struct nvme_iod *iod
 	bool sgl = iod->sgl && nvme->config.meta_sgl &&
 		   (req->nr_integrity_segments > 1 || req->op == REQ_OP_DRV);
 
+	if (nvme_maps_sg(nvme))
+		return nvme_setup_meta_mptr(nvme, iod);
 	if (sgl || dma_p2p(nvme->dev, req->meta_vecs[0].paddr) != DMA_P2P_NONE)
 		return nvme_setup_meta_sgl(nvme, iod);
 	return nvme_setup_meta_mptr(nvme, iod);
@@ -359,7 +355,7 @@ static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, 
 	iod->sqe.flags = NVME_CMD_SGL_METABUF;
 	iod->total_len = iod->req->bytes;
 	if (iod->req->nr_phys_segments == 1 || blk_dma_coalesced(&iod->state)) {
-		*inline_desc = sgl_data(iter);
+		*inline_desc = nvme_sgl_data(iter->addr, iter->len);
 		return BLK_STS_OK;
 	}
 	iod->small_descriptor = iod->req->nr_phys_segments <= NVME_SMALL_POOL_BYTES / sizeof(*list);
@@ -370,7 +366,7 @@ static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, 
 	}
 	do {
 		g_assert(count < NVME_MAX_SEGMENTS);
-		list[count++] = sgl_data(iter);
+		list[count++] = nvme_sgl_data(iter->addr, iter->len);
 	} while (blk_rq_dma_map_iter_next(iod->req, nvme->dev, iter));
 	*inline_desc = (struct nvme_sgl_desc){
 		.addr = block.addr, .length = count * sizeof(*list), .type = NVME_SGL_LAST_SEGMENT};
@@ -383,19 +379,17 @@ static enum blk_status nvme_setup_sgls(struct nvme *nvme, struct nvme_iod *iod, 
 
 /* ---- choosing (section 6.5) ---- */
 
-/** The short way of a request with one physical segment. Returns false when it must go the long way. */
-static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_sgl,
-			      enum blk_status *ret_status)
+bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_sgl, bool force_sgl,
+		       enum blk_status *ret_status)
 {
 	const struct request *req = iod->req;
 	struct req_iterator iter = request_data(req);
 	struct bio_vec segment;
-	bool prp_possible, force_sgl;
+	bool prp_possible;
 	uint64_t addr;
 
 	request_next_segment(&iter, &segment);
 	prp_possible = segment.paddr % NVME_PAGE + segment.len <= 2 * NVME_PAGE;
-	force_sgl = may_sgl && (req->op == REQ_OP_DRV || req->nr_integrity_segments > 1);
 	if ((!prp_possible && !may_sgl) || dma_p2p(nvme->dev, segment.paddr) != DMA_P2P_NONE)
 		return false;
 	addr = dma_map_phys(nvme->dev, segment.paddr, segment.len, blk_dma_flags(req, DMA_P2P_NONE));
@@ -407,11 +401,9 @@ static bool nvme_setup_single(struct nvme *nvme, struct nvme_iod *iod, bool may_
 	iod->total_len = segment.len;
 	nvme->stats.single++;
 	if (!prp_possible || force_sgl) {
-		struct blk_dma_iter one = {.addr = addr, .len = segment.len};
-
 		iod->sgl = true;
 		iod->sqe.flags = NVME_CMD_SGL_METABUF;
-		*(struct nvme_sgl_desc *)iod->sqe.dptr = sgl_data(&one);
+		*(struct nvme_sgl_desc *)iod->sqe.dptr = nvme_sgl_data(addr, segment.len);
 	} else {
 		uint64_t first = NVME_PAGE - addr % NVME_PAGE;
 
@@ -427,13 +419,13 @@ static enum blk_status nvme_map_data(struct nvme *nvme, struct nvme_iod *iod, bo
 {
 	struct request *req = iod->req;
 	bool may_sgl = nvme->config.sgl && !admin;
-	bool force_sgl = may_sgl && ((request_gap_mask(req) & (NVME_PAGE - 1)) || req->op == REQ_OP_DRV ||
-				     req->nr_integrity_segments > 1);
+	bool user_sgl = may_sgl && (req->op == REQ_OP_DRV || req->nr_integrity_segments > 1);
+	bool force_sgl = user_sgl || (may_sgl && (request_gap_mask(req) & (NVME_PAGE - 1)));
 	enum blk_status status;
 	struct blk_dma_iter iter;
 	unsigned entries;
 
-	if (req->nr_phys_segments == 1 && nvme_setup_single(nvme, iod, may_sgl, &status))
+	if (req->nr_phys_segments == 1 && nvme_setup_single(nvme, iod, may_sgl, user_sgl, &status))
 		return status;
 	if (!blk_rq_dma_map_iter_start(req, nvme->dev, &iod->state, &iter))
 		return iter.status;
@@ -481,6 +473,7 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 	iod->descriptor_count = 0;
 	iod->small_descriptor = iod->single = iod->sgl = iod->single_meta = iod->has_meta_descriptor = false;
 	iod->p2p = iod->meta_p2p = DMA_P2P_NONE;
+	iod->sgt = (struct sg_table){0};
 	iod->meta_state = (struct dma_iova_state){0};
 	iod->meta_total_len = 0;
 	iod->sqe = (struct nvme_sqe){.opcode = nvme_opcode_of(req),
@@ -493,7 +486,8 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 	else
 		iod->sqe.cdw12 = (uint32_t)req->bytes; /* the length a controller of ours moves */
 	if (req->vec_count)
-		status = nvme_map_data(nvme, iod, nsid == 0);
+		status = nvme_maps_sg(nvme) ? nvme_map_data_sg(nvme, iod, nsid == 0) :
+					      nvme_map_data(nvme, iod, nsid == 0);
 	if (status == BLK_STS_OK && req->meta_vec_count) {
 		status = nvme_map_metadata(nvme, iod);
 		if (status != BLK_STS_OK && req->vec_count)

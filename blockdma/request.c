@@ -16,8 +16,7 @@ static uint64_t page_offset(uint64_t paddr)
 	return paddr & (PAGE_BYTES - 1);
 }
 
-/** Returns how long a segment from @paddr on may be. */
-static uint64_t segment_limit(const struct queue_limits *limits, uint64_t paddr)
+uint64_t bio_vec_limit(const struct queue_limits *limits, uint64_t paddr)
 {
 	uint64_t limit = UINT32_MAX, mask;
 
@@ -32,8 +31,7 @@ static uint64_t segment_limit(const struct queue_limits *limits, uint64_t paddr)
 	return limit;
 }
 
-/** Whether @next may go on where @vec ends. */
-static bool touches(const struct queue_limits *limits, const struct bio_vec *vec, const struct bio_vec *next)
+bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *vec, const struct bio_vec *next)
 {
 	uint64_t mask = limits && limits->seg_boundary_mask ? limits->seg_boundary_mask : UINT64_MAX;
 
@@ -49,7 +47,7 @@ bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment
 	if (iter->vec == iter->count)
 		return false;
 	vec = (struct bio_vec){iter->vecs[iter->vec].paddr + iter->done, iter->vecs[iter->vec].len - iter->done};
-	limit = segment_limit(iter->limits, vec.paddr);
+	limit = bio_vec_limit(iter->limits, vec.paddr);
 	if (vec.len > limit) {
 		iter->done += limit;
 		*ret_segment = (struct bio_vec){vec.paddr, limit};
@@ -59,7 +57,7 @@ bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment
 	while (++iter->vec < iter->count) {
 		const struct bio_vec *next = &iter->vecs[iter->vec];
 
-		if (vec.len + next->len > limit || !touches(iter->limits, &vec, next))
+		if (vec.len + next->len > limit || !bio_vec_touches(iter->limits, &vec, next))
 			break;
 		vec.len += next->len;
 	}
@@ -86,7 +84,7 @@ static bool split_vector(struct bio_split *split, uint64_t paddr, uint64_t len,
 	uint64_t room = MIN(len, limits->max_bytes - split->bytes), total = 0;
 
 	while (total < room && split->segments < limits->max_segments) {
-		total += MIN(segment_limit(limits, paddr + total), room - total);
+		total += MIN(bio_vec_limit(limits, paddr + total), room - total);
 		split->segments++;
 		if ((paddr + total) & limits->virt_boundary_mask)
 			break;
@@ -130,7 +128,7 @@ uint64_t request_integrity_gap_mask(const struct request *req)
 	uint64_t gaps = 0;
 
 	for (uint32_t i = 1; i < req->meta_vec_count; i++)
-		if (!touches(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]))
+		if (!bio_vec_touches(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]))
 			gaps |= joint_bits(&req->meta_vecs[i - 1], &req->meta_vecs[i]);
 	return gaps ? ~UINT64_C(0) << (lowest_bit(gaps) - 1) : 0;
 }
@@ -141,7 +139,7 @@ static uint32_t vector_segments(const struct queue_limits *limits, const struct 
 	uint32_t count = 0;
 
 	for (uint64_t at = 0; at < vec->len; count++)
-		at += segment_limit(limits, vec->paddr + at);
+		at += bio_vec_limit(limits, vec->paddr + at);
 	return count;
 }
 
@@ -163,7 +161,7 @@ static uint32_t integrity_segments(const struct request *req)
 		const struct bio_vec *vec = &req->meta_vecs[i];
 
 		if (i && !starts_bio(req->meta_first, req->bio_count, i, &bio) &&
-		    touches(req->limits, vec - 1, vec) &&
+		    bio_vec_touches(req->limits, vec - 1, vec) &&
 		    len + vec->len <= (req->limits && req->limits->max_segment_size
 					       ? req->limits->max_segment_size
 					       : UINT32_MAX)) {
@@ -188,7 +186,7 @@ void request_prepare(struct request *req)
 		if (i == 0)
 			continue;
 		/* Also where two vectors of a bio touch and will merge (D10); at the joint of two bios not. */
-		if (!starts_bio(req->bio_first, req->bio_count, i, &bio) || !touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
+		if (!starts_bio(req->bio_first, req->bio_count, i, &bio) || !bio_vec_touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
 			gaps |= joint_bits(&req->vecs[i - 1], &req->vecs[i]);
 	}
 	if (req->special)

@@ -97,6 +97,11 @@ static inline uint64_t request_split_bytes(const struct bio_vec *vecs, uint32_t 
 
 /* ---- segments ---- */
 
+/** Returns how long a segment from @paddr on may be under @limits (NULL: none). */
+uint64_t bio_vec_limit(const struct queue_limits *limits, uint64_t paddr);
+/** Whether @next goes on where @vec ends, in the same window of @limits (NULL: none). */
+bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *vec, const struct bio_vec *next);
+
 struct req_iterator {
 	const struct bio_vec *vecs;
 	uint32_t count;

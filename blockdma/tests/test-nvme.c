@@ -25,7 +25,7 @@ struct options {
 	bool direct; /* no IOMMU */
 	bool sgl;
 	uint32_t threshold;
-	enum kernel_version version;
+	enum kernel_version version; /* 0: of those with the block mapper, the one without bugs */
 };
 
 struct fixture {
@@ -59,7 +59,7 @@ static void setup_machine(struct fixture *fixture, const struct options *options
 				    .touched = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
 				    .observer = {.translate = note_translation, .data = fixture}};
 	sim_observe(fixture->sim, &fixture->observer);
-	behaviour_set_version(fixture->sim, options->version);
+	behaviour_set_version(fixture->sim, options->version ? options->version : KERNEL_FIXED);
 	fixture->iommu = iommu_new(fixture->sim, &intel_ops, &tlb);
 	fixture->iovad = iova_domain_new(fixture->sim, PAGE, 1, 0, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(fixture->iovad), ==, 0);

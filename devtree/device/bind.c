@@ -7,37 +7,72 @@
 
 #include "devtree/device/iommu-core.h"
 
-/** fw_devlink: whether the node of a supplier has no bound device yet, which the consumer waits for. */
-static bool firmware_supplier_missing(const struct device *dev, const struct dt_node *node)
+/* ---- what the firmware says of suppliers: fw_devlink ---- */
+
+/** Calls @fn for the node of each IOMMU that @dev names, until it says true. Returns whether it did. A PCI function waits
+ *  with its host bridge. */
+static bool firmware_any_supplier(const struct device *dev,
+				  bool (*fn)(const struct device *dev, const struct dt_node *node,
+					     const struct device *data),
+				  const struct device *data)
+{
+	const struct dt_node *maps = dev->host ? dev->host : dev->node;
+	struct dt_refs refs;
+	struct dt_ref ref;
+	struct dt_map map;
+
+	if (!dev->core->firmware_links || !maps)
+		return false;
+	if (dev->node) {
+		dt_refs_init(&refs, dev->core->tree, dev->node, "iommus", "#iommu-cells");
+		while (dt_refs_next(&refs, &ref) && !ref.error && ref.node)
+			if (fn(dev, ref.node, data))
+				return true;
+	}
+	if (!dt_map_init(&map, dev->core->tree, maps))
+		return false;
+	for (uint32_t i = 0; i < map.count; i++) {
+		const struct dt_node *target = dt_map_entry(&map, i).target;
+
+		if (target && fn(dev, target, data))
+			return true;
+	}
+	return false;
+}
+
+/** Whether the node may yet get a bound device. */
+static bool firmware_supplier_missing(const struct device *dev, const struct dt_node *node,
+				      const struct device *unused)
 {
 	const struct device *supplier;
 
-	if (!node || node == dev->node || !node->available)
+	if (node == dev->node || !node->available)
 		return false;
 	supplier = device_of_node(dev->core, node);
 	return !supplier || !supplier->bound;
 }
 
-static bool firmware_suppliers_bound(const struct device *dev)
+static bool firmware_supplier_is(const struct device *dev, const struct dt_node *node,
+				 const struct device *supplier)
 {
-	const struct device_core *core = dev->core;
-	struct dt_refs refs;
-	struct dt_ref ref;
-	struct dt_map map;
-
-	if (!core->firmware_links || core->deferral_over || !dev->node)
-		return true;
-	dt_refs_init(&refs, core->tree, dev->node, "iommus", "#iommu-cells");
-	while (dt_refs_next(&refs, &ref) && !ref.error && ref.node)
-		if (firmware_supplier_missing(dev, ref.node))
-			return false;
-	if (!dt_map_init(&map, core->tree, dev->node))
-		return true;
-	for (uint32_t i = 0; i < map.count; i++)
-		if (firmware_supplier_missing(dev, dt_map_entry(&map, i).target))
-			return false;
-	return true;
+	return node == supplier->node;
 }
+
+/** The links that firmware nodes make are managed: their consumers are unbound first, and bind again with the supplier. */
+static void firmware_unbind_consumers(struct device *supplier)
+{
+	for (guint i = 0; supplier->node && i < supplier->core->on_bus->len; i++) {
+		struct device *dev = g_ptr_array_index(supplier->core->on_bus, i);
+
+		if (dev == supplier || !dev->bound ||
+		    !firmware_any_supplier(dev, firmware_supplier_is, supplier))
+			continue;
+		device_release_driver(dev);
+		dev->deferred = true;
+	}
+}
+
+/* ---- binding ---- */
 
 /** What devres and the cleanup of a failed probe or an unbind take away: the driver's data. */
 static void device_unbind_cleanup(struct device *dev)
@@ -49,18 +84,33 @@ static void device_unbind_cleanup(struct device *dev)
 	dev->bound = false;
 }
 
+/** Faults can be for one driver. */
+static int device_call_probe(struct device *dev, const struct device_driver *driver)
+{
+	struct sim *sim = dev->core->sim;
+	const char *device = sim->device;
+	int err;
+
+	sim->device = driver->name;
+	err = driver->probe(dev);
+	sim->device = device;
+	return err;
+}
+
 /** Source: really_probe(). */
 static int device_really_probe(struct device *dev, const struct device_driver *driver)
 {
 	int err;
 
 	dev->attempts++;
-	if (!device_links_suppliers_bound(dev) || !firmware_suppliers_bound(dev))
+	if (!device_links_suppliers_bound(dev))
+		return -EPROBE_DEFER;
+	if (!dev->core->deferral_over && firmware_any_supplier(dev, firmware_supplier_missing, NULL))
 		return -EPROBE_DEFER;
 	dev->driver = driver;
 	err = device_dma_configure(dev);
 	if (!err && driver->probe)
-		err = driver->probe(dev);
+		err = device_call_probe(dev, driver);
 	if (err) {
 		device_unbind_cleanup(dev);
 		return err;
@@ -125,6 +175,7 @@ void device_release_driver(struct device *dev)
 
 	if (!dev->bound)
 		return;
+	firmware_unbind_consumers(dev);
 	device_links_unbind_consumers(dev);
 	if (driver->remove)
 		driver->remove(dev);

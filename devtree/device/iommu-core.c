@@ -5,6 +5,7 @@
 #include "devtree/device/iommu-core.h"
 
 #include "devtree/device/faults.h"
+#include "devtree/fdt/bindings.h"
 #include "sim/behaviour/behaviour.h"
 
 /** Calls of a driver are made on its behalf: faults can be for one driver. */
@@ -197,15 +198,15 @@ int iommu_fwspec_add_ids(struct device *dev, const uint32_t *ids, unsigned count
 
 /* ---- what the firmware says: of_iommu.c ---- */
 
-static int of_iommu_xlate(struct device *dev, const struct dt_ref *args)
+static int of_iommu_xlate_driver(struct device *dev, const struct dt_ref *args)
 {
 	struct device_core *core = dev->core;
 	const struct iommu_device *iommu;
 	g_autofree char *module = NULL;
-	int err;
+	int err = sim_fault(core->sim, FAULT_DEVTREE_S0);
 
-	if (!args->node || !args->node->status_okay || sim_fault(core->sim, FAULT_DEVTREE_S0))
-		return -ENODEV;
+	if (err)
+		return err;
 	err = iommu_fwspec_init(dev, args->node);
 	if (err)
 		return err;
@@ -217,14 +218,30 @@ static int of_iommu_xlate(struct device *dev, const struct dt_ref *args)
 				"multi-instance-not-supported: %s names %s, which is not its first IOMMU and "
 				"stays unused",
 				dev->path, iommu->dev->path);
-		return DRIVER_CALL(core, iommu->ops, iommu->ops->of_xlate_ids(dev, args));
+		return iommu->ops->of_xlate_ids(dev, args);
 	}
 	if (!iommu->ops->of_xlate)
 		return -ENODEV;
 	module = g_strconcat("module ", iommu->ops->name, NULL);
 	ledger_get(core->sim, module, dev->path, "of_iommu_xlate");
-	err = DRIVER_CALL(core, iommu->ops, iommu->ops->of_xlate(dev, args));
+	err = iommu->ops->of_xlate(dev, args);
 	ledger_put(core->sim, module, dev->path, "of_iommu_xlate");
+	return err;
+}
+
+static int of_iommu_xlate(struct device *dev, const struct dt_ref *args)
+{
+	struct sim *sim = dev->core->sim;
+	const char *device = sim->device;
+	const struct dt_driver *driver;
+	int err;
+
+	if (!args->node || !args->node->status_okay)
+		return -ENODEV;
+	driver = dt_driver_of(args->node);
+	sim->device = driver ? driver->name : NULL;
+	err = of_iommu_xlate_driver(dev, args);
+	sim->device = device;
 	return err;
 }
 

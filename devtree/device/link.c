@@ -99,11 +99,8 @@ void device_links_unbind_consumers(struct device *supplier)
 		struct device_link *link = g_ptr_array_index(links, i);
 
 		if (!link->gone && link->supplier == supplier && !(link->flags & LINK_STATELESS) &&
-		    link->consumer->bound) {
+		    link->consumer->bound)
 			device_release_driver(link->consumer);
-			/* The firmware's link of the same pair has its consumer tried when the supplier binds. */
-			link->consumer->deferred = supplier->core->firmware_links;
-		}
 	}
 }
 

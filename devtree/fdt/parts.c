@@ -57,8 +57,8 @@ static enum dt_kind region_read(struct dt_region_walk *walk, struct dt_region *r
 		return DT_DANGLING_PHANDLE;
 	if (!region->device->parent)
 		return DT_BAD_CELL_COUNT; /* the root is on no bus */
-	address_cells = dt_address_cells(region->device->parent);
-	size_cells = dt_size_cells(region->device->parent);
+	address_cells = region->device->parent->address_cells;
+	size_cells = region->device->parent->size_cells;
 	if (address_cells > left || size_cells > left - address_cells)
 		return DT_BAD_CELL_COUNT;
 	region->iova = dt_read_number(walk->property, walk->at, address_cells);

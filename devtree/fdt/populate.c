@@ -94,16 +94,16 @@ static struct bus_address read_address(const struct dt_property *property, uint3
 /** Whether addresses can be translated on the bus that @bus is (OF_CHECK_COUNTS()). */
 static bool counts_are_valid(const struct dt_node *bus)
 {
-	uint32_t cells = dt_address_cells(bus);
+	uint32_t cells = bus->address_cells;
 
-	return cells > 0 && cells <= ADDRESS_CELLS_MAX && dt_size_cells(bus) > 0;
+	return cells > 0 && cells <= ADDRESS_CELLS_MAX && bus->size_cells > 0;
 }
 
 /** Translates @address, of @cells cells, from the bus that @bus is to its parent's. Returns false where no range has it. */
 static bool translate_one(const struct dt_node *bus, uint32_t cells, struct bus_address *address)
 {
 	const struct dt_property *ranges = dt_find_property(bus, "ranges");
-	uint32_t parent_cells = dt_address_cells(bus->parent), size_cells = dt_size_cells(bus);
+	uint32_t parent_cells = bus->parent->address_cells, size_cells = bus->size_cells;
 	uint32_t step;
 
 	if (!ranges || !counts_are_valid(bus->parent))
@@ -138,14 +138,14 @@ bool dt_translate_reg(const struct dt_node *node, uint64_t *ret_address)
 
 	if (!node->parent || !reg)
 		return false;
-	cells = dt_address_cells(node->parent);
+	cells = node->parent->address_cells;
 	if (!counts_are_valid(node->parent) || dt_cell_count(reg) < cells)
 		return false;
 	address = read_address(reg, 0, cells);
 	for (const struct dt_node *bus = node->parent; bus->parent; bus = bus->parent) {
 		if (!translate_one(bus, cells, &address))
 			return false;
-		cells = dt_address_cells(bus->parent);
+		cells = bus->parent->address_cells;
 	}
 	if (address.value == UINT64_MAX)
 		return false; /* OF_BAD_ADDR */

@@ -13,7 +13,8 @@ void dt_refs_init(struct dt_refs *refs, const struct devtree *tree, const struct
 void dt_refs_init_fixed(struct dt_refs *refs, const struct devtree *tree, const struct dt_node *node,
 			const char *list, uint32_t cells)
 {
-	*refs = (struct dt_refs){.tree = tree, .property = dt_find_property(node, list), .fixed_cells = cells};
+	*refs = (struct dt_refs){
+		.tree = tree, .property = dt_find_property(node, list), .fixed_cells = cells};
 }
 
 /** Finds how many arguments follow the phandle of @ref. */

@@ -253,6 +253,16 @@ static bool status_okay(const struct dt_node *node)
 	return text && (strcmp(text, "okay") == 0 || strcmp(text, "ok") == 0);
 }
 
+#define INDEXED_PROPERTIES 64 /* no board has more, a hostile one may have any number */
+
+static void node_index_properties(struct dt_node *node)
+{
+	node->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	for (uint32_t i = node->property_count; i > 0; i--) /* the first of a name stays */
+		g_hash_table_insert(node->by_name, (char *)node->properties[i - 1].name,
+				    (struct dt_property *)&node->properties[i - 1]);
+}
+
 /** Sets what a node has from others: phandles are unique, availability is that of all ancestors. */
 static void tree_resolve(struct devtree *tree)
 {
@@ -260,8 +270,14 @@ static void tree_resolve(struct devtree *tree)
 	for (uint32_t i = 0; i < tree->node_count; i++) {
 		struct dt_node *node = &tree->nodes[i];
 
+		if (node->property_count > INDEXED_PROPERTIES)
+			node_index_properties(node);
 		node->status_okay = status_okay(node);
 		node->available = node->status_okay && (!node->parent || node->parent->available);
+		node->address_cells = node->parent ? node->parent->address_cells : 1;
+		dt_read_u32(node, "#address-cells", &node->address_cells);
+		node->size_cells = node->parent ? node->parent->size_cells : 1;
+		dt_read_u32(node, "#size-cells", &node->size_cells);
 		if (!node->phandle)
 			continue;
 		if (g_hash_table_contains(tree->phandles, GUINT_TO_POINTER(node->phandle)))
@@ -332,6 +348,8 @@ void devtree_free(struct devtree *tree)
 {
 	if (!tree)
 		return;
+	for (uint32_t i = 0; i < tree->node_count; i++)
+		g_clear_pointer(&tree->nodes[i].by_name, g_hash_table_unref);
 	g_hash_table_unref(tree->phandles);
 	g_free(tree->properties);
 	g_free(tree->nodes);
@@ -400,6 +418,8 @@ char *dt_node_path(const struct dt_node *node)
 
 const struct dt_property *dt_find_property(const struct dt_node *node, const char *name)
 {
+	if (node->by_name)
+		return g_hash_table_lookup(node->by_name, name);
 	for (uint32_t i = 0; i < node->property_count; i++)
 		if (strcmp(node->properties[i].name, name) == 0)
 			return &node->properties[i];
@@ -460,27 +480,6 @@ bool dt_is_compatible(const struct dt_node *node, const char *compatible)
 		if (strcmp(text, compatible) == 0)
 			return true;
 	return false;
-}
-
-/** Returns cell 0 of @name at @node or its nearest ancestor, else 1. */
-static uint32_t inherited_cells(const struct dt_node *node, const char *name)
-{
-	uint32_t cells = 1;
-
-	for (; node; node = node->parent)
-		if (dt_read_u32(node, name, &cells))
-			break;
-	return cells;
-}
-
-uint32_t dt_address_cells(const struct dt_node *node)
-{
-	return inherited_cells(node, "#address-cells");
-}
-
-uint32_t dt_size_cells(const struct dt_node *node)
-{
-	return inherited_cells(node, "#size-cells");
 }
 
 void dt_append_text(GString *string, const char *text, size_t len)

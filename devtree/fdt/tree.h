@@ -20,7 +20,7 @@
 #include <glib.h>
 
 /** A blob announcing more is refused: arm64 boots none above 2 MiB, the largest board in Linux has a quarter of one. */
-#define DT_BLOB_BYTES_MAX (16u << 20)
+#define DT_BLOB_BYTES_MAX (4u << 20)
 #define DT_DEPTH_MAX	  63 /* depth at which Linux drops a node, the root's is 0 (FDT_MAX_DEPTH - 1) */
 #define DT_ARGS_MAX	  16 /* cells kept of a reference (MAX_PHANDLE_ARGS) */
 
@@ -90,6 +90,10 @@ struct dt_node {
 	bool status_okay; /* its own status is absent, "okay" or "ok": what of_device_is_available() says */
 	bool available;	  /* so is that of every ancestor */
 	enum dt_device device; /* made at boot, see populate.h */
+	/* #address-cells and #size-cells for its children: its own, else those of the nearest ancestor that has them, else 1
+	 * (of_bus_n_addr_cells()). Not bounded. */
+	uint32_t address_cells, size_cells;
+	GHashTable *by_name; /* the reader's own: name -> property, where there are many */
 };
 
 struct devtree {
@@ -158,11 +162,6 @@ const char *dt_next_string(const struct dt_property *property, uint32_t *at);
 
 /** Whether one of the strings of "compatible" is @compatible. */
 bool dt_is_compatible(const struct dt_node *node, const char *compatible);
-
-/** Returns #address-cells (#size-cells) for the children of @node: its own, else that of the nearest ancestor that has
- *  one, else 1 (of_bus_n_addr_cells()). Not bounded. */
-uint32_t dt_address_cells(const struct dt_node *node);
-uint32_t dt_size_cells(const struct dt_node *node);
 
 /** Appends text out of the tree with what is not a visible ASCII character as \xNN, so that a line stays one line. */
 void dt_append_text(GString *string, const char *text, size_t len);

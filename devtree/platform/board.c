@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "devtree/fdt/bindings.h"
+#include "devtree/fdt/facts.h"
+#include "sim/core/error.h"
 
 const char *const board_profile_names[BOARD_PROFILES] = {
 	[BOARD_OLD] = "old",
@@ -38,6 +40,33 @@ void board_set_profile(struct sim *sim, enum board_profile profile)
 	sim->behaviour[MTK_V1_LARB_COUNT_CHECK] =
 		profile == BOARD_OLD ? LARB_COUNT_CHECK_OFF : LARB_COUNT_CHECK_ON;
 	sim->behaviour[PROBE_DEVICE_FWSPEC] = fwspec[profile];
+}
+
+bool board_check(const struct devtree *tree, GError **error)
+{
+	uint64_t iommus = 0, devices = 0, cells = 0;
+
+	for (uint32_t i = 0; i < tree->node_count; i++) {
+		const struct dt_node *node = &tree->nodes[i];
+		uint32_t list = dt_cell_count(dt_find_property(node, "iommus"));
+
+		iommus += dt_is_iommu(node);
+		devices += board_has_device(node);
+		cells += list;
+		if (list > BOARD_LIST_CELLS_MAX) {
+			g_autofree char *path = dt_node_path(node);
+
+			sim_error_plain(error, "%s: iommus of %s has %u cells, at most %u can be simulated",
+					tree->name, path, list, BOARD_LIST_CELLS_MAX);
+			return false;
+		}
+	}
+	if (iommus <= BOARD_IOMMUS_MAX && devices <= BOARD_DEVICES_MAX && cells <= BOARD_MASTER_CELLS_MAX)
+		return true;
+	sim_error_plain(error,
+			"%s: too large to be simulated: at most %u IOMMUs, %u devices and %u cells in iommus",
+			tree->name, BOARD_IOMMUS_MAX, BOARD_DEVICES_MAX, BOARD_MASTER_CELLS_MAX);
+	return false;
 }
 
 struct board *board_new(const struct devtree *tree, enum board_profile profile, uint64_t seed)
@@ -76,7 +105,7 @@ static bool board_is_supplier(const struct dt_node *node)
 
 enum board_role board_node_role(const struct dt_node *node)
 {
-	if (dt_has(node, "#iommu-cells") || dt_driver_of(node))
+	if (dt_is_iommu(node) || dt_driver_of(node))
 		return BOARD_IOMMU;
 	if (dt_has(node, "iommus"))
 		return BOARD_MASTER;

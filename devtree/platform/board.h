@@ -41,7 +41,17 @@ struct board {
 	const struct devtree *tree;
 };
 
-/** @tree is borrowed. Free with board_free(). */
+/* What is simulated at most: registering an IOMMU looks at every device, so a hostile tree could ask for years. The largest
+ * board in Linux has 18 IOMMUs and some 300 devices. */
+#define BOARD_IOMMUS_MAX       128
+#define BOARD_DEVICES_MAX      8192
+#define BOARD_LIST_CELLS_MAX   2048  /* of one master's `iommus` */
+#define BOARD_MASTER_CELLS_MAX 16384 /* of all masters' */
+
+/** Returns whether the tree is small enough to be simulated, else false with *@error. */
+bool board_check(const struct devtree *tree, GError **error);
+
+/** @tree has passed board_check(), and is borrowed. Free with board_free(). */
 struct board *board_new(const struct devtree *tree, enum board_profile profile, uint64_t seed);
 void board_free(struct board *board);
 
@@ -73,7 +83,33 @@ unsigned board_rebind(struct board *board);
  *  devices, groups and modules as violations, those on nodes, which no known fix repairs, as observations. */
 void board_down(struct board *board);
 
-/** "devtree leaks": what each IOMMU and each larb of @tree would have leaked, a file of golden/devtree. @name is put in it. */
-void board_leaks(GString *out, const struct devtree *tree, const char *name);
+/* ---- leaks.c: what a board leaks, by kernel ---- */
+
+/** References on an IOMMU's device after all its masters have come and gone. */
+struct board_leak_iommu {
+	const struct dt_node *node;
+	const char *driver; /* "unknown": none of ours */
+	int old, fixed, fwspec;
+	bool fwspec_applies; /* the driver can use probe_device_fwspec */
+};
+
+/** References on a larb's device while its IOMMU is bound, and when it no longer is; by profile. */
+struct board_leak_larb {
+	const struct dt_node *node;
+	int bound[BOARD_FIXED + 1], removed[BOARD_FIXED + 1];
+};
+
+struct board_leaks {
+	GArray *iommus; /* of struct board_leak_iommu, in document order: the disabled ones too, which leak nothing */
+	GArray *larbs; /* of struct board_leak_larb, in the order of their IOMMUs' lists: available ones */
+};
+
+/** Runs @tree once a kernel: every available IOMMU is registered, then each master made, probed and released. PCI functions
+ *  are left out. Free with board_leaks_clear(). Returns false, with *@error, for a tree that board_check() refuses. */
+bool board_leaks(const struct devtree *tree, struct board_leaks *ret_leaks, GError **error);
+void board_leaks_clear(struct board_leaks *leaks);
+
+/** Appends them as a leak file of golden/devtree has them; @name is the blob's. */
+void board_leaks_print(GString *out, const struct board_leaks *leaks, const char *name);
 
 #endif

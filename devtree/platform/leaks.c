@@ -4,6 +4,7 @@
  * golden/devtree. One run a kernel; nothing is computed but what the runs leave behind.
  */
 #include "devtree/fdt/bindings.h"
+#include "devtree/fdt/facts.h"
 #include "devtree/fdt/parts.h"
 #include "devtree/platform/board.h"
 
@@ -94,68 +95,94 @@ static struct leak_run leak_run(const struct devtree *tree, enum board_profile p
 	return run;
 }
 
-static void leak_iommu_line(GString *out, const struct leak_run *runs, const struct dt_node *node)
+static void leak_add_iommu(GArray *iommus, const struct leak_run *runs, const struct dt_node *node)
 {
 	const struct dt_driver *driver = dt_driver_of(node);
 	const struct platform_iommu *platform = driver ? platform_iommu_find(driver->name) : NULL;
+	struct board_leak_iommu leak = {
+		.node = node,
+		.driver = driver ? driver->name : "unknown",
+		.old = runs[BOARD_OLD].counts[node->index].bound,
+		.fixed = runs[BOARD_FIXED].counts[node->index].bound,
+		.fwspec = runs[BOARD_FWSPEC].counts[node->index].bound,
+		.fwspec_applies = platform && platform->ops->probe_device_fwspec,
+	};
 
-	g_string_append(out, "iommu ");
-	dt_append_path(out, node);
-	g_string_append_printf(out, " driver=%s old=%d fixed=%d op=", driver ? driver->name : "unknown",
-			       runs[BOARD_OLD].counts[node->index].bound,
-			       runs[BOARD_FIXED].counts[node->index].bound);
-	if (platform && platform->ops->probe_device_fwspec)
-		g_string_append_printf(out, "%d\n", runs[BOARD_FWSPEC].counts[node->index].bound);
-	else
-		g_string_append(out, "na\n");
+	g_array_append_val(iommus, leak);
 }
 
-static unsigned leak_larb_lines(GString *out, const struct leak_run *runs, const struct devtree *tree,
-				const struct dt_node *iommu)
+static void leak_add_larbs(GArray *larbs, const struct leak_run *runs, const struct devtree *tree,
+			   const struct dt_node *iommu)
 {
-	unsigned lines = 0;
+	for (uint32_t i = 0; i < MIN(dt_larb_count(iommu), DT_LARBS_MAX); i++) {
+		struct board_leak_larb leak = {.node = dt_larb(tree, iommu, i).node};
 
-	for (uint32_t i = 0; i < dt_larb_count(iommu); i++) {
-		const struct dt_node *node = dt_larb(tree, iommu, i).node;
-
-		if (!node || !node->available)
+		if (!leak.node || !leak.node->available)
 			continue;
-		g_string_append(out, "larb ");
-		dt_append_path(out, node);
-		for (unsigned removed = 0; removed < 2; removed++) {
-			g_string_append(out, removed ? " removed:" : " bound:");
-			for (unsigned profile = BOARD_OLD; profile <= BOARD_FIXED; profile++) {
-				const struct leak_counts *counts = &runs[profile].counts[node->index];
-
-				g_string_append_printf(out, " %s=%d", board_profile_names[profile],
-						       removed ? counts->removed : counts->bound);
-			}
+		for (unsigned profile = BOARD_OLD; profile <= BOARD_FIXED; profile++) {
+			leak.bound[profile] = runs[profile].counts[leak.node->index].bound;
+			leak.removed[profile] = runs[profile].counts[leak.node->index].removed;
 		}
-		g_string_append_c(out, '\n');
-		lines++;
+		g_array_append_val(larbs, leak);
 	}
-	return lines;
 }
 
-void board_leaks(GString *out, const struct devtree *tree, const char *name)
+bool board_leaks(const struct devtree *tree, struct board_leaks *ret_leaks, GError **error)
 {
-	g_autoptr(GString) iommus = g_string_new(NULL), larbs = g_string_new(NULL);
 	struct leak_run runs[BOARD_FWSPEC + 1];
-	unsigned iommu_count = 0, larb_count = 0;
 
+	if (!board_check(tree, error))
+		return false;
+	ret_leaks->iommus = g_array_new(FALSE, FALSE, sizeof(struct board_leak_iommu));
+	ret_leaks->larbs = g_array_new(FALSE, FALSE, sizeof(struct board_leak_larb));
 	for (unsigned profile = 0; profile < G_N_ELEMENTS(runs); profile++)
 		runs[profile] = leak_run(tree, (enum board_profile)profile);
 	for (uint32_t i = 0; i < tree->node_count; i++) {
-		if (!dt_has(&tree->nodes[i], "#iommu-cells"))
+		if (!dt_is_iommu(&tree->nodes[i]))
 			continue;
-		leak_iommu_line(iommus, runs, &tree->nodes[i]);
-		larb_count += leak_larb_lines(larbs, runs, tree, &tree->nodes[i]);
-		iommu_count++;
+		leak_add_iommu(ret_leaks->iommus, runs, &tree->nodes[i]);
+		leak_add_larbs(ret_leaks->larbs, runs, tree, &tree->nodes[i]);
 	}
-	g_string_append_printf(out, "leak expectations v1\ndtb %s\n[iommus] %u\n%s[larbs] %u\n%s[notes] 0\n",
-			       name, iommu_count, iommus->str, larb_count, larbs->str);
 	for (unsigned profile = 0; profile < G_N_ELEMENTS(runs); profile++) {
 		board_free(runs[profile].board);
 		g_free(runs[profile].counts);
 	}
+	return true;
+}
+
+void board_leaks_clear(struct board_leaks *leaks)
+{
+	g_clear_pointer(&leaks->iommus, g_array_unref);
+	g_clear_pointer(&leaks->larbs, g_array_unref);
+}
+
+static void leak_print_iommu(GString *out, const struct board_leak_iommu *leak)
+{
+	g_string_append(out, "iommu ");
+	dt_append_path(out, leak->node);
+	g_string_append_printf(out, " driver=%s old=%d fixed=%d op=", leak->driver, leak->old, leak->fixed);
+	if (leak->fwspec_applies)
+		g_string_append_printf(out, "%d\n", leak->fwspec);
+	else
+		g_string_append(out, "na\n");
+}
+
+static void leak_print_larb(GString *out, const struct board_leak_larb *leak)
+{
+	g_string_append(out, "larb ");
+	dt_append_path(out, leak->node);
+	g_string_append_printf(out, " bound: old=%d v1=%d fixed=%d removed: old=%d v1=%d fixed=%d\n",
+			       leak->bound[BOARD_OLD], leak->bound[BOARD_V1], leak->bound[BOARD_FIXED],
+			       leak->removed[BOARD_OLD], leak->removed[BOARD_V1], leak->removed[BOARD_FIXED]);
+}
+
+void board_leaks_print(GString *out, const struct board_leaks *leaks, const char *name)
+{
+	g_string_append_printf(out, "leak expectations v1\ndtb %s\n[iommus] %u\n", name, leaks->iommus->len);
+	for (guint i = 0; i < leaks->iommus->len; i++)
+		leak_print_iommu(out, &g_array_index(leaks->iommus, struct board_leak_iommu, i));
+	g_string_append_printf(out, "[larbs] %u\n", leaks->larbs->len);
+	for (guint i = 0; i < leaks->larbs->len; i++)
+		leak_print_larb(out, &g_array_index(leaks->larbs, struct board_leak_larb, i));
+	g_string_append(out, "[notes] 0\n");
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "iommu/dma/direct.h"
+#include "iommu/dma/internal.h"
 #include "iommu/dma/sync.h"
 #include "sim/behaviour/behaviour.h"
 #include "sim/core/text.h"
@@ -21,7 +22,7 @@ static const struct fault_point dma_points[] = {
 
 const struct fault_table dma_fault_table = {FAULT_ROOM_DMA, G_N_ELEMENTS(dma_points), dma_points};
 
-const char *const dma_taker_names[DMA_TAKERS] = {"dma_map_phys", "dma_iova_try_alloc", "dma_alloc_coherent"};
+const char *const dma_taker_names[DMA_TAKERS] = {"dma_map_phys", "dma_iova_try_alloc", "dma_alloc_coherent", "dma_map_sg"};
 
 void dma_device_init(struct dma_device *dev, struct sim *sim, const struct dma_config *config,
 		     struct iommu_domain *domain, struct iova_domain *iovad)
@@ -46,19 +47,10 @@ void dma_device_finish(struct dma_device *dev)
 
 /* ---- who holds which IOVA ---- */
 
-/* A live range is one entry: key first page, value bytes and what tells one kind of holder from another, extra actor, more
- * time << 12 | cpu. */
-#define LIVE_LEN       ((UINT64_C(1) << 56) - 1)
-#define LIVE_TAKER_LG2 56
-#define LIVE_TO_DEVICE (UINT64_C(1) << 63)
+/* A live range is one entry: key first page, value bytes and dma_live_kind(), extra actor, more time << 12 | cpu. */
+#define LIVE_LEN ((UINT64_C(1) << LIVE_TAKER_LG2) - 1)
 
 G_STATIC_ASSERT(SIM_CPUS_MAX <= 1 << 12);
-
-/** What the entry's value has above the length. */
-static inline uint64_t dma_live_kind(enum dma_taker taker, bool to_device)
-{
-	return (uint64_t)taker << LIVE_TAKER_LG2 | (to_device ? LIVE_TO_DEVICE : 0);
-}
 
 static void dma_live_add(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t kind)
 {
@@ -124,20 +116,8 @@ char *dma_live_text(const struct dma_live *live)
 
 /* ---- IOVAs ---- */
 
-static inline uint64_t dma_align(const struct dma_device *dev, uint64_t bytes)
-{
-	uint64_t granule = UINT64_C(1) << dev->granule_lg2;
-
-	return (bytes + granule - 1) & ~(granule - 1);
-}
-
-static inline uint64_t dma_offset(const struct dma_device *dev, uint64_t addr)
-{
-	return addr & ((UINT64_C(1) << dev->granule_lg2) - 1);
-}
-
-/** iommu_deferred_attach. Returns 0 or what the driver said; then it is asked again next time. */
-static int dma_attach(struct dma_device *dev)
+/* iommu_deferred_attach */
+int dma_attach(struct dma_device *dev)
 {
 	int err = iommu_domain_attach(dev->domain);
 
@@ -163,9 +143,8 @@ static void dma_iova_return(struct dma_device *dev, uint64_t pfn, uint64_t granu
 	iova_free_fast(dev->iovad, pfn, granules);
 }
 
-/** iommu_dma_alloc_iova: below 4 GiB first where that is wanted, then anywhere. @kind is dma_live_kind()'s. Returns the IOVA
- *  or 0. */
-static uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, uint64_t kind)
+/* iommu_dma_alloc_iova */
+uint64_t dma_alloc_iova(struct dma_device *dev, uint64_t len, uint64_t kind)
 {
 	uint64_t limit = MIN(dev->config.mask, dev->config.aperture_end);
 	uint64_t granules = len >> dev->granule_lg2, pfn = 0;
@@ -219,8 +198,7 @@ static void dma_drop_live(struct dma_device *dev, uint64_t iova, uint64_t len, s
 	umap_remove(&dev->live, entry);
 }
 
-/** Gives back @len bytes at @iova at once. */
-static void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
+void dma_free_iova(struct dma_device *dev, uint64_t iova, uint64_t len)
 {
 	struct dma_live live;
 
@@ -252,9 +230,7 @@ static bool dma_holds_mapping(const struct dma_device *dev, uint64_t iova, uint6
 	return true;
 }
 
-/** Unmaps @len bytes at @iova for good and gives back @freed bytes of IOVA: after an invalidation, or, lazy, by way of the
- *  flush queue. */
-static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t freed)
+void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t len, uint64_t freed)
 {
 	struct pgtable_gather gather = {0};
 	struct dma_live live;
@@ -278,8 +254,8 @@ static void dma_unmap_and_free(struct dma_device *dev, uint64_t iova, uint64_t l
 	pgtable_gather_finish(&gather);
 }
 
-/** dma_info_to_prot. */
-static inline unsigned dma_prot(const struct dma_device *dev, unsigned flags)
+/* dma_info_to_prot */
+unsigned dma_prot(const struct dma_device *dev, unsigned flags)
 {
 	unsigned prot = flags & DMA_TO_DEVICE ? PROT_READ : PROT_WRITE;
 
@@ -388,9 +364,13 @@ static void dma_unmap_special(struct dma_device *dev, uint64_t addr, uint64_t le
 	dma_bounce_unmap(dev, paddr, len, flags);
 }
 
-/** Reports an unmap of @addr that is not the counterpart of a dma_map_phys(), as DMA debugging does. Returns whether there
+static const char *const unmap_names[DMA_TAKERS] = {
+	[DMA_TAKER_MAP_PHYS] = "dma_unmap_phys", [DMA_TAKER_MAP_SG] = "dma_unmap_sg"};
+
+/** Reports an unmap of @addr that is not the counterpart of a map by @taker, as DMA debugging does. Returns whether there
  *  is something to unmap nevertheless. */
-static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, const struct umap_entry *entry)
+static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, enum dma_taker taker,
+			      const struct umap_entry *entry)
 {
 	struct dma_live live;
 	g_autofree char *taken = NULL;
@@ -405,9 +385,9 @@ static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, const struc
 	}
 	live = dma_live_unpack(dev, entry);
 	taken = dma_live_text(&live);
-	if (live.taker != DMA_TAKER_MAP_PHYS)
+	if (live.taker != taker)
 		sim_find(dev->sim, FINDING_WRONG_FUNCTION, taken,
-			 "dma_unmap_phys of IOVA 0x%" G_GINT64_MODIFIER "x, taken by %s", addr,
+			 "%s of IOVA 0x%" G_GINT64_MODIFIER "x, taken by %s", unmap_names[taker], addr,
 			 dma_taker_names[live.taker]);
 	else
 		sim_find(dev->sim, FINDING_WRONG_DIRECTION, taken,
@@ -417,15 +397,13 @@ static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, const struc
 	return true;
 }
 
-/** Whether there is something to unmap at @addr; what is wrong with unmapping it is reported. */
-static bool dma_check_unmap(struct dma_device *dev, uint64_t addr, unsigned flags)
+bool dma_check_unmap(struct dma_device *dev, uint64_t addr, enum dma_taker taker, unsigned flags)
 {
 	const struct umap_entry *entry = umap_find(&dev->live, addr >> dev->granule_lg2);
 
-	if (G_LIKELY(entry &&
-		     (entry->value & ~LIVE_LEN) == dma_live_kind(DMA_TAKER_MAP_PHYS, flags & DMA_TO_DEVICE)))
+	if (G_LIKELY(entry && (entry->value & ~LIVE_LEN) == dma_live_kind(taker, flags & DMA_TO_DEVICE)))
 		return true;
-	return dma_report_misuse(dev, addr, entry);
+	return dma_report_misuse(dev, addr, taker, entry);
 }
 
 uint64_t dma_p2p_bus_addr(struct dma_device *dev, uint64_t paddr)
@@ -459,7 +437,7 @@ void dma_unmap_phys(struct dma_device *dev, uint64_t addr, uint64_t len, unsigne
 	dev->stats.unmap_calls++;
 	if (!dma_use_iommu(dev))
 		dma_direct_unmap_phys(dev, addr, len, flags);
-	else if (!dma_check_unmap(dev, addr, flags))
+	else if (!dma_check_unmap(dev, addr, DMA_TAKER_MAP_PHYS, flags))
 		; /* said so */
 	else if (G_UNLIKELY(dev->special))
 		dma_unmap_special(dev, addr, len, flags);

@@ -6,7 +6,8 @@
  * The DMA layer on an IOMMU (dma-iommu): drivers hand in physical addresses and get IOVAs. Strict: an unmap invalidates,
  * waits, and frees the IOVA. Lazy: it puts the range into a flush queue (fq.h).
  *
- * Two ways in. One call, one mapping: dma_map_phys() and dma_unmap_phys(). Two steps, one IOVA for a whole request:
+ * Three ways in. One call, one mapping: dma_map_phys() and dma_unmap_phys(). One call for a list of pieces: sg.h. Two steps,
+ * one IOVA for a whole request:
  *
  *	if (dma_iova_try_alloc(dev, &state, first_paddr, total_bytes)) {
  *		for each segment: err = dma_iova_link(dev, &state, paddr, linked_so_far, bytes, prot);
@@ -56,6 +57,7 @@ enum dma_taker {
 	DMA_TAKER_MAP_PHYS,
 	DMA_TAKER_TRY_ALLOC,
 	DMA_TAKER_COHERENT,
+	DMA_TAKER_MAP_SG,
 	DMA_TAKERS,
 };
 
@@ -80,6 +82,8 @@ enum dma_call_kind {
 	DMA_CALL_DESTROY,	   /* @size: as mapped; @allocated */
 	DMA_CALL_MAP_PHYS,	   /* @paddr, @size -> @addr, or DMA_MAPPING_ERROR */
 	DMA_CALL_UNMAP_PHYS,	   /* @addr, @size */
+	DMA_CALL_MAP_SG,	   /* @paddr of the first entry, @size of all -> @addr of the first segment, or @err */
+	DMA_CALL_UNMAP_SG,	   /* @addr of the first segment, @size of all */
 	DMA_CALL_BUS_ADDR,	   /* @paddr -> @addr */
 	DMA_CALL_VEC_ALLOC,	   /* a driver's record of mappings could not be had: @err */
 	DMA_CALL_USE_64BIT,	   /* none below 4 GiB: these are no longer tried first */
@@ -149,6 +153,7 @@ struct dma_config {
 
 struct dma_stats {
 	uint64_t map_calls, unmap_calls; /* dma_map_phys, dma_unmap_phys */
+	uint64_t sg_map_calls, sg_unmap_calls; /* dma_map_sg, dma_unmap_sg */
 	uint64_t iova_requests;		 /* dma_iova_try_alloc that succeeded */
 	uint64_t links, syncs, destroys;
 	uint64_t attempts_32bit_failed;

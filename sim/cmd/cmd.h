@@ -39,7 +39,12 @@ int cmd_pagetable_formats(const struct command *command, int argc, char **argv);
 int cmd_pagetable_dump(const struct command *command, int argc, char **argv);
 int cmd_pagetable_walk(const struct command *command, int argc, char **argv);
 int cmd_behaviours(const struct command *command, int argc, char **argv);
+int cmd_devtree_list(const struct command *command, int argc, char **argv);
+int cmd_devtree_facts(const struct command *command, int argc, char **argv);
+int cmd_devtree_check(const struct command *command, int argc, char **argv);
+int cmd_devtree_graph(const struct command *command, int argc, char **argv);
 int cmd_devtree_leaks(const struct command *command, int argc, char **argv);
+int cmd_devtree_probe(const struct command *command, int argc, char **argv);
 int cmd_faults_list(const struct command *command, int argc, char **argv);
 
 /** Options that every subcommand takes. */

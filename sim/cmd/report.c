@@ -42,11 +42,12 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 	facts_list_begin(facts, "behaviours", NULL);
 	for (unsigned row = 0; row < BEHAVIOURS; row++) {
 		const struct behaviour_row *behaviour = &behaviour_rows[row];
+		unsigned value = machine_config_behaviour(config, (enum behaviour)row);
 
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "name", NULL, behaviour->name);
 		facts_text(facts, "value", config->behaviour[row] >= 0 ? behaviour->name : NULL,
-			   behaviour->values[machine_config_behaviour(config, (enum behaviour)row)]);
+			   value == BEHAVIOUR_NONE ? "-" : behaviour->values[value]);
 		facts_end(facts);
 	}
 	facts_list_end(facts);

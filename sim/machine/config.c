@@ -427,13 +427,32 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 	return wrong == NULL;
 }
 
+/** Whether the machine maps one IOVA a request, and lacks a behaviour of that: the version has none and nobody chose one. */
+static bool config_mapper_lacks(const struct machine_config *config, enum behaviour *ret_row)
+{
+	static const enum behaviour rows[] = {BLKDMA_ROLLBACK,	     ROLLBACK_IOVA_FREE, METADATA_GAP,
+					      DESCRIPTOR_POOL_UNMAP, PRP_POOL_UNMAP,	 P2P_VEC_FREE};
+
+	if (machine_config_behaviour(config, BLKDMA_MAPPER) != BLKDMA_MAPPER_IOVA)
+		return false;
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		if (machine_config_behaviour(config, rows[i]) == BEHAVIOUR_NONE) {
+			*ret_row = rows[i];
+			return true;
+		}
+	return false;
+}
+
 bool machine_config_check(const struct machine_config *config, GError **error)
 {
-	if (behaviour_rows[BLKDMA_ROLLBACK].value_in[config->version] == BEHAVIOUR_NONE)
+	enum behaviour lacking;
+
+	if (config_mapper_lacks(config, &lacking))
 		return sim_error_plain(error,
-				       "kernel.version = %s: its NVMe driver maps through scatter lists, which no model of "
-				       "ours does: choose 6.17 or later, and older behaviours one by one",
-				       kernel_version_names[config->version]) == 0;
+				       "behaviour.blkdma-mapper = iova: kernel.version = %s has no %s, so behaviour.%s must be "
+				       "chosen, too",
+				       kernel_version_names[config->version], behaviour_rows[lacking].name,
+				       behaviour_rows[lacking].name) == 0;
 	if (config->untrusted && config->iommu_mode != IOMMU_STRICT)
 		return sim_error_plain(error,
 				       "iommu.untrusted = yes: must be with iommu.mode = strict, which is what the kernel "

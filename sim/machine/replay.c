@@ -452,6 +452,7 @@ static void replay_fill_piece(struct replay *replay, struct replay_request *rr, 
 	rr->req.bytes = bytes;
 	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
 	rr->req.vec_count = rr->vecs->len;
+	rr->req.limits = &replay->nvme->limits;
 	request_prepare(&rr->req);
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
 		physmem_claim(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len, rr->req.number);

@@ -8,6 +8,7 @@ import traceback
 
 FIXTURES = os.environ['FIXTURES']
 BOOT = os.path.join(FIXTURES, 'traces', 'v7.0-strict-ext4.trace.txt.zst')
+BOOT_6_1 = os.path.join(FIXTURES, 'traces', 'v6.1-strict-ext4.trace.txt.zst')
 BOOT_BLKTRACE = os.path.join(FIXTURES, 'traces', 'v7.0-strict-ext4.blktrace')
 SYNTHETIC = os.path.join(FIXTURES, 'traces', 'synthetic-nvme-iommu-dma.ftrace.txt')
 PREFIX = 'iommusim: '
