@@ -32,9 +32,10 @@ static int smmuv3_of_xlate(struct device *dev, const struct dt_ref *args)
 static int smmu_connect(struct device *dev, struct iommu_device *iommu)
 {
 	struct smmu_master *master;
+	int err = platform_stage(dev, FAULT_DEVTREE_S6);
 
-	if (platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
+	if (err)
+		return err;
 	master = dev_private_new(dev, sizeof(*master), "arm_smmu_probe_device");
 	if (!master)
 		return -ENOMEM;

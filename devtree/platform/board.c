@@ -205,6 +205,25 @@ GPtrArray *board_order(const struct board *board)
 	return order;
 }
 
+void board_iommus_up(struct board *board)
+{
+	for (uint32_t i = 0; i < board->tree->node_count; i++) {
+		const struct dt_node *node = &board->tree->nodes[i];
+
+		if (board_has_device(node) && board_node_role(node) != BOARD_MASTER)
+			board_make(board, node);
+	}
+	for (unsigned iommus = 0; iommus < 2; iommus++) {
+		for (guint i = 0; i < board->core->on_bus->len; i++) {
+			struct device *dev = g_ptr_array_index(board->core->on_bus, i);
+
+			if ((board_role(dev) == BOARD_IOMMU) == (iommus == 1))
+				device_attach(dev);
+		}
+		device_settle(board->core);
+	}
+}
+
 void board_attach(struct board *board, GPtrArray *first)
 {
 	g_autoptr(GPtrArray) order = board_order(board);

@@ -76,6 +76,10 @@ GPtrArray *board_order(const struct board *board);
 void board_populate(struct board *board);
 void board_attach(struct board *board, GPtrArray *first);
 
+/** The other way: makes everything but the masters, and binds the IOMMUs last, so that nobody is deferred who need not be.
+ *  Masters can then be made one by one. */
+void board_iommus_up(struct board *board);
+
 /** Unbinds every IOMMU that sysfs can unbind, then binds them again. Returns how many. */
 unsigned board_rebind(struct board *board);
 

@@ -46,9 +46,10 @@ static int dart_take_entry(struct device *dev, const struct dt_ref *args, struct
 {
 	struct dart_master *master;
 	const struct dart *first;
+	int err = platform_check(dev, FAULT_DEVTREE_S1, args->arg_count == 1, -EINVAL);
 
-	if (args->arg_count != 1 || platform_stage(dev, FAULT_DEVTREE_S1))
-		return -EINVAL;
+	if (err)
+		return err;
 	if (!dev->iommu->priv)
 		dev->iommu->priv = dev_private_new(dev, sizeof(struct dart_master), "apple_dart_of_xlate");
 	if (!dev->iommu->priv)
@@ -57,10 +58,11 @@ static int dart_take_entry(struct device *dev, const struct dt_ref *args, struct
 		return platform_null(dev, "apple_dart_of_xlate");
 	master = (struct dart_master *)dev->iommu->priv;
 	first = master->maps[0].dart;
-	if (first && (first->page_lg2 != dart->page_lg2 || first->ias_bits != dart->ias_bits))
-		return -EINVAL;
-	if (platform_stage(dev, FAULT_DEVTREE_S4))
-		return -EINVAL;
+	err = platform_check(
+		dev, FAULT_DEVTREE_S4,
+		!first || (first->page_lg2 == dart->page_lg2 && first->ias_bits == dart->ias_bits), -EINVAL);
+	if (err)
+		return err;
 	if (args->args[0] >= DART_STREAMS) {
 		/* The driver sets the bit whatever its number is. */
 		sim_find(dev->core->sim, FINDING_CORRUPTION, "apple_dart_of_xlate",
@@ -87,9 +89,10 @@ static int dart_of_xlate(struct device *dev, const struct dt_ref *args)
 static int dart_probe_device(struct device *dev, struct iommu_device **ret_iommu)
 {
 	const struct dart_master *master = (struct dart_master *)dev->iommu->priv;
+	int err = platform_check(dev, FAULT_DEVTREE_S6, master != NULL, -ENODEV);
 
-	if (!master || platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
+	if (err)
+		return err;
 	for (unsigned i = 0; i < DART_STREAM_MAPS && master->maps[i].dart; i++)
 		device_link_add(dev, master->maps[i].dart->iommu.dev, LINK_AUTOREMOVE_SUPPLIER);
 	*ret_iommu = &master->maps[0].dart->iommu;

@@ -57,9 +57,10 @@ static int exynos_of_xlate(struct device *dev, const struct dt_ref *args)
 static int exynos_probe_device(struct device *dev, struct iommu_device **ret_iommu)
 {
 	const struct exynos_owner *owner = (struct exynos_owner *)dev->iommu->priv;
+	int err = platform_check(dev, FAULT_DEVTREE_S6, owner != NULL, -ENODEV);
 
-	if (!owner || platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
+	if (err)
+		return err;
 	for (guint i = 0; i < owner->priv.iommus->len; i++) {
 		struct exynos_sysmmu *sysmmu = g_ptr_array_index(owner->priv.iommus, i);
 

@@ -56,9 +56,7 @@ static int ipmmu_of_xlate(struct device *dev, const struct dt_ref *args)
 static int ipmmu_probe_device(struct device *dev, struct iommu_device **ret_iommu)
 {
 	*ret_iommu = dev->iommu->instance;
-	if (!*ret_iommu || platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
-	return 0;
+	return platform_check(dev, FAULT_DEVTREE_S6, *ret_iommu != NULL, -ENODEV);
 }
 
 static int ipmmu_of_xlate_ids(struct device *dev, const struct dt_ref *args)
@@ -70,10 +68,8 @@ static int ipmmu_of_xlate_ids(struct device *dev, const struct dt_ref *args)
 
 static int ipmmu_probe_device_fwspec(struct iommu_device *iommu, struct device *dev)
 {
-	if (platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
 	dev->iommu->instance = iommu;
-	return 0;
+	return platform_stage(dev, FAULT_DEVTREE_S6);
 }
 
 static const struct iommu_ops ipmmu_iommu_ops = {

@@ -18,26 +18,6 @@ struct leak_run {
 	struct leak_counts *counts; /* by node */
 };
 
-/** Everything but the masters, IOMMUs last: nobody is deferred who need not be. */
-static void leak_suppliers_come(struct board *board)
-{
-	for (uint32_t i = 0; i < board->tree->node_count; i++) {
-		const struct dt_node *node = &board->tree->nodes[i];
-
-		if (board_has_device(node) && board_node_role(node) != BOARD_MASTER)
-			board_make(board, node);
-	}
-	for (unsigned iommus = 0; iommus < 2; iommus++) {
-		for (guint i = 0; i < board->core->on_bus->len; i++) {
-			struct device *dev = g_ptr_array_index(board->core->on_bus, i);
-
-			if ((board_role(dev) == BOARD_IOMMU) == (iommus == 1))
-				device_attach(dev);
-		}
-		device_settle(board->core);
-	}
-}
-
 static void leak_masters_come(struct board *board)
 {
 	for (uint32_t i = 0; i < board->tree->node_count; i++) {
@@ -86,7 +66,7 @@ static struct leak_run leak_run(const struct devtree *tree, enum board_profile p
 {
 	struct leak_run run = {board_new(tree, profile, 1), g_new0(struct leak_counts, tree->node_count)};
 
-	leak_suppliers_come(run.board);
+	board_iommus_up(run.board);
 	leak_masters_come(run.board);
 	leak_masters_go(run.board);
 	leak_count(&run, true);

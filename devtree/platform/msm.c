@@ -23,9 +23,7 @@ static int msm_of_xlate(struct device *dev, const struct dt_ref *args)
 static int msm_probe_device(struct device *dev, struct iommu_device **ret_iommu)
 {
 	*ret_iommu = dev->iommu->instance;
-	if (!*ret_iommu || platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
-	return 0;
+	return platform_check(dev, FAULT_DEVTREE_S6, *ret_iommu != NULL, -ENODEV);
 }
 
 static const struct iommu_ops msm_iommu_ops = {

@@ -35,9 +35,10 @@ static uint32_t mtk_larb_of(uint32_t id)
 static int mtk_of_xlate(struct device *dev, const struct dt_ref *args)
 {
 	struct platform_lookup lookup;
+	int err = platform_check(dev, FAULT_DEVTREE_S1, args->arg_count == 1, -EINVAL);
 
-	if (args->arg_count != 1 || platform_stage(dev, FAULT_DEVTREE_S1))
-		return -EINVAL;
+	if (err)
+		return err;
 	if (!dev->iommu->instance) {
 		platform_lookup(dev, args->node, &platform_mtk, "mtk_iommu_of_xlate", &lookup);
 		if (!lookup.device)
@@ -53,7 +54,7 @@ static struct device *mtk_master_larb(const struct device *dev, const struct mtk
 {
 	uint32_t larb;
 
-	if (platform_id_count(dev) == 0 || platform_stage(dev, FAULT_DEVTREE_S2))
+	if (platform_id_count(dev) == 0)
 		return NULL;
 	larb = mtk_larb_of(platform_id(dev, 0));
 	for (unsigned i = 1; i < platform_id_count(dev); i++)
@@ -65,14 +66,14 @@ static struct device *mtk_master_larb(const struct device *dev, const struct mtk
 static int mtk_connect(struct device *dev, const struct mtk_iommu *mtk)
 {
 	struct device *larb;
+	int err = platform_stage(dev, FAULT_DEVTREE_S6);
 
-	if (platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
-	if (!mtk->multimedia)
-		return 0;
+	if (err || !mtk->multimedia)
+		return err;
 	larb = mtk_master_larb(dev, mtk);
-	if (!larb)
-		return -EINVAL;
+	err = platform_check(dev, FAULT_DEVTREE_S2, larb != NULL, -EINVAL);
+	if (err)
+		return err;
 	device_link_add(dev, larb, LINK_STATELESS);
 	return 0;
 }

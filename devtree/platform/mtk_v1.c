@@ -35,11 +35,9 @@ static unsigned mtk_v1_larb_of(uint32_t port)
 static int mtk_v1_create_mapping(struct device *dev, const struct dt_ref *args)
 {
 	struct platform_lookup lookup;
-	int err = 0;
+	int err = platform_check(dev, FAULT_DEVTREE_S1, args->arg_count == 1, -EINVAL);
 
-	if (args->arg_count != 1 || platform_stage(dev, FAULT_DEVTREE_S1))
-		return -EINVAL;
-	if (!dev->iommu->fwspec)
+	if (!err && !dev->iommu->fwspec)
 		err = iommu_fwspec_init(dev, args->node);
 	if (err)
 		return err;
@@ -56,22 +54,32 @@ static int mtk_v1_create_mapping(struct device *dev, const struct dt_ref *args)
 	return dev->iommu->instance ? 0 : platform_null(dev, mtk_v1_create);
 }
 
-static int mtk_v1_connect(struct device *dev, const struct mtk_iommu_v1 *mtk)
+/** The larb of all the master's ports; NULL: they are not of one, or the IOMMU has none such. */
+static struct device *mtk_v1_master_larb(const struct device *dev, const struct mtk_iommu_v1 *mtk)
 {
 	unsigned larb;
 
-	if (platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
-	if (platform_id_count(dev) == 0 || platform_stage(dev, FAULT_DEVTREE_S2))
-		return -EINVAL;
+	if (platform_id_count(dev) == 0)
+		return NULL;
 	larb = mtk_v1_larb_of(platform_id(dev, 0));
 	for (unsigned i = 1; i < platform_id_count(dev); i++)
 		if (mtk_v1_larb_of(platform_id(dev, i)) != larb)
-			return -EINVAL;
-	if (larb >= MTK_V1_MASTER_LARBS || !mtk->larbs[larb])
-		return -EINVAL;
-	device_link_add(dev, mtk->larbs[larb], LINK_STATELESS);
-	return 0;
+			return NULL;
+	return larb < MTK_V1_MASTER_LARBS ? mtk->larbs[larb] : NULL;
+}
+
+static int mtk_v1_connect(struct device *dev, const struct mtk_iommu_v1 *mtk)
+{
+	struct device *larb;
+	int err = platform_stage(dev, FAULT_DEVTREE_S6);
+
+	if (err)
+		return err;
+	larb = mtk_v1_master_larb(dev, mtk);
+	err = platform_check(dev, FAULT_DEVTREE_S2, larb != NULL, -EINVAL);
+	if (!err)
+		device_link_add(dev, larb, LINK_STATELESS);
+	return err;
 }
 
 static int mtk_v1_probe_device(struct device *dev, struct iommu_device **ret_iommu)

@@ -65,9 +65,9 @@ static int omap_take_entry(struct device *dev, struct omap_master *master, unsig
 	}
 	if (!lookup.iommu)
 		err = -EINVAL;
-	else if (platform_stage(dev, FAULT_DEVTREE_S6))
-		err = -ENODEV;
 	else
+		err = platform_stage(dev, FAULT_DEVTREE_S6);
+	if (!err)
 		g_ptr_array_add(master->priv.iommus, lookup.iommu);
 	platform_lookup_keep(&lookup);
 	return err;

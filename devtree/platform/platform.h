@@ -87,6 +87,14 @@ static inline int platform_stage(const struct device *dev, unsigned stage)
 	return sim_fault(dev->core->sim, stage);
 }
 
+/** A check that the driver makes: returns @error unless @good, and the stage's own errno where a rule makes it fail. */
+static inline int platform_check(const struct device *dev, unsigned stage, bool good, int error)
+{
+	int err = platform_stage(dev, stage);
+
+	return good ? err : error;
+}
+
 /** of_xlate of the new design: the cells are the ids. */
 int platform_xlate_ids(struct device *dev, const struct dt_ref *args);
 

@@ -16,18 +16,18 @@ struct qcom_iommu {
 
 /* ---- masters ---- */
 
-static bool qcom_asid_known(const struct device *dev, const struct qcom_iommu *qcom, uint32_t asid)
+static int qcom_check_asid(const struct device *dev, const struct qcom_iommu *qcom, uint32_t asid)
 {
-	return asid < qcom->asid_end && qcom->contexts[asid] && !platform_stage(dev, FAULT_DEVTREE_S2);
+	return platform_check(dev, FAULT_DEVTREE_S2, asid < qcom->asid_end && qcom->contexts[asid], -EINVAL);
 }
 
 static int qcom_of_xlate(struct device *dev, const struct dt_ref *args)
 {
 	struct platform_lookup lookup;
-	int err = -EINVAL;
+	int err = platform_check(dev, FAULT_DEVTREE_S1, args->arg_count == 1, -EINVAL);
 
-	if (args->arg_count != 1 || platform_stage(dev, FAULT_DEVTREE_S1))
-		return -EINVAL;
+	if (err)
+		return err;
 	platform_lookup(dev, args->node, &platform_qcom, "qcom_iommu_of_xlate", &lookup);
 	if (!lookup.device)
 		return -EINVAL;
@@ -35,11 +35,13 @@ static int qcom_of_xlate(struct device *dev, const struct dt_ref *args)
 		err = platform_null(dev, "qcom_iommu_of_xlate");
 		goto out_keep;
 	}
-	if (!qcom_asid_known(dev, (struct qcom_iommu *)lookup.iommu, args->args[0]))
+	err = qcom_check_asid(dev, (struct qcom_iommu *)lookup.iommu, args->args[0]);
+	if (err)
 		goto out_put;
 	if (!dev->iommu->instance)
 		dev->iommu->instance = lookup.iommu;
-	if (dev->iommu->instance != lookup.iommu || platform_stage(dev, FAULT_DEVTREE_S4))
+	err = platform_check(dev, FAULT_DEVTREE_S4, dev->iommu->instance == lookup.iommu, -EINVAL);
+	if (err)
 		goto out_put;
 	err = iommu_fwspec_add_ids(dev, args->args, 1);
 out_keep:
@@ -52,8 +54,10 @@ out_put:
 
 static int qcom_attach_link(struct device *dev, struct iommu_device *iommu)
 {
-	if (platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
+	int err = platform_stage(dev, FAULT_DEVTREE_S6);
+
+	if (err)
+		return err;
 	return device_link_add(dev, iommu->dev, 0) ? 0 : -ENODEV;
 }
 
@@ -67,7 +71,7 @@ static int qcom_probe_device(struct device *dev, struct iommu_device **ret_iommu
 static int qcom_probe_device_fwspec(struct iommu_device *iommu, struct device *dev)
 {
 	for (unsigned i = 0; i < platform_id_count(dev); i++)
-		if (!qcom_asid_known(dev, (struct qcom_iommu *)iommu, platform_id(dev, i)))
+		if (qcom_check_asid(dev, (struct qcom_iommu *)iommu, platform_id(dev, i)))
 			return -ENODEV;
 	dev->iommu->instance = iommu;
 	return qcom_attach_link(dev, iommu);

@@ -50,8 +50,8 @@ static int tegra_probe_device(struct device *dev, struct iommu_device **ret_iomm
 		node_get(dev->core, ref.node, dev->path, "of_parse_phandle_with_args");
 		err = tegra_configure(dev, &ref);
 		node_put(dev->core, ref.node, dev->path, "tegra_smmu_probe_device");
-		if (!err && platform_stage(dev, FAULT_DEVTREE_S6))
-			err = -ENODEV;
+		if (!err)
+			err = platform_stage(dev, FAULT_DEVTREE_S6);
 		if (err)
 			return err;
 	}
@@ -61,10 +61,8 @@ static int tegra_probe_device(struct device *dev, struct iommu_device **ret_iomm
 
 static int tegra_probe_device_fwspec(struct iommu_device *iommu, struct device *dev)
 {
-	if (platform_stage(dev, FAULT_DEVTREE_S6))
-		return -ENODEV;
 	dev->iommu->instance = iommu;
-	return 0;
+	return platform_stage(dev, FAULT_DEVTREE_S6);
 }
 
 /** One for each swgroup. The groups of SoCs that put several together are not modelled. */

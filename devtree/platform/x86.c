@@ -14,9 +14,13 @@ struct x86_iommu {
 static int x86_probe_device(struct device *dev, const struct iommu_ops *ops, struct iommu_device **ret_iommu)
 {
 	const GPtrArray *iommus = dev->core->iommus;
+	int err;
 
-	if (dev->bus != DEVICE_BUS_PCI || platform_stage(dev, FAULT_DEVTREE_S6))
+	if (dev->bus != DEVICE_BUS_PCI)
 		return -ENODEV;
+	err = platform_stage(dev, FAULT_DEVTREE_S6);
+	if (err)
+		return err;
 	for (guint i = 0; i < iommus->len; i++) {
 		struct iommu_device *iommu = g_ptr_array_index(iommus, i);
 
