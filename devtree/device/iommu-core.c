@@ -476,7 +476,7 @@ static int iommu_do_probe_fwspec(struct device *dev, struct iommu_device *resolv
 	}
 	if (err)
 		return err;
-	if (dev->iommu->iommu != resolved) {
+	if (dev->iommu->fwspec && dev->iommu->iommu != resolved) {
 		sim_find(sim, FINDING_KERNEL_WARNING, NULL,
 			 "%s: %s answers another IOMMU than its fwspec names", dev->path, ops->name);
 		iommu_release_by_driver(dev);

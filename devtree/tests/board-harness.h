@@ -57,11 +57,14 @@ static inline uint64_t harness_fired(const struct fault_rules *rules)
 	return fired;
 }
 
-static inline void harness_attach_all(struct board *board)
+/** Changes cell @i of a property; the tree is the caller's own. */
+static inline void harness_set_cell(const struct dt_node *node, const char *name, uint32_t i, uint32_t value)
 {
-	for (guint i = 0; i < board->core->on_bus->len; i++)
-		device_attach(g_ptr_array_index(board->core->on_bus, i));
-	device_settle(board->core);
+	const struct dt_property *property = dt_find_property(node, name);
+	uint32_t cell = GUINT32_TO_BE(value);
+
+	g_assert_cmpuint((i + 1) * 4, <=, property->len);
+	memcpy((uint8_t *)property->value + (size_t)i * 4, &cell, sizeof(cell));
 }
 
 #endif
