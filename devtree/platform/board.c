@@ -26,17 +26,27 @@ int board_profile_find(const char *name)
 
 void board_set_profile(struct sim *sim, enum board_profile profile)
 {
-	static const uint8_t puts[BOARD_PROFILES] = {XLATE_PUT_OLD,   XLATE_PUT_V1,    XLATE_PUT_FIXED,
-						     XLATE_PUT_FIXED, XLATE_PUT_FIXED, XLATE_PUT_FIXED};
-	static const uint8_t fwspec[BOARD_PROFILES] = {PROBE_FWSPEC_OFF,       PROBE_FWSPEC_OFF,
-						       PROBE_FWSPEC_OFF,       PROBE_FWSPEC_ON,
-						       PROBE_FWSPEC_AS_POSTED, PROBE_FWSPEC_HELPER};
+	/* The helper does in one place what the series does in each driver. */
+	static const uint8_t puts[BOARD_PROFILES] = {
+		[BOARD_OLD] = XLATE_PUT_OLD,	     [BOARD_V1] = XLATE_PUT_V1,
+		[BOARD_FIXED] = XLATE_PUT_FIXED,     [BOARD_FWSPEC] = XLATE_PUT_FIXED,
+		[BOARD_AS_POSTED] = XLATE_PUT_FIXED, [BOARD_HELPER] = XLATE_PUT_OLD,
+	};
+	static const uint8_t larbs[BOARD_PROFILES] = {
+		[BOARD_OLD] = LARB_REFS_OLD,	     [BOARD_V1] = LARB_REFS_V1,
+		[BOARD_FIXED] = LARB_REFS_FIXED,     [BOARD_FWSPEC] = LARB_REFS_FIXED,
+		[BOARD_AS_POSTED] = LARB_REFS_FIXED, [BOARD_HELPER] = LARB_REFS_FIXED,
+	};
+	static const uint8_t fwspec[BOARD_PROFILES] = {
+		[BOARD_FWSPEC] = PROBE_FWSPEC_ON,
+		[BOARD_AS_POSTED] = PROBE_FWSPEC_AS_POSTED,
+		[BOARD_HELPER] = PROBE_FWSPEC_HELPER,
+	};
 
 	behaviour_set_version(sim, KERNEL_7_0);
 	for (unsigned row = OF_XLATE_PUT_APPLE_DART; row <= OF_XLATE_PUT_TEGRA; row++)
 		sim->behaviour[row] = puts[profile];
-	G_STATIC_ASSERT((unsigned)LARB_REFS_V1 == (unsigned)XLATE_PUT_V1);
-	sim->behaviour[MTK_LARB_REFS] = puts[profile];
+	sim->behaviour[MTK_LARB_REFS] = larbs[profile];
 	sim->behaviour[MTK_V1_LARB_COUNT_CHECK] =
 		profile == BOARD_OLD ? LARB_COUNT_CHECK_OFF : LARB_COUNT_CHECK_ON;
 	sim->behaviour[PROBE_DEVICE_FWSPEC] = fwspec[profile];

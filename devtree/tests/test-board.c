@@ -459,6 +459,71 @@ static void test_an_iommu_of_another_driver_is_refused(void)
 	devtree_free(tree);
 }
 
+/** A master's second entry names another IOMMU of its driver, which does not fit. */
+static void second_does_not_fit(struct devtree *tree, const char *master_name, const char *first_name,
+				const char *second_name, enum board_profile profile, int first_lost,
+				int second_lost)
+{
+	struct board *board = board_new(tree, profile, 1);
+	struct device *master;
+
+	board_iommus_up(board);
+	master = board_make(board, harness_node(tree, master_name));
+	g_assert_null(master->group);
+	g_assert_cmpint(master->iommu_error, ==, -EINVAL);
+	g_assert_cmpint(harness_device(board, first_name)->lookups, ==, first_lost);
+	g_assert_cmpint(harness_device(board, second_name)->lookups, ==, second_lost);
+	board_free(board);
+}
+
+static void test_darts_must_agree(void)
+{
+	struct devtree *tree = harness_tree("stages");
+	const struct dt_property *compatible =
+		dt_find_property(harness_node(tree, "second-dart@"), "compatible");
+
+	memcpy((uint8_t *)compatible->value, "apple,t8110-dart", sizeof("apple,t8110-dart"));
+	harness_set_cell(harness_node(tree, "apple-dart-two@"), "iommus", 2,
+			 harness_node(tree, "second-dart@")->phandle);
+	second_does_not_fit(tree, "apple-dart-two@", "apple-dart@", "second-dart@", BOARD_OLD, 1, 1);
+	second_does_not_fit(tree, "apple-dart-two@", "apple-dart@", "second-dart@", BOARD_FIXED, 0, 0);
+	devtree_free(tree);
+}
+
+static void test_qcom_takes_one_iommu(void)
+{
+	struct devtree *tree = harness_tree("stages");
+
+	harness_set_cell(harness_node(tree, "qcom-iommu-two@"), "iommus", 2,
+			 harness_node(tree, "second-qcom@")->phandle);
+	second_does_not_fit(tree, "qcom-iommu-two@", "qcom-iommu@", "second-qcom@", BOARD_OLD, 1, 0);
+	second_does_not_fit(tree, "qcom-iommu-two@", "qcom-iommu@", "second-qcom@", BOARD_FIXED, 0, 0);
+	devtree_free(tree);
+}
+
+static void test_an_ipmmu_leaf_waits_for_its_root(void)
+{
+	struct devtree *tree = harness_tree("ipmmu-vmsa");
+	struct board *board = board_new(tree, BOARD_FIXED, 1);
+	struct device *root = NULL, *leaf = NULL;
+
+	for (uint32_t i = 0; i < tree->node_count; i++) {
+		const struct dt_node *node = &tree->nodes[i];
+
+		if (!dt_is_iommu(node) || !node->available || dt_is_compatible(node, "renesas,ipmmu-vmsa"))
+			continue;
+		*(dt_has(node, "renesas,ipmmu-main") ? &leaf : &root) = board_make(board, node);
+	}
+	g_assert_cmpint(device_attach(leaf), ==, -EPROBE_DEFER);
+	g_assert_cmpint(device_attach(root), ==, 0);
+	device_settle(board->core);
+	g_assert_true(leaf->bound);
+	g_assert_true(iommu_from_fwnode(board->core, leaf->node) == leaf->drvdata);
+	g_assert_null(iommu_from_fwnode(board->core, root->node)); /* it has no masters */
+	board_free(board);
+	devtree_free(tree);
+}
+
 static void test_a_bad_second_entry_is_not_seen(void)
 {
 	struct devtree *tree = harness_tree("stages");
@@ -523,6 +588,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/devtree/board/another-driver-is-refused",
 			test_an_iommu_of_another_driver_is_refused);
 	g_test_add_func("/devtree/board/bad-second-entry-is-not-seen", test_a_bad_second_entry_is_not_seen);
+	g_test_add_func("/devtree/board/darts-must-agree", test_darts_must_agree);
+	g_test_add_func("/devtree/board/qcom-takes-one-iommu", test_qcom_takes_one_iommu);
+	g_test_add_func("/devtree/board/ipmmu-leaf-waits-for-its-root",
+			test_an_ipmmu_leaf_waits_for_its_root);
 	g_test_add_func("/devtree/board/stream-beyond-the-map", test_a_stream_beyond_the_map_is_corruption);
 	return g_test_run();
 }

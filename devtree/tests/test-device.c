@@ -140,12 +140,18 @@ static bool any_match(const struct device_driver *driver, const struct device *d
 	return true;
 }
 
-static int defer_once_probe(struct device *dev)
+/** "late…" is deferred once, "chained2" until "chained1" is bound, that until "chained0" is. */
+static int deferring_probe(struct device *dev)
 {
+	if (g_str_has_prefix(dev->name, "chained") && dev->name[7] > '0') {
+		g_autofree char *before = g_strdup_printf("chained%c", dev->name[7] - 1);
+
+		return device_by_path(dev->core, before)->bound ? 0 : -EPROBE_DEFER;
+	}
 	return dev->attempts == 1 && g_str_has_prefix(dev->name, "late") ? -EPROBE_DEFER : 0;
 }
 
-static const struct device_driver any_driver = {.name = "any", .match = any_match, .probe = defer_once_probe};
+static const struct device_driver any_driver = {.name = "any", .match = any_match, .probe = deferring_probe};
 static const struct device_driver *const any_drivers[] = {&any_driver, NULL};
 
 static void test_a_managed_link_orders_probe_and_unbind(void)
@@ -183,6 +189,26 @@ static void test_who_is_deferred_tries_when_another_binds(void)
 	device_settle(fixture.core);
 	g_assert_true(late->bound);
 	g_assert_false(late->deferred);
+	core_free(&fixture);
+}
+
+static void test_the_deferred_try_until_nobody_binds(void)
+{
+	struct core_fixture fixture = core_new(any_drivers);
+	struct device *devices[3]; /* on the bus the other way round: each pass binds one */
+
+	for (int i = 2; i >= 0; i--) {
+		g_autofree char *name = g_strdup_printf("chained%d", i);
+
+		devices[i] = bare_device(fixture.core, name, NULL);
+		device_add(devices[i]);
+	}
+	for (int i = 2; i >= 0; i--)
+		device_attach(devices[i]);
+	g_assert_false(devices[2]->bound);
+	device_settle(fixture.core);
+	g_assert_true(devices[1]->bound);
+	g_assert_true(devices[2]->bound);
 	core_free(&fixture);
 }
 
@@ -258,6 +284,8 @@ int main(int argc, char **argv)
 			test_a_managed_link_orders_probe_and_unbind);
 	g_test_add_func("/devtree/device/deferred-tries-when-another-binds",
 			test_who_is_deferred_tries_when_another_binds);
+	g_test_add_func("/devtree/device/deferred-try-until-nobody-binds",
+			test_the_deferred_try_until_nobody_binds);
 	g_test_add_func("/devtree/device/iommus-without-a-node", test_iommus_without_a_node);
 	return g_test_run();
 }
