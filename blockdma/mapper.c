@@ -103,7 +103,6 @@ static bool blk_dma_map_iter_start(struct request *req, struct dma_device *dev, 
 {
 	struct bio_vec segment;
 
-	iter->status = BLK_STS_OK;
 	*state = (struct dma_iova_state){0};
 	if (!request_next_segment(&iter->iter, &segment))
 		return false;

@@ -114,7 +114,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->sim = sim;
 	nvme->dev = dev;
 	nvme->config = *config;
-	nvme->free_vecs = g_ptr_array_new_with_free_func(g_free);
+	nvme->vecs = g_ptr_array_new_with_free_func(g_free);
+	nvme->free_vecs = g_ptr_array_new();
 	nvme->free_tables = g_ptr_array_new_with_free_func(g_free);
 	nvme_set_limits(nvme);
 	nvme->queues = g_new0(struct nvme_queue, config->io_queues + 1);
@@ -142,6 +143,7 @@ void nvme_free(struct nvme *nvme)
 	while (nvme->queue_count > 0)
 		nvme_queue_finish(nvme, &nvme->queues[--nvme->queue_count]);
 	g_ptr_array_unref(nvme->free_vecs);
+	g_ptr_array_unref(nvme->vecs);
 	g_ptr_array_unref(nvme->free_tables);
 	g_free(nvme->queues);
 	g_free(nvme);

@@ -175,8 +175,9 @@ struct nvme {
 	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
 	unsigned queue_count;
 	struct dma_pool small_pool, large_pool;
-	GPtrArray *free_vecs;	/* mempool elements ready for use */
-	GPtrArray *free_tables; /* the same, scatter lists of NVME_MAX_SEGMENTS */
+	GPtrArray *vecs;	/* every mempool element, owned: also those that the modelled driver loses */
+	GPtrArray *free_vecs;	/* of these, ready for use */
+	GPtrArray *free_tables; /* the same of scatter lists of NVME_MAX_SEGMENTS */
 	uint32_t dma_vecs;	/* of either in use */
 	struct nvme_stats stats;
 };

@@ -33,6 +33,15 @@ void nvme_free_descriptors(struct nvme *nvme, struct nvme_iod *iod)
 
 /* ---- what was mapped, for the unmap ---- */
 
+static struct nvme_dma_vec *nvme_get_vecs(struct nvme *nvme)
+{
+	nvme->dma_vecs++;
+	if (nvme->free_vecs->len)
+		return g_ptr_array_steal_index_fast(nvme->free_vecs, nvme->free_vecs->len - 1);
+	g_ptr_array_add(nvme->vecs, g_new(struct nvme_dma_vec, NVME_MAX_SEGMENTS));
+	return g_ptr_array_index(nvme->vecs, nvme->vecs->len - 1);
+}
+
 static void nvme_put_vecs(struct nvme *nvme, struct nvme_iod *iod)
 {
 	if (!iod->vecs)
@@ -59,10 +68,7 @@ static bool nvme_save_mapping(struct nvme *nvme, struct nvme_iod *iod, const str
 				     &(struct dma_call){.kind = DMA_CALL_VEC_ALLOC, .err = err});
 			return false;
 		}
-		iod->vecs = nvme->free_vecs->len
-				    ? g_ptr_array_steal_index_fast(nvme->free_vecs, nvme->free_vecs->len - 1)
-				    : g_new(struct nvme_dma_vec, NVME_MAX_SEGMENTS);
-		nvme->dma_vecs++;
+		iod->vecs = nvme_get_vecs(nvme);
 	}
 	g_assert(iod->vec_count < NVME_MAX_SEGMENTS);
 	iod->vecs[iod->vec_count++] = (struct nvme_dma_vec){iter->addr, iter->len};
@@ -467,14 +473,12 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 	enum blk_status status = BLK_STS_OK;
 
 	iod->req = req;
-	iod->state = (struct dma_iova_state){0};
 	iod->total_len = 0;
+	iod->vecs = NULL; /* D9: the last request may have left its own */
 	iod->vec_count = 0;
-	iod->descriptor_count = 0;
 	iod->small_descriptor = iod->single = iod->sgl = iod->single_meta = iod->has_meta_descriptor = false;
 	iod->p2p = iod->meta_p2p = DMA_P2P_NONE;
 	iod->sgt = (struct sg_table){0};
-	iod->meta_state = (struct dma_iova_state){0};
 	iod->meta_total_len = 0;
 	iod->sqe = (struct nvme_sqe){.opcode = nvme_opcode_of(req),
 				     .command_id = (uint16_t)(iod->generation << 12 | iod->tag),

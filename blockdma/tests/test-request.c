@@ -66,6 +66,65 @@ static void test_derive(const void *data)
 			row->gap_bit ? ~((UINT64_C(1) << (row->gap_bit - 1)) - 1) : 0);
 }
 
+/* Two bios that touch leave no gap bit at their joint, two vectors of one do; a discard's ranges are one segment. */
+static void test_derive_of_bios(void)
+{
+	static const uint32_t firsts[] = {0, 2};
+	struct bio_vec vecs[] = {{A, PAGE}, {B, 512}, {B + 512, PAGE - 512}};
+	struct request req = {.vecs = vecs, .vec_count = 3, .bio_first = firsts, .bio_count = 2};
+
+	/* Twice: nothing of the first time counts. */
+	for (unsigned i = 0; i < 2; i++) {
+		request_prepare(&req);
+		g_assert_cmpuint(req.gap_bit, ==, 13);
+		g_assert_cmpuint(req.nr_phys_segments, ==, 3);
+	}
+	req.bio_count = 0;
+	req.bio_first = NULL;
+	request_prepare(&req);
+	g_assert_cmpuint(req.gap_bit, ==, 10);
+	req.special = true;
+	request_prepare(&req);
+	g_assert_cmpuint(req.nr_phys_segments, ==, 1);
+}
+
+/* ---- integrity data ---- */
+
+static const struct integrity_case {
+	const char *name;
+	struct bio_vec vecs[VECS_MAX];
+	uint32_t second_bio; /* where it begins; 0: there is one */
+	uint32_t max_segment_size;
+	unsigned segments, gap_bit;
+} integrity_cases[] = {
+	{"none", {{0}}, 0, 0, 0, 0},
+	{"one", {{A + 512, 8}}, 0, 0, 1, 0},
+	{"apart", {{A, PAGE}, {B, PAGE}}, 0, 0, 2, 13},
+	{"apart-inside-a-page", {{A, PAGE}, {B, 8}, {C, PAGE}}, 0, 0, 3, 4},
+	{"touching-ones-are-merged-and-leave-no-gap", {{A, 8}, {A + 8, 8}, {A + 16, 8}}, 0, 0, 1, 0},
+	{"merge-stops-and-begins-again", {{A, PAGE}, {B, 512}, {B + 512, 512}, {C, 64}}, 0, 0, 3, 11},
+	{"not-across-bios", {{A, 8}, {A + 8, 8}, {A + 16, 8}}, 1, 0, 2, 0},
+	{"as-far-as-a-segment-may-be-long", {{A, 64}, {A + 64, 64}, {A + 128, 64}}, 0, 128, 2, 0},
+	{"what-is-apart-begins-anew", {{A, 100}, {B, 64}, {B + 64, 64}}, 0, 128, 2, 3},
+};
+
+static void test_integrity(const void *data)
+{
+	const struct integrity_case *row = data;
+	const uint32_t firsts[] = {0, row->second_bio};
+	const struct queue_limits limits = {.max_segment_size = row->max_segment_size};
+	struct request req = {.meta_vecs = (struct bio_vec *)row->vecs,
+			      .meta_vec_count = count_vecs(row->vecs),
+			      .meta_first = row->second_bio ? firsts : NULL,
+			      .bio_count = row->second_bio ? 2 : 1,
+			      .limits = &limits};
+
+	request_prepare(&req);
+	g_assert_cmpuint(req.nr_integrity_segments, ==, row->segments);
+	g_assert_cmphex(request_integrity_gap_mask(&req), ==,
+			row->gap_bit ? ~((UINT64_C(1) << (row->gap_bit - 1)) - 1) : 0);
+}
+
 /* ---- splitting ---- */
 
 static const struct split_case {
@@ -86,15 +145,40 @@ static const struct split_case {
 	{"segments-cut", {{A, PAGE}, {B, PAGE}, {C, PAGE}}, 0, 131072, 2, 512, 0, 2 * PAGE},
 	{"segments-cut-back-to-a-block", {{A, PAGE}, {B, 512}, {C, 3584}}, 0, 131072, 2, 4096, 0, PAGE},
 	{"touching-vectors-count-as-two-segments", {{A, PAGE}, {A + PAGE, PAGE}}, 0, 131072, 1, 512, 0, PAGE},
-	{"boundary-lets-partial-ends-pass", {{A + 0xa00, 0x600}, {B, PAGE}, {C, 512}}, 0, 131072, 33, 512,
-	 4095, 6144},
-	{"boundary-splits-after-an-early-end", {{A, PAGE}, {B, 512}, {C, PAGE}}, 0, 131072, 33, 512, 4095,
+	{"boundary-lets-partial-ends-pass",
+	 {{A + 0xa00, 0x600}, {B, PAGE}, {C, 512}},
+	 0,
+	 131072,
+	 33,
+	 512,
+	 4095,
+	 6144},
+	{"boundary-splits-after-an-early-end",
+	 {{A, PAGE}, {B, 512}, {C, PAGE}},
+	 0,
+	 131072,
+	 33,
+	 512,
+	 4095,
 	 4608},
 	{"boundary-splits-before-a-late-start", {{A, PAGE}, {B + 512, 512}}, 0, 131072, 33, 512, 4095, PAGE},
-	{"boundary-splits-touching-vectors-too", {{A, 1536}, {A + 1536, 2560}}, 0, 131072, 33, 512, 4095, 1536},
+	{"boundary-splits-touching-vectors-too",
+	 {{A, 1536}, {A + 1536, 2560}},
+	 0,
+	 131072,
+	 33,
+	 512,
+	 4095,
+	 1536},
 	{"boundary-leaves-less-than-a-block", {{A, 2048}, {B, 2048}}, 0, 131072, 33, 4096, 4095, 0},
 	{"skipped-part-is-not-counted", {{A, 1 << 20}}, (1 << 20) - 512, 131072, 33, 512, 4095, 512},
-	{"start-inside-a-vector-is-no-joint", {{A, 2 * PAGE}, {B, PAGE}}, 512, 131072, 33, 512, 4095,
+	{"start-inside-a-vector-is-no-joint",
+	 {{A, 2 * PAGE}, {B, PAGE}},
+	 512,
+	 131072,
+	 33,
+	 512,
+	 4095,
 	 3 * PAGE - 512},
 };
 
@@ -108,6 +192,21 @@ static void test_split(const void *data)
 
 	g_assert_cmpuint(request_split_bytes(row->vecs, count_vecs(row->vecs), row->skip, &limits), ==,
 			 row->fits);
+}
+
+/* Where a segment must end for its length and not on the boundary, the request does. */
+static void test_split_at_a_long_segment(void)
+{
+	static const struct bio_vec vecs[] = {{A, 4 * PAGE}};
+	struct queue_limits limits = {.max_bytes = 131072,
+				      .max_segments = 33,
+				      .logical_block_bytes = 512,
+				      .virt_boundary_mask = PAGE - 1,
+				      .max_segment_size = PAGE + 512};
+
+	g_assert_cmpuint(request_split_bytes(vecs, 1, 0, &limits), ==, PAGE + 512);
+	limits.max_segment_size = PAGE;
+	g_assert_cmpuint(request_split_bytes(vecs, 1, 0, &limits), ==, 4 * PAGE);
 }
 
 /* ---- at random ---- */
@@ -227,6 +326,14 @@ int main(int argc, char **argv)
 
 		g_test_add_data_func(path, &split_cases[i], test_split);
 	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(integrity_cases); i++) {
+		g_autofree char *path =
+			g_strconcat("/blockdma/request/integrity/", integrity_cases[i].name, NULL);
+
+		g_test_add_data_func(path, &integrity_cases[i], test_integrity);
+	}
+	g_test_add_func("/blockdma/request/derive-of-bios", test_derive_of_bios);
+	g_test_add_func("/blockdma/request/split-at-a-long-segment", test_split_at_a_long_segment);
 	g_test_add_func("/blockdma/request/segments-are-the-bytes-of-the-vectors",
 			test_segments_are_the_bytes_of_the_vectors);
 	g_test_add_func("/blockdma/request/gap-bit-is-the-lowest-of-all-joints",

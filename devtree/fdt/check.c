@@ -173,7 +173,9 @@ static void check_map(struct check *check, const struct dt_node *node)
 
 	if (!dt_map_init(&map, check->tree, node))
 		return;
-	if (map.bad_length)
+	if (map.bad_length && map.property->len == 0)
+		report(check, DT_BAD_LENGTH, node, "iommu-map is empty; no id is translated");
+	else if (map.bad_length)
 		report(check, DT_BAD_LENGTH, node,
 		       "iommu-map is %u bytes long, no multiple of 16; no id is translated",
 		       map.property->len);

@@ -294,9 +294,8 @@ struct devtree *devtree_parse(const char *name, const void *blob, size_t size, e
 	struct blob_problem problem = {DT_BAD_STRUCTURE, 0, "there is not exactly one root node"};
 	uint32_t nodes, properties;
 	struct devtree *tree;
-	uint8_t *copy = g_malloc(MAX(size, 1)); /* libfdt wants it aligned */
+	uint8_t *copy = g_memdup2(blob, size); /* libfdt wants it aligned */
 
-	memcpy(copy, blob, size);
 	if (!blob_check(copy, size, &problem) || !tree_count(copy, &nodes, &properties, &problem.offset)) {
 		if (reterr_kind)
 			*reterr_kind = problem.kind;

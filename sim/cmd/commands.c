@@ -3,6 +3,7 @@
 
 const struct command commands[] = {
 	{"replay", "replay a recorded I/O trace through the machine", "TRACE", cmd_replay},
+	{"explain", "one request, told step by step", "--request \"OP lba=N bvec=ADDR+LEN,...\"", cmd_explain},
 	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff},
 	{"snapshot show", "print what a snapshot holds", "SNAP", cmd_snapshot_show},
 	{"snapshot check", "check a snapshot: digest, order, facts that must fit together", "SNAP",

@@ -39,21 +39,6 @@ static bool replay_write_results(const struct run *run, const char *trace, GErro
 	return ok;
 }
 
-/** Warns of rules that never fired: most often a wrong nth. */
-static void replay_warn_idle_rules(const struct run *run)
-{
-	const char *name;
-	uint64_t passes, fired;
-
-	if (!run->rules)
-		return;
-	for (unsigned i = 0; fault_rule_stat(run->rules, i, &name, &passes, &fired); i++)
-		if (!fired)
-			fprintf(stderr,
-				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n",
-				name, passes);
-}
-
 static void replay_warn_missed_snapshots(const struct run *run)
 {
 	if (run->stats->snapshots_missed)
@@ -69,7 +54,7 @@ static int replay_report(const struct run *run, const struct cmd_common *common)
 	bool ok = cmd_print(text);
 
 	facts_free(facts);
-	replay_warn_idle_rules(run);
+	run_warn_idle_rules(run->rules);
 	replay_warn_missed_snapshots(run);
 	if (cmd_shows_progress(common))
 		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios,

@@ -309,8 +309,8 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 }
 
-static void report_findings(struct facts *facts, const struct findings *findings, gboolean violations,
-			    const char *key, const char *label)
+void report_findings(struct facts *facts, const struct findings *findings, gboolean violations, const char *key,
+		     const char *label)
 {
 	uint64_t shown = 0,
 		 all = violations ? findings_violations(findings) : findings_observations(findings);

@@ -23,4 +23,8 @@ struct run_report {
  *  after machine_remove(), whose findings are then in. */
 void report_run(struct facts *facts, const struct run_report *run);
 
+/** Adds the violations among @findings, or the observations: how many, and those that were kept as list @key. */
+void report_findings(struct facts *facts, const struct findings *findings, gboolean violations, const char *key,
+		     const char *label);
+
 #endif

@@ -58,22 +58,37 @@ void run_options_clear(struct run_options *options)
 	g_free(options->snapshot_every);
 }
 
-static bool run_read_config(struct run *run, const struct run_options *options, GError **error)
+bool run_read_config(const struct run_options *options, struct machine_config *config, struct fault_rules **rules,
+		     GError **error)
 {
-	machine_config_init(&run->config);
-	if (options->machine_file && !machine_config_load(&run->config, options->machine_file, error))
+	machine_config_init(config);
+	if (options->machine_file && !machine_config_load(config, options->machine_file, error))
 		return false;
 	for (char **set = options->sets; set && *set; set++)
-		if (!machine_config_set(&run->config, *set, error))
+		if (!machine_config_set(config, *set, error))
 			return false;
-	if (options->seed && !text_parse_u64(options->seed, &run->config.seed))
+	if (options->seed && !text_parse_u64(options->seed, &config->seed))
 		return sim_error_plain(error, "--seed=%s: must be a number", options->seed) == 0;
-	if (!machine_config_check(&run->config, error))
+	if (!machine_config_check(config, error))
 		return false;
 	if (!options->faults_file)
 		return true;
-	run->rules = fault_rules_new(machine_fault_tables);
-	return fault_rules_load(run->rules, options->faults_file, error);
+	*rules = fault_rules_new(machine_fault_tables);
+	return fault_rules_load(*rules, options->faults_file, error);
+}
+
+void run_warn_idle_rules(const struct fault_rules *rules)
+{
+	const char *name;
+	uint64_t passes, fired;
+
+	if (!rules)
+		return;
+	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++)
+		if (!fired)
+			fprintf(stderr,
+				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n",
+				name, passes);
 }
 
 static int run_compare_u64(const void *a, const void *b)
@@ -239,7 +254,7 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	run->stats = g_new0(struct replay_stats, 1);
 	if (format && strcmp(format, "auto") == 0)
 		format = NULL;
-	if (!run_read_config(run, options, error) || !run_parse_replay(run, options, error))
+	if (!run_read_config(options, &run->config, &run->rules, error) || !run_parse_replay(run, options, error))
 		return false;
 	run->stream = io_stream_open(trace, format, error);
 	if (!run->stream)

@@ -25,6 +25,13 @@ struct run_options {
 GOptionEntry *run_option_entries(struct run_options *options, bool outputs);
 void run_options_clear(struct run_options *options);
 
+/** Reads the machine, and with a faults file its rules, into *@rules, which is NULL before; free that in either case. */
+bool run_read_config(const struct run_options *options, struct machine_config *config, struct fault_rules **rules,
+		     GError **error);
+
+/** Warns of rules that never fired: most often a wrong nth. @rules may be NULL. */
+void run_warn_idle_rules(const struct fault_rules *rules);
+
 /** A finished run. */
 struct run {
 	struct machine_config config;
