@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "blockdma/controller.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "sim/core/text.h"
+
+static const struct fault_point controller_points[] = {
+	{"controller.status", -EIO, "a command completes with an error status",
+	 "nvme_should_fail() in drivers/nvme/host/fault_inject.c"},
+	{"controller.lost_completion", -ETIMEDOUT, "no completion: the time-out handler runs",
+	 "nvme_timeout() in drivers/nvme/host/pci.c"},
+	{"controller.transfer_error", -EIO, "a command completes with a data transfer error",
+	 "NVM Express base specification, status 4h"},
+	{"controller.fatal", -EIO, "the controller fails (CSTS.CFS) and completes nothing more",
+	 "nvme_should_reset() in drivers/nvme/host/pci.c"},
+};
+
+const struct fault_table controller_fault_table = {FAULT_ROOM_CONTROLLER, G_N_ELEMENTS(controller_points),
+						   controller_points};
 
 /** Reports what a device access found wrong at @addr. */
 static void controller_report(struct controller *ctrl, enum finding_kind kind, uint64_t addr, bool write,
@@ -23,7 +38,8 @@ static char *controller_owner(const struct physmem *mem, uint64_t paddr)
 {
 	static const char *const uses[FRAME_USES] = {[FRAME_PGTABLE] = "a page table",
 						     [FRAME_NVME_QUEUE] = "an NVMe queue",
-						     [FRAME_NVME_POOL] = "descriptor lists"};
+						     [FRAME_NVME_POOL] = "descriptor lists",
+						     [FRAME_NVME_HMB] = "a host memory buffer"};
 	uint64_t owner;
 
 	if (physmem_owner(mem, paddr, &owner))
@@ -56,6 +72,40 @@ static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint
 		": reached 0x%" G_GINT64_MODIFIER "x, which %s now, through %s", paddr, owner, gone);
 
 	controller_report(ctrl, FINDING_STALE, addr, write, detail);
+}
+
+/** Returns what the driver of the IOMMU logs of a refused access, on one line that continues a sentence; free with g_free(). The
+ * device's number on its bus is not modelled: it is stream 0. */
+static char *controller_logged(const struct dma_device *dev, enum iommu_fault_reason reason, uint64_t addr,
+			       bool write)
+{
+	const struct iommu_domain *domain = dev->domain;
+	struct iommu_fault fault = {.iova = addr, .reason = reason, .write = write, .domain = domain->id};
+	g_autoptr(GString) logged = g_string_new(NULL);
+	struct pgtable_walk walk;
+
+	domain->pt->ops->walk(domain->pt, addr, &walk);
+	fault.level = walk.stop_level;
+	fault.entry = walk.entry ? walk.raw : 0;
+	if (!iommu_report_fault(domain->iommu, &fault, logged) || !logged->len)
+		return g_strdup("");
+	g_string_truncate(logged, logged->len - 1); /* the last line's end */
+	g_string_replace(logged, "\n\t", " ", 0);
+	g_string_replace(logged, "\n", " | ", 0);
+	return g_strconcat("; logged: ", logged->str, NULL);
+}
+
+/** Ends an access that the IOMMU refuses. */
+static void controller_refused(struct controller *ctrl, enum iommu_fault_reason reason, uint64_t addr,
+			       bool write)
+{
+	const struct dma_device *dev = ctrl->nvme->dev;
+	enum finding_kind kind = reason == IOMMU_FAULT_PERMISSION ? FINDING_PERMISSION : FINDING_HOLE;
+	g_autofree char *logged = controller_logged(dev, reason, addr, write);
+
+	SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
+	ctrl->stats.faults++;
+	controller_report(ctrl, kind, addr, write, logged);
 }
 
 /** Asks for @addr as the device does: of its own cache first, where it has one. */
@@ -92,15 +142,11 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		ok = dev->domain->pt->ops->lookup(dev->domain->pt, addr, &result.paddr, &result.prot);
 	}
 	if (!ok) {
-		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
-		ctrl->stats.faults++;
-		controller_report(ctrl, FINDING_HOLE, addr, write, "");
+		controller_refused(ctrl, IOMMU_FAULT_TRANSLATION, addr, write);
 		return false;
 	}
 	if (!(result.prot & (write ? PROT_WRITE : PROT_READ))) {
-		SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
-		ctrl->stats.faults++;
-		controller_report(ctrl, FINDING_PERMISSION, addr, write, "");
+		controller_refused(ctrl, IOMMU_FAULT_PERMISSION, addr, write);
 		return false;
 	}
 	if (result.stale)
@@ -206,30 +252,134 @@ static uint64_t controller_data_len(const struct controller *ctrl, const struct 
 	}
 }
 
+/** Returns how far queue @queue is filled, as the controller knows it: from the doorbell, or, awake, from its shadow. */
+static uint16_t controller_tail(struct controller *ctrl, const struct nvme_queue *queue,
+				struct controller_command *cmd)
+{
+	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
+	const uint32_t *shadow;
+
+	if (!dbbuf->used || queue->qid == 0 || !queue->awake)
+		return queue->sq_doorbell;
+	shadow = controller_memory(ctrl, dbbuf->values_addr + nvme_dbbuf_index(queue->qid) * sizeof(*shadow),
+				   false, cmd);
+	g_assert(shadow != NULL);
+	return (uint16_t)*shadow;
+}
+
+/** With nothing left to do for @queue, asks to be told of the next command, and no longer looks for itself. */
+static void controller_rest(struct controller *ctrl, struct nvme_queue *queue)
+{
+	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
+	struct controller_command access = {0};
+	uint32_t *event;
+
+	if (!dbbuf->used || queue->qid == 0 || queue->in_controller ||
+	    controller_tail(ctrl, queue, &access) != queue->sq_head)
+		return;
+	event = controller_memory(ctrl, dbbuf->events_addr + nvme_dbbuf_index(queue->qid) * sizeof(*event),
+				  true, &access);
+	g_assert(event != NULL);
+	*event = queue->sq_head;
+	queue->awake = false;
+}
+
+/** Asks how the command @sqe fails. Returns whether it does, with what it completes with, if it does, in *@cmd. */
+static bool controller_fails(struct controller *ctrl, const struct nvme_sqe *sqe, struct controller_command *cmd)
+{
+	struct sim *sim = ctrl->nvme->sim;
+	unsigned crd = ctrl->nvme->config.crdt ? 1 : 0;
+
+	if (sim_fault(sim, FAULT_CONTROLLER_STATUS)) {
+		cmd->status = ctrl->faults.status;
+		cmd->status |= (uint16_t)(ctrl->faults.dnr ? NVME_STATUS_DNR : crd << NVME_STATUS_CRD_SHIFT);
+		return true;
+	}
+	if (controller_data_len(ctrl, sqe) && sim_fault(sim, FAULT_CONTROLLER_TRANSFER_ERROR)) {
+		cmd->status = (uint16_t)(NVME_SC_DATA_XFER_ERROR | crd << NVME_STATUS_CRD_SHIFT);
+		return true;
+	}
+	if (sim_fault(sim, FAULT_CONTROLLER_LOST_COMPLETION))
+		cmd->loss = ctrl->faults.loss;
+	return false;
+}
+
+/** Moves the metadata of @sqe, @len bytes, which its pointer or its own SGL describes. */
+static bool controller_metadata(struct controller *ctrl, const struct nvme_sqe *sqe, uint64_t len,
+				struct controller_command *cmd)
+{
+	const struct nvme_sgl_desc *list;
+
+	if (!(sqe->flags & NVME_CMD_SGL_METASEG))
+		return controller_data(ctrl, sqe->metadata, len, cmd);
+	list = controller_memory(ctrl, sqe->metadata, false, cmd);
+	if (!list)
+		return false;
+	if (list->type == NVME_SGL_DATA)
+		return controller_data(ctrl, list->addr, list->length, cmd);
+	for (unsigned i = 1; i <= list->length / (unsigned)sizeof(*list); i++)
+		if (!controller_data(ctrl, list[i].addr, list[i].length, cmd))
+			return false;
+	return true;
+}
+
+/** Returns how many bytes of metadata go with @data_len bytes of data. */
+static uint64_t controller_meta_len(const struct controller *ctrl, const struct nvme_sqe *sqe, uint64_t data_len)
+{
+	const struct nvme_config *config = &ctrl->nvme->config;
+
+	if (sqe->opcode != NVME_CMD_READ && sqe->opcode != NVME_CMD_WRITE)
+		return 0;
+	return data_len / config->logical_block_bytes * config->meta_bytes;
+}
+
+/** Moves the data of @sqe. */
+static void controller_transfer(struct controller *ctrl, const struct nvme_sqe *sqe,
+				struct controller_command *cmd)
+{
+	uint64_t len = controller_data_len(ctrl, sqe), meta_len = controller_meta_len(ctrl, sqe, len);
+	bool ok = true;
+
+	if (len)
+		ok = sqe->flags & (NVME_CMD_SGL_METABUF | NVME_CMD_SGL_METASEG)
+			     ? controller_sgl(ctrl, sqe, cmd)
+			     : controller_prps(ctrl, sqe, len, cmd);
+	if (ok && meta_len) {
+		ok = controller_metadata(ctrl, sqe, meta_len, cmd);
+		cmd->bytes = len; /* metadata are not counted */
+	}
+	cmd->status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
+}
+
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
-	struct controller_command cmd = {0};
+	struct controller_command cmd = {.loss = CONTROLLER_LOSES_NOTHING};
 	const struct nvme_sqe *sqe;
-	uint64_t len;
-	bool ok = true;
 
-	if (queue->sq_head == queue->sq_tail)
+	if (ctrl->fatal || queue->sq_head == controller_tail(ctrl, queue, &cmd))
 		return false;
 	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false,
 				&cmd);
 	/* The queues are mapped as long as they exist: nothing unmaps them under the controller. */
 	g_assert(sqe != NULL);
 	queue->sq_head = nvme_ring_next(queue, queue->sq_head);
+	queue->in_controller++;
 	cmd.command_id = sqe->command_id;
 	cmd.slba = (uint64_t)sqe->cdw11 << 32 | sqe->cdw10;
 	cmd.write = sqe->opcode == NVME_CMD_WRITE || sqe->opcode == NVME_CMD_DSM ||
 		    sqe->opcode == NVME_CMD_VENDOR_OUT;
-	len = controller_data_len(ctrl, sqe);
-	if (len)
-		ok = sqe->flags & NVME_CMD_SGL_METABUF ? controller_sgl(ctrl, sqe, &cmd)
-						       : controller_prps(ctrl, sqe, len, &cmd);
-	cmd.status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
+	cmd.abort = qid == 0 && sqe->opcode == NVME_ADMIN_ABORT;
+	if (cmd.abort) {
+		cmd.abort_qid = (uint16_t)sqe->cdw10;
+		cmd.abort_id = (uint16_t)(sqe->cdw10 >> 16);
+	} else {
+		ctrl->fatal = sim_fault(ctrl->nvme->sim, FAULT_CONTROLLER_FATAL) != 0;
+		if (ctrl->fatal)
+			return false;
+		if (!controller_fails(ctrl, sqe, &cmd))
+			controller_transfer(ctrl, sqe, &cmd);
+	}
 	ctrl->stats.commands++;
 	ctrl->stats.accesses += cmd.accesses;
 	if (cmd.write)
@@ -248,11 +398,14 @@ void controller_complete(struct controller *ctrl, unsigned qid, const struct con
 		ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
 
 	g_assert(cqe != NULL);
-	*cqe = (struct nvme_cqe){.sq_head = queue->sq_head,
+	*cqe = (struct nvme_cqe){.result = command->result,
+				 .sq_head = queue->sq_head,
 				 .sq_id = (uint16_t)qid,
 				 .command_id = command->command_id,
 				 .status = (uint16_t)(command->status << 1 | queue->cq_tail_phase)};
 	queue->cq_tail = nvme_ring_next(queue, queue->cq_tail);
 	if (queue->cq_tail == 0)
 		queue->cq_tail_phase = !queue->cq_tail_phase;
+	queue->in_controller--;
+	controller_rest(ctrl, queue);
 }

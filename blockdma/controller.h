@@ -10,9 +10,37 @@
  */
 #include "blockdma/nvme.h"
 
+enum {
+	FAULT_CONTROLLER_STATUS = FAULT_ROOM_CONTROLLER,
+	FAULT_CONTROLLER_LOST_COMPLETION,
+	FAULT_CONTROLLER_TRANSFER_ERROR,
+	FAULT_CONTROLLER_FATAL,
+};
+
+extern const struct fault_table controller_fault_table;
+
+/** What is lost when a completion is lost. */
+enum controller_loss {
+	CONTROLLER_LOSES_COMMAND,   /* it hangs; an Abort gets it back */
+	CONTROLLER_LOSES_INTERRUPT, /* the completion is in its queue, and nobody is told */
+	CONTROLLER_LOSES_ALL,	    /* not even an Abort finds it */
+	CONTROLLER_LOSES_NOTHING,
+};
+
+/** How the controller fails when a fault point says that it does. */
+struct controller_faults {
+	uint16_t status; /* type and code */
+	bool dnr;	 /* do not retry */
+	enum controller_loss loss;
+};
+
 struct controller_command {
 	uint16_t command_id;
 	uint16_t status; /* what it will complete with */
+	uint32_t result;
+	enum controller_loss loss;
+	bool abort; /* of the command @abort_id on queue @abort_qid */
+	uint16_t abort_qid, abort_id;
 	bool write;	 /* moves data to the device */
 	uint64_t bytes;	 /* data moved before a fault, if there was one */
 	uint64_t slba;
@@ -30,10 +58,13 @@ struct controller_stats {
 struct controller {
 	struct nvme *nvme;
 	bool iotlb; /* translate through the IOTLB; else walk every time (functional runs) */
+	struct controller_faults faults;
+	bool fatal; /* CSTS.CFS: it does nothing more before a reset */
 	struct controller_stats stats;
 };
 
-/** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command. */
+/** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command, or the
+ *  controller has failed. */
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command);
 
 /** Writes the completion of @command into the completion queue of @qid. */

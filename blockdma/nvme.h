@@ -21,6 +21,8 @@ enum {
 	FAULT_NVME_VEC_POOL,
 	FAULT_NVME_QUEUE,
 	FAULT_NVME_METADATA,
+	FAULT_NVME_DISCARD,
+	FAULT_NVME_HMB,
 };
 
 extern const struct fault_table nvme_fault_table;
@@ -39,7 +41,10 @@ extern const struct fault_table nvme_fault_table;
 #define NVME_SG_SEGMENTS_4M   127u	 /* … and the segments of a scatter list there … */
 #define NVME_SG_SEGMENTS      128u	 /* … and later */
 #define NVME_MAX_RETRIES      5
+#define NVME_MAX_META_SEGMENTS 15u /* with SGLs of metadata; else 1 */
 #define NVME_DSM_BYTES	      4096u /* the range list of a discard */
+
+#define NVME_ADMIN_ABORT 0x08 /* on the admin queue */
 
 enum nvme_opcode {
 	NVME_CMD_FLUSH = 0x00,
@@ -56,7 +61,15 @@ enum nvme_status {
 	NVME_SC_SUCCESS = 0x0,
 	NVME_SC_INVALID_FIELD = 0x2,
 	NVME_SC_DATA_XFER_ERROR = 0x4,
+	NVME_SC_ABORT_REQ = 0x7,
+	NVME_SC_HOST_ABORTED_CMD = 0x371, /* the driver's own: cancelled by a reset */
 };
+
+/* Above type and code. */
+#define NVME_STATUS_TYPE_CODE 0x7ff
+#define NVME_STATUS_CRD_SHIFT 11 /* two bits: which of three retry delays; 0: none */
+#define NVME_STATUS_CRD	      0x1800
+#define NVME_STATUS_DNR	      0x4000 /* do not retry */
 
 /* Submission queue entry (NVMe base specification, figure "Common Command Format"). */
 struct nvme_sqe {
@@ -94,9 +107,20 @@ struct nvme_sgl_desc {
 
 struct nvme_config {
 	unsigned io_queues;
+	unsigned poll_queues; /* of these, the last: without interrupts */
 	unsigned depth; /* entries of an I/O queue; one less is usable */
 	bool sgl;	/* the controller takes data SGLs */
 	bool meta_sgl;	/* and SGLs of metadata */
+	unsigned meta_bytes; /* of a logical block, apart from it; 0: none */
+	bool shadow_doorbells; /* OACS bit 8 */
+	/* Host memory buffer, in bytes: what the controller wants (0: none), needs, and takes as one descriptor at least;
+	 * how many of these at most (0: any number); and what the driver gives at most. */
+	uint64_t hmb_preferred, hmb_min, hmb_desc_min;
+	unsigned hmb_descs_max;
+	uint64_t hmb_limit;
+	unsigned acl;	       /* abort commands at once, less one */
+	unsigned crdt;	       /* command retry delay, in units of 100 ms */
+	unsigned mdts; /* most data of a command: 2^mdts pages; 0: no limit */
 	uint32_t sgl_threshold;
 	uint32_t logical_block_bytes;
 };
@@ -117,6 +141,7 @@ struct nvme_iod {
 	uint16_t tag;
 	uint8_t descriptor_count;
 	bool small_descriptor;
+	bool aborted; /* an abort was sent, or could not be */
 	bool single; /* mapped with one dma_map_phys, undone from the command */
 	bool sgl;
 	enum dma_p2p p2p; /* of the data */
@@ -128,16 +153,21 @@ struct nvme_iod {
 	bool single_meta, has_meta_descriptor;
 	enum dma_p2p meta_p2p;
 
+	/* A discard whose ranges lie in the shared page: that page, and where they would have been. */
+	struct bio_vec discard_vec, *discard_own;
+
 	uint8_t generation; /* of the command id */
 	struct nvme_sqe sqe;
 };
 
 struct nvme_queue {
 	unsigned qid;
+	bool polled; /* has no interrupt */
 	unsigned depth;
 	uint64_t sq_paddr, sq_addr, cq_paddr, cq_addr;
 	unsigned sq_order, cq_order; /* of the allocations, in frames */
 	uint16_t sq_tail, cq_head;
+	uint16_t last_sq_tail; /* as the doorbell was told it */
 	bool cq_phase;
 	struct sim_lock lock; /* sq_lock */
 	struct nvme_iod *iods;
@@ -145,8 +175,11 @@ struct nvme_queue {
 	uint16_t free_tag_count;
 
 	/* Controller side. */
+	uint16_t sq_doorbell, cq_doorbell; /* the registers */
 	uint16_t sq_head, cq_tail;
+	uint16_t in_controller; /* commands fetched and not completed */
 	bool cq_tail_phase;
+	bool awake; /* looks at the shadow doorbell of its own accord */
 };
 
 /** Returns the ring index after @at. */
@@ -164,7 +197,33 @@ static inline unsigned nvme_queue_tags(const struct nvme_queue *queue)
 struct nvme_stats {
 	uint64_t commands, completions, errors, retries;
 	uint64_t prp_commands, sgl_commands, lists, coalesced, single, per_segment, tables;
-	uint64_t doorbells;
+	uint64_t doorbells;	  /* MMIO writes */
+	uint64_t doorbells_saved; /* where memory was enough */
+	uint64_t batches;	  /* lists of requests with one doorbell */
+	uint64_t aborts, resets, cancelled;
+	uint64_t hmb_bytes; /* host memory that the controller got */
+};
+
+/** Memory that takes the place of doorbells: two arrays, of values and of what the controller wants to hear of. */
+struct nvme_dbbuf {
+	bool used;
+	unsigned order;
+	uint64_t values_paddr, values_addr, events_paddr, events_addr;
+};
+
+struct nvme_hmb_block {
+	uint64_t paddr, addr;
+	unsigned order;
+};
+
+/** The host memory buffer. */
+struct nvme_hmb {
+	uint64_t bytes;
+	unsigned desc_count; /* 0: there is none */
+	unsigned desc_order;
+	uint64_t desc_paddr, desc_addr;
+	struct sg_table *sgt; /* one IOVA for all of it … */
+	GArray *blocks;	      /* … or, of struct nvme_hmb_block, a mapping for each */
 };
 
 struct nvme {
@@ -174,7 +233,13 @@ struct nvme {
 	struct queue_limits limits;
 	struct nvme_queue *queues; /* [0] admin; [1 .. queue_count) */
 	unsigned queue_count;
+	struct nvme_dbbuf dbbuf;
+	struct nvme_hmb hmb;
 	struct dma_pool small_pool, large_pool;
+	uint64_t discard_page; /* physical; for a discard without memory of its own */
+	bool discard_page_busy;
+	struct request abort_request; /* what an abort's iod is for */
+	int abort_limit;	      /* how many more may be sent */
 	GPtrArray *vecs;	/* every mempool element, owned: also those that the modelled driver loses */
 	GPtrArray *free_vecs;	/* of these, ready for use */
 	GPtrArray *free_tables; /* the same of scatter lists of NVME_MAX_SEGMENTS */
@@ -197,14 +262,75 @@ void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
  *  kernel leaves (behaviours). */
 enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct request *req, unsigned nsid);
 
-/** Copies the command into the queue and rings the doorbell. */
-void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
+/** Copies the command into the queue. The doorbell is rung if it is the @last of its batch, or if the ring could not take
+ *  one more without; else nvme_commit() does it. Source: nvme_queue_rq(), nvme_write_sq_db(). */
+void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod, bool last);
+/** Rings the doorbell of queue @qid for what it does not know of yet. Source: nvme_commit_rqs(). */
+void nvme_commit(struct nvme *nvme, unsigned qid);
+/** Copies the @count commands into the queue under one lock and rings once. Source: nvme_submit_cmds(). */
+void nvme_submit_list(struct nvme *nvme, unsigned qid, struct nvme_iod *const *iods, unsigned count);
 
 /** Takes the next completion off queue @qid. Returns the iod with *@ret_status, or NULL when there is none. */
 struct nvme_iod *nvme_poll_cq(struct nvme *nvme, unsigned qid, uint16_t *ret_status);
+/** Tells the controller how far nvme_poll_cq() came: once, after the last. */
+void nvme_ring_cq(struct nvme *nvme, unsigned qid);
+
+/** Returns where in the shadow doorbells that of submission queue @qid is; its completion queue's is the next one. */
+static inline unsigned nvme_dbbuf_index(unsigned qid)
+{
+	return 2 * qid; /* CAP.DSTRD = 0 */
+}
+
+/** Gives the controller a host memory buffer, if it wants one and there is memory; it must work without. */
+void nvme_hmb_alloc(struct nvme *nvme);
+void nvme_hmb_free(struct nvme *nvme);
+
+/** Gives a discard its range list: its own memory, which the request names, else the one shared page. RESOURCE when that is
+ *  in use. Source: nvme_setup_discard(). */
+enum blk_status nvme_setup_discard(struct nvme *nvme, struct nvme_iod *iod);
+/** Undoes that, after the unmap. Source: nvme_cleanup_cmd(). */
+void nvme_cleanup_discard(struct nvme *nvme, struct nvme_iod *iod);
 
 /** Unmaps and frees what nvme_prep_rq() took. */
 void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod);
+
+/* ---- time-outs and reset (sections 6.11 and 6.14) ---- */
+
+enum nvme_timeout {
+	NVME_TIMEOUT_REARM,
+	NVME_TIMEOUT_ABORT, /* as REARM, and an Abort is in the admin queue */
+	NVME_TIMEOUT_RESET,
+};
+
+/** Decides about the command of @iod, on queue @qid, whose time is over; polling the queue has not completed it, and the
+ *  controller lives. Source: nvme_timeout(). */
+enum nvme_timeout nvme_timeout(struct nvme *nvme, unsigned qid, struct nvme_iod *iod);
+
+/** Whether @iod is an Abort's. */
+static inline bool nvme_is_abort(const struct nvme *nvme, const struct nvme_iod *iod)
+{
+	return iod->req == &nvme->abort_request;
+}
+
+/** An Abort is over, one way or the other. */
+void nvme_abort_done(struct nvme *nvme, struct nvme_iod *iod);
+
+/** Calls @cancel for each command in flight, I/O queues first, ascending tags; it gives the tag back. Aborts are ended here.
+ *  The controller has stopped, and no completion is left in a queue. Then the queues start anew. Source:
+ *  nvme_dev_disable(), nvme_init_queue(). */
+void nvme_cancel_all(struct nvme *nvme, void (*cancel)(void *data, struct nvme_iod *iod), void *data);
+
+/** What becomes of a command that ended with @status after @retries retries. Source: nvme_decide_disposition(). */
+static inline bool nvme_retries(uint16_t status, unsigned retries)
+{
+	return status != NVME_SC_SUCCESS && !(status & NVME_STATUS_DNR) && retries < NVME_MAX_RETRIES;
+}
+
+/** Returns how long to wait before that, in ns. */
+static inline uint64_t nvme_retry_delay_ns(const struct nvme *nvme, uint16_t status)
+{
+	return status & NVME_STATUS_CRD ? nvme->config.crdt * UINT64_C(100000000) : 0;
+}
 
 /** Returns the block status of an NVMe status (section 6.12). */
 enum blk_status nvme_error_status(uint16_t status);

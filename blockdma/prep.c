@@ -220,6 +220,7 @@ void nvme_unmap_rq(struct nvme *nvme, struct nvme_iod *iod)
 		nvme_unmap_metadata(nvme, iod);
 	if (iod->req->vec_count)
 		nvme_unmap_data(nvme, iod);
+	nvme_cleanup_discard(nvme, iod);
 }
 
 /* ---- PRP ---- */
@@ -476,6 +477,7 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 	iod->total_len = 0;
 	iod->vecs = NULL; /* D9: the last request may have left its own */
 	iod->vec_count = 0;
+	iod->aborted = false;
 	iod->small_descriptor = iod->single = iod->sgl = iod->single_meta = iod->has_meta_descriptor = false;
 	iod->p2p = iod->meta_p2p = DMA_P2P_NONE;
 	iod->sgt = (struct sg_table){0};
@@ -489,7 +491,9 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 		iod->sqe.cdw12 = (uint32_t)(req->bytes / nvme->config.logical_block_bytes) - 1;
 	else
 		iod->sqe.cdw12 = (uint32_t)req->bytes; /* the length a controller of ours moves */
-	if (req->vec_count)
+	if (req->special)
+		status = nvme_setup_discard(nvme, iod);
+	if (status == BLK_STS_OK && req->vec_count)
 		status = nvme_maps_sg(nvme) ? nvme_map_data_sg(nvme, iod, nsid == 0) :
 					      nvme_map_data(nvme, iod, nsid == 0);
 	if (status == BLK_STS_OK && req->meta_vec_count) {
@@ -497,8 +501,10 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 		if (status != BLK_STS_OK && req->vec_count)
 			nvme_unmap_data(nvme, iod);
 	}
-	if (status != BLK_STS_OK)
+	if (status != BLK_STS_OK) {
+		nvme_cleanup_discard(nvme, iod);
 		return status;
+	}
 	if (req->vec_count) {
 		if (iod->sgl)
 			nvme->stats.sgl_commands++;

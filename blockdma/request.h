@@ -37,6 +37,7 @@ struct queue_limits {
 	uint64_t virt_boundary_mask; /* 0: none */
 	uint64_t seg_boundary_mask;  /* a segment lies in one window of this and one more bytes; 0: anywhere */
 	uint32_t max_segment_size;   /* 0: UINT32_MAX */
+	uint32_t max_integrity_segments;
 	uint32_t dma_alignment;	     /* bits that addresses and lengths of vectors must not have */
 };
 

@@ -39,14 +39,6 @@ int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len)
 	return domain->iommu->ops->iotlb_sync_map(domain, iova, len);
 }
 
-/** Whether the domain's driver puts into the gather what it unmaps; the generic formats do. */
-static bool iommu_gathers(const struct iommu_domain *domain)
-{
-	const struct pgtable *pt = domain->pt;
-
-	return !pt->ops->unmap_pages || (pt->tlb && pt->tlb->add_page);
-}
-
 /** Lets the caches know when [@iova, @iova + @len) went; @tables: table pages went as well. */
 static void iommu_log_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t len, bool tables)
 {
@@ -65,9 +57,6 @@ uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t l
 	domain->iommu->stats.unmaps++;
 	if (len)
 		unmapped = pgtable_unmap(domain->pt, iova, len, gather);
-	/* For a driver that does not gather, the core does: what was asked for, if any of it was mapped. */
-	if (G_UNLIKELY(unmapped != len) && unmapped && !iommu_gathers(domain))
-		pgtable_gather_add_range(gather, iova, len);
 	if (unmapped)
 		iommu_log_unmap(domain, iova, unmapped, domain->pt->table_generation != generation);
 	domain->iommu->stats.unmapped_bytes += unmapped;

@@ -26,6 +26,8 @@ struct options {
 	bool sgl;
 	uint32_t threshold;
 	enum kernel_version version; /* 0: of those with the block mapper, the one without bugs */
+	bool shadow; /* doorbells */
+	const struct iommu_hw_ops *hw; /* NULL: Intel's */
 };
 
 struct fixture {
@@ -60,7 +62,7 @@ static void setup_machine(struct fixture *fixture, const struct options *options
 				    .observer = {.translate = note_translation, .data = fixture}};
 	sim_observe(fixture->sim, &fixture->observer);
 	behaviour_set_version(fixture->sim, options->version ? options->version : KERNEL_FIXED);
-	fixture->iommu = iommu_new(fixture->sim, &intel_ops, &tlb);
+	fixture->iommu = iommu_new(fixture->sim, options->hw ? options->hw : &intel_ops, &tlb);
 	fixture->iovad = iova_domain_new(fixture->sim, PAGE, 1, 0, EVENT_KINDS);
 	g_assert_cmpint(iova_rcaches_init(fixture->iovad), ==, 0);
 	if (!options->direct)
@@ -74,6 +76,7 @@ static struct nvme_config config_of(const struct options *options)
 				    .depth = DEPTH,
 				    .sgl = options->sgl,
 				    .sgl_threshold = options->threshold,
+				    .shadow_doorbells = options->shadow,
 				    .logical_block_bytes = 512};
 }
 
@@ -223,7 +226,7 @@ static enum blk_status try_request(struct fixture *fixture, unsigned qid, struct
 		nvme_put_tag(fixture->nvme, qid, iod);
 		return prepared;
 	}
-	nvme_submit(fixture->nvme, qid, iod);
+	nvme_submit(fixture->nvme, qid, iod, true);
 	g_array_set_size(fixture->touched, 0);
 	g_assert_true(controller_execute(&fixture->ctrl, qid, &command));
 	g_assert_cmpuint(command.status, ==, NVME_SC_SUCCESS);
@@ -574,7 +577,7 @@ static void test_phase_turns_at_each_lap(void)
 			g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
 			g_assert_cmphex(iod->sqe.command_id, ==,
 					(generations[iod->tag] % 16) << 12 | iod->tag);
-			nvme_submit(fixture.nvme, 1, iod);
+			nvme_submit(fixture.nvme, 1, iod, true);
 		}
 		for (unsigned i = 0; i < count; i++)
 			g_assert_true(controller_execute(&fixture.ctrl, 1, &commands[i]));
@@ -599,6 +602,396 @@ static void test_phase_turns_at_each_lap(void)
 	}
 	assert_no_data(&fixture);
 	g_assert_cmpuint(fixture.nvme->stats.commands, ==, fixture.nvme->stats.completions);
+	finish(&fixture);
+}
+
+/* ---- doorbells ---- */
+
+/* Puts @count commands into queue 1 of an idle controller; the last one says so if @last. */
+static void submit_some(struct fixture *fixture, struct request *req, unsigned count, bool last)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct nvme_iod *iod = nvme_get_tag(fixture->nvme, 1);
+
+		g_assert_cmpint(nvme_prep_rq(fixture->nvme, iod, req, 1), ==, BLK_STS_OK);
+		nvme_submit(fixture->nvme, 1, iod, last && i + 1 == count);
+	}
+}
+
+/* Lets the controller do what it knows of, and completes it with one doorbell; returns how many commands. */
+static unsigned serve_all(struct fixture *fixture)
+{
+	struct controller_command commands[DEPTH];
+	unsigned count = 0;
+	struct nvme_iod *iod;
+	uint16_t status;
+
+	while (controller_execute(&fixture->ctrl, 1, &commands[count]))
+		count++;
+	for (unsigned i = 0; i < count; i++)
+		controller_complete(&fixture->ctrl, 1, &commands[i]);
+	while ((iod = nvme_poll_cq(fixture->nvme, 1, &status))) {
+		nvme_unmap_rq(fixture->nvme, iod);
+		nvme_put_tag(fixture->nvme, 1, iod);
+	}
+	nvme_ring_cq(fixture->nvme, 1);
+	return count;
+}
+
+/* A batch is not seen before its last command or the commit, whatever the tail was before. */
+static void test_doorbell_waits_for_the_end_of_the_batch(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct fixture fixture;
+	uint64_t rung = 0;
+
+	setup(&fixture, &options);
+	for (unsigned round = 0; round < 5 * DEPTH; round++) {
+		submit_some(&fixture, &req, 3, round & 1);
+		g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, rung + (round & 1));
+		if (!(round & 1))
+			g_assert_cmpuint(serve_all(&fixture), ==, 0);
+		rung = fixture.nvme->stats.doorbells;
+		nvme_commit(fixture.nvme, 1);
+		nvme_commit(fixture.nvme, 1);
+		g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, rung + !(round & 1));
+		g_assert_cmpuint(serve_all(&fixture), ==, 3);
+		rung = fixture.nvme->stats.doorbells;
+	}
+	finish(&fixture);
+}
+
+/* A batch that fills the ring would end where the doorbell stands: it is rung for before. */
+static void test_doorbell_does_not_wait_for_a_lap(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	submit_some(&fixture, &req, DEPTH - 2, false);
+	g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, 0);
+	submit_some(&fixture, &req, 1, false);
+	g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, 1);
+	g_assert_cmpuint(serve_all(&fixture), ==, DEPTH - 1);
+	finish(&fixture);
+}
+
+static void test_doorbell_rings_once_for_a_list(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct nvme_iod *iods[5];
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	for (unsigned i = 0; i < G_N_ELEMENTS(iods); i++) {
+		iods[i] = nvme_get_tag(fixture.nvme, 1);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[i], &req, 1), ==, BLK_STS_OK);
+	}
+	nvme_submit_list(fixture.nvme, 1, iods, G_N_ELEMENTS(iods));
+	g_assert_cmpuint(fixture.nvme->stats.doorbells, ==, 1);
+	g_assert_cmpuint(serve_all(&fixture), ==, G_N_ELEMENTS(iods));
+	finish(&fixture);
+}
+
+/* With shadow doorbells, a controller that has commands looks for more of its own accord, and asks to be woken when it
+ * has none; nothing is ever overlooked. The queues' ends are told once a lap, where the event index stands. */
+static void test_shadow_doorbells_wake_who_sleeps(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED, .shadow = true};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct nvme_stats *stats;
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	stats = &fixture.nvme->stats;
+	for (unsigned round = 0; round < 8 * DEPTH; round++) {
+		uint64_t before = stats->doorbells, sq = fixture.nvme->queues[1].sq_doorbell;
+
+		submit_some(&fixture, &req, 1, true);
+		g_assert_cmpuint(stats->doorbells, ==, before + 1);
+		g_assert_cmpuint(fixture.nvme->queues[1].sq_doorbell, !=, sq);
+		submit_some(&fixture, &req, 1 + round % (DEPTH - 2), true);
+		submit_some(&fixture, &req, 0, true);
+		g_assert_cmpuint(stats->doorbells, ==, before + 1);
+		g_assert_cmpuint(serve_all(&fixture), ==, 2 + round % (DEPTH - 2));
+		g_assert_cmpuint(stats->doorbells, <=, before + 2);
+	}
+	g_assert_cmpuint(stats->doorbells_saved, >, 0);
+	g_assert_cmpuint(findings_violations(&fixture.sim->findings), ==, 0);
+	finish(&fixture);
+}
+
+/* The device works without them when there is no memory for them, and the admin queue never has them. */
+static void test_shadow_doorbells_are_not_needed(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED, .shadow = true};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+
+	/* The admin queue's two mappings come before. */
+	for (uint64_t nth = 3; nth <= 4; nth++) {
+		struct nvme_config config = config_of(&options);
+		struct fault_rules *rules;
+		struct fixture fixture;
+
+		setup_machine(&fixture, &options);
+		fixture.dev.try_32bit = false; /* one attempt an IOVA */
+		rules = sweep_arm(fixture.sim, tables, "dma.iova", nth);
+		g_assert_cmpint(nvme_new(fixture.sim, &fixture.dev, &config, &fixture.nvme), ==, 0);
+		g_assert_true(sweep_disarm(fixture.sim, rules));
+		g_assert_false(fixture.nvme->dbbuf.used);
+		g_assert_cmpuint(fixture.nvme->queue_count, ==, 3);
+		fixture.ctrl = (struct controller){.nvme = fixture.nvme};
+		run_request(&fixture, 1, &req);
+		g_assert_cmpuint(fixture.nvme->stats.doorbells_saved, ==, 0);
+		finish(&fixture);
+	}
+}
+
+/* ---- time-outs ---- */
+
+/* The first time-out sends an Abort that names queue and command, the second one resets; the admin queue is not aborted;
+ * without budget or tag, the command gets more time. */
+static void test_timeout_aborts_and_then_resets(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED};
+	static const struct shape shape = {.paddr = A, .len = 4096, .count = 1};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct controller_command command;
+	struct nvme_iod *iods[3], *abort;
+	struct fixture fixture;
+	uint16_t status;
+
+	setup(&fixture, &options);
+	for (unsigned i = 0; i < 3; i++) {
+		iods[i] = nvme_get_tag(fixture.nvme, i ? 1 : 0);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[i], &req, i ? 1 : 0), ==, BLK_STS_OK);
+	}
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 0, iods[0]), ==, NVME_TIMEOUT_RESET);
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[1]), ==, NVME_TIMEOUT_ABORT);
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[1]), ==, NVME_TIMEOUT_RESET);
+	/* ACL is 0: one at once. */
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[2]), ==, NVME_TIMEOUT_REARM);
+	g_assert_true(controller_execute(&fixture.ctrl, 0, &command));
+	g_assert_true(command.abort);
+	g_assert_cmpuint(command.abort_qid, ==, 1);
+	g_assert_cmpuint(command.abort_id, ==, iods[1]->sqe.command_id);
+	controller_complete(&fixture.ctrl, 0, &command);
+	abort = nvme_poll_cq(fixture.nvme, 0, &status);
+	g_assert_true(nvme_is_abort(fixture.nvme, abort));
+	nvme_abort_done(fixture.nvme, abort);
+	while (nvme_get_tag(fixture.nvme, 0))
+		;
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[2]), ==, NVME_TIMEOUT_REARM);
+	g_assert_cmpint(fixture.nvme->abort_limit, ==, 1);
+	g_assert_cmpint(nvme_timeout(fixture.nvme, 1, iods[2]), ==, NVME_TIMEOUT_RESET);
+	for (unsigned i = 0; i < 3; i++)
+		nvme_unmap_rq(fixture.nvme, iods[i]);
+	assert_no_data(&fixture);
+	finish(&fixture);
+}
+
+struct cancelled {
+	struct fixture *fixture;
+	unsigned count;
+	uint16_t last_tag;
+};
+
+static void note_cancelled(void *data, struct nvme_iod *iod)
+{
+	struct cancelled *cancelled = data;
+
+	g_assert_cmpuint(iod->tag, >=, cancelled->last_tag);
+	cancelled->last_tag = iod->tag;
+	cancelled->count++;
+	nvme_unmap_rq(cancelled->fixture->nvme, iod);
+	nvme_put_tag(cancelled->fixture->nvme, 1, iod);
+}
+
+/* Whatever lap the rings were in, after a reset both sides start anew, and nothing is mapped any more. */
+static void test_reset_starts_anew(void)
+{
+	static const struct options options = {.sgl = true, .version = KERNEL_FIXED, .shadow = true};
+	static const struct shape shape = {.paddr = A, .len = 4096, .step = 8192, .count = 20};
+	g_autoptr(GArray) vecs = shape_vecs(&shape);
+	struct request req = request_of(vecs, REQ_OP_READ);
+	struct fixture fixture;
+
+	setup(&fixture, &options);
+	for (unsigned round = 0; round < 3 * DEPTH; round++) {
+		struct cancelled cancelled = {.fixture = &fixture};
+		struct controller_command command;
+		unsigned count = round % DEPTH;
+
+		for (unsigned i = 0; i < round; i++)
+			run_request(&fixture, 1, &req);
+		submit_some(&fixture, &req, count, true);
+		if (count)
+			g_assert_true(controller_execute(&fixture.ctrl, 1, &command));
+		nvme_cancel_all(fixture.nvme, note_cancelled, &cancelled);
+		g_assert_cmpuint(cancelled.count, ==, count);
+		g_assert_cmpuint(fixture.nvme->queues[1].sq_tail, ==, 0);
+		assert_no_data(&fixture);
+		submit_some(&fixture, &req, DEPTH - 1, true);
+		g_assert_cmpuint(serve_all(&fixture), ==, DEPTH - 1);
+	}
+	finish(&fixture);
+}
+
+static const struct {
+	uint16_t status;
+	enum blk_status blk;
+	bool retried;
+} statuses[] = {
+	{0x000, BLK_STS_OK, false},	    {0x001, BLK_STS_NOTSUPP, true},
+	{0x4002, BLK_STS_NOTSUPP, false},   {0x004, BLK_STS_IOERR, true},
+	{0x081, BLK_STS_NOSPC, true},	    {0x4080, BLK_STS_TARGET, false},
+	{0x0282, BLK_STS_PROTECTION, true}, {0x4281, BLK_STS_MEDIUM, false},
+	{0x083, BLK_STS_RESV_CONFLICT, true}, {0x371, BLK_STS_IOERR, true},
+	{0x0b70, BLK_STS_TRANSPORT, true},
+};
+
+static void test_status_decides(void)
+{
+	struct nvme nvme = {.config.crdt = 2};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(statuses); i++) {
+		g_assert_cmpint(nvme_error_status(statuses[i].status), ==, statuses[i].blk);
+		g_assert_cmpint(nvme_retries(statuses[i].status, 4), ==, statuses[i].retried);
+		g_assert_false(nvme_retries(statuses[i].status, 5));
+		g_assert_cmpuint(nvme_retry_delay_ns(&nvme, statuses[i].status), ==,
+				 statuses[i].status == 0xb70 ? 200000000 : 0);
+	}
+}
+
+/* ---- host memory buffer ---- */
+
+#define MIB UINT64_C(0x100000)
+
+static const struct hmb_case {
+	const char *name;
+	bool direct;
+	uint64_t preferred, min, desc_min;
+	unsigned descs_max;
+	uint64_t nth; /* pass of nvme.hmb that fails; 0: none */
+	bool persist;
+	uint64_t bytes; /* that the controller gets */
+	unsigned descs;
+	enum kernel_version version; /* 0: as if fixed */
+} hmb_cases[] = {
+	{"one-piece", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 1},
+	{"one-piece-of-odd-size", false, 9 * MIB + 4097, 0, 0, 0, 0, false, 9 * MIB + 4096, 1},
+	{"not-more-than-the-limit", false, 100 * MIB, 0, 0, 0, 0, false, 16 * MIB, 1},
+	{"needs-more-than-the-limit", false, 100 * MIB, 17 * MIB, 0, 0, 0, false, 0, 0},
+	{"chunks-without-iommu", true, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 3},
+	{"chunks-when-one-piece-fails", false, 10 * MIB, 0, 0, 0, 1, false, 10 * MIB, 3},
+	{"few-chunks", true, 10 * MIB, 0, 0, 2, 0, false, 8 * MIB, 2},
+	{"too-few-chunks", true, 10 * MIB, 9 * MIB, 0, 2, 0, false, 0, 0},
+	{"some-is-enough", true, 10 * MIB, 4 * MIB, 0, 0, 2, false, 4 * MIB, 1},
+	{"some-is-not-enough", true, 10 * MIB, 5 * MIB, 0, 0, 2, false, 10 * MIB, 5},
+	{"no-first-chunk", true, 10 * MIB, 0, 0, 0, 1, false, 10 * MIB, 5},
+	{"chunks-would-be-too-small", true, 10 * MIB, 5 * MIB, 3 * MIB, 0, 2, false, 0, 0},
+	{"chunks-before-6.13", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 3, KERNEL_6_12},
+	{"one-piece-later", false, 10 * MIB, 0, 0, 0, 0, false, 10 * MIB, 1, KERNEL_6_17},
+	{"nothing-at-all", false, 10 * MIB, 0, 0, 0, 1, true, 0, 0},
+};
+
+static void test_hmb(const void *data)
+{
+	const struct hmb_case *row = data;
+	struct options options = {.direct = row->direct, .version = row->version};
+	struct nvme_config config = config_of(&options);
+	struct fault_rules *rules = fault_rules_new(tables);
+	struct fixture fixture;
+
+	config.hmb_preferred = row->preferred;
+	config.hmb_min = row->min;
+	config.hmb_desc_min = row->desc_min;
+	config.hmb_descs_max = row->descs_max;
+	config.hmb_limit = 16 * MIB;
+	setup_machine(&fixture, &options);
+	for (uint64_t nth = row->nth; nth && nth < (row->persist ? 50 : row->nth + 1); nth++)
+		g_assert_true(fault_rules_add_nth(rules, "nvme.hmb", row->persist ? 1 : nth, 0));
+	fault_rules_arm(rules, fixture.sim);
+	g_assert_cmpint(nvme_new(fixture.sim, &fixture.dev, &config, &fixture.nvme), ==, 0);
+	fixture.ctrl = (struct controller){.nvme = fixture.nvme};
+	g_assert_cmpuint(fixture.nvme->queue_count, ==, 3);
+	g_assert_cmpuint(fixture.nvme->hmb.bytes, ==, row->bytes);
+	g_assert_cmpuint(fixture.nvme->hmb.desc_count, ==, row->descs);
+	if (row->bytes) {
+		const uint64_t *descs = physmem_bytes(&fixture.sim->mem, fixture.nvme->hmb.desc_paddr);
+		uint64_t bytes = 0;
+
+		for (unsigned i = 0; i < row->descs; i++)
+			for (uint64_t page = 0; page < descs[2 * i + 1]; page++, bytes += PAGE) {
+				uint64_t paddr = descs[2 * i] + page * PAGE;
+
+				if (fixture.domain)
+					paddr = iommu_iova_to_phys(fixture.domain, paddr);
+				g_assert_cmpuint(fixture.sim->mem.use[(paddr - PHYSMEM_BASE) >> FRAME_LG2], ==,
+						 FRAME_NVME_HMB);
+			}
+		g_assert_cmpuint(bytes, ==, row->bytes);
+	}
+	fault_rules_arm(NULL, fixture.sim);
+	fault_rules_free(rules);
+	nvme_free(fixture.nvme);
+	g_assert_cmpuint(fixture.sim->mem.in_use[FRAME_NVME_HMB], ==, 0);
+	g_assert_cmpuint(fixture.dev.live.count, ==, 0);
+	g_assert_cmpuint(findings_violations(&fixture.sim->findings), ==, 0);
+	finish_machine(&fixture);
+}
+
+/* ---- discards ---- */
+
+/* Without memory of its own, a discard's ranges lie in the one shared page; a second one has to wait for it. Either way
+ * it is mapped alone, as one segment of a page. */
+static void test_discard_falls_back_to_the_shared_page(void)
+{
+	static const struct options options = {.sgl = true, .threshold = 1, .version = KERNEL_FIXED};
+	struct bio_vec own = {A, NVME_DSM_BYTES};
+	struct request reqs[2];
+	struct fixture fixture;
+	struct nvme_iod *iods[2];
+	uint64_t iova;
+
+	setup(&fixture, &options);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fault_rules *rules = sweep_arm(fixture.sim, tables, "nvme.discard", 1);
+
+		reqs[i] = (struct request){.bytes = NVME_DSM_BYTES, .vecs = &own, .vec_count = 1,
+					   .op = REQ_OP_DISCARD, .to_device = true, .special = true};
+		request_prepare(&reqs[i]);
+		iods[i] = nvme_get_tag(fixture.nvme, 1);
+		g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[i], &reqs[i], 1), ==,
+				i ? BLK_STS_RESOURCE : BLK_STS_OK);
+		g_assert_true(sweep_disarm(fixture.sim, rules));
+	}
+	iova = iods[0]->sqe.dptr[0];
+	g_assert_cmpuint(iods[0]->sqe.flags, ==, 0);
+	g_assert_cmphex(iommu_iova_to_phys(fixture.domain, iova), ==, fixture.nvme->discard_page);
+	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iods[1], &reqs[1], 1), ==, BLK_STS_OK);
+	g_assert_cmphex(iommu_iova_to_phys(fixture.domain, iods[1]->sqe.dptr[0]), ==, A);
+	g_assert_cmpuint(fixture.nvme->stats.single, ==, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		nvme_unmap_rq(fixture.nvme, iods[i]);
+		g_assert_true(reqs[i].vecs == &own);
+		g_assert_false(fixture.nvme->discard_page_busy);
+	}
+	assert_no_data(&fixture);
 	finish(&fixture);
 }
 
@@ -719,12 +1112,14 @@ static void test_vec_pool_failure_undoes_the_first_mapping_later(void)
 	finish(&fixture);
 }
 
-/* The old rollback reports a half-linked request as mapped: the controller runs into the hole. */
-static void test_old_rollback_lets_the_controller_fault(void)
+/* The old rollback reports a half-linked request as mapped: the controller runs into the hole, and the driver of the IOMMU
+ * logs that in its own words. */
+static void old_rollback_lets_the_controller_fault(const struct iommu_hw_ops *hw, const char *logged)
 {
-	static const struct options options = {.version = KERNEL_6_19};
+	const struct options options = {.version = KERNEL_6_19, .hw = hw};
 	g_autoptr(GArray) vecs = shape_vecs(&prp_shape);
 	struct request req = request_of(vecs, REQ_OP_READ);
+	const struct finding *finding;
 	struct controller_command command;
 	struct fault_rules *rules;
 	struct fixture fixture;
@@ -736,18 +1131,39 @@ static void test_old_rollback_lets_the_controller_fault(void)
 	rules = sweep_arm(fixture.sim, tables, "dma.link", 4);
 	g_assert_cmpint(nvme_prep_rq(fixture.nvme, iod, &req, 1), ==, BLK_STS_OK);
 	g_assert_true(sweep_disarm(fixture.sim, rules));
-	nvme_submit(fixture.nvme, 1, iod);
+	nvme_submit(fixture.nvme, 1, iod, true);
 	g_assert_true(controller_execute(&fixture.ctrl, 1, &command));
 	g_assert_cmpuint(command.status, ==, NVME_SC_DATA_XFER_ERROR);
 	g_assert_cmpuint(command.bytes, ==, 3 * PAGE);
 	g_assert_cmpuint(fixture.ctrl.stats.faults, ==, 1);
 	g_assert_cmpuint(fixture.sim->findings.count[FINDING_HOLE], ==, 1);
+	finding = g_ptr_array_index(fixture.sim->findings.kept, fixture.sim->findings.kept->len - 1);
+	g_assert_cmpint(finding->kind, ==, FINDING_HOLE);
+	g_assert_true(g_pattern_match_simple(logged, finding->text));
 	controller_complete(&fixture.ctrl, 1, &command);
 	g_assert_true(nvme_poll_cq(fixture.nvme, 1, &status) == iod);
 	g_assert_cmpint(nvme_error_status(status), ==, BLK_STS_IOERR);
 	nvme_unmap_rq(fixture.nvme, iod);
 	g_assert_cmpuint(fixture.sim->findings.count[FINDING_WRONG_SIZE], ==, 1);
 	finish(&fixture);
+}
+
+static void test_old_rollback_lets_the_controller_fault(void)
+{
+	old_rollback_lets_the_controller_fault(
+		&intel_ops,
+		"write of IOVA 0x*; logged: DMAR: DRHD: handling fault status reg 2 | DMAR: [DMA Write "
+		"NO_PASID] Request device [00:00.0] fault addr 0x*000 [fault reason 0x05] PTE Write "
+		"access is not set");
+	old_rollback_lets_the_controller_fault(
+		&amd_ops,
+		"write of IOVA 0x*; logged: AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:00:00.0 "
+		"domain=0x0001 address=0x* flags=0x0020]");
+	old_rollback_lets_the_controller_fault(
+		&smmuv3_ops,
+		"write of IOVA 0x*; logged: event 0x10 received: 0x0000000000000010 0x* | event: "
+		"F_TRANSLATION client: (unassigned sid) sid: 0 ssid: 0 iova: 0x* ipa: 0 | unpriv data "
+		"write s1 \"Input address caused fault\" stag: 0");
 }
 
 static const struct point {
@@ -906,6 +1322,27 @@ int main(int argc, char **argv)
 			test_limits_follow_the_iommu_and_the_controller);
 	g_test_add_func("/blockdma/nvme/queue-is-full-at-its-tags", test_queue_is_full_at_its_tags);
 	g_test_add_func("/blockdma/nvme/phase-turns-at-each-lap", test_phase_turns_at_each_lap);
+	g_test_add_func("/blockdma/nvme/doorbell/waits-for-the-end-of-the-batch",
+			test_doorbell_waits_for_the_end_of_the_batch);
+	g_test_add_func("/blockdma/nvme/doorbell/does-not-wait-for-a-lap",
+			test_doorbell_does_not_wait_for_a_lap);
+	g_test_add_func("/blockdma/nvme/doorbell/rings-once-for-a-list",
+			test_doorbell_rings_once_for_a_list);
+	g_test_add_func("/blockdma/nvme/doorbell/shadow-wakes-who-sleeps",
+			test_shadow_doorbells_wake_who_sleeps);
+	g_test_add_func("/blockdma/nvme/doorbell/shadow-is-not-needed",
+			test_shadow_doorbells_are_not_needed);
+	g_test_add_func("/blockdma/nvme/timeout-aborts-and-then-resets",
+			test_timeout_aborts_and_then_resets);
+	g_test_add_func("/blockdma/nvme/reset-starts-anew", test_reset_starts_anew);
+	g_test_add_func("/blockdma/nvme/status-decides", test_status_decides);
+	for (unsigned i = 0; i < G_N_ELEMENTS(hmb_cases); i++) {
+		g_autofree char *path = g_strconcat("/blockdma/nvme/hmb/", hmb_cases[i].name, NULL);
+
+		g_test_add_data_func(path, &hmb_cases[i], test_hmb);
+	}
+	g_test_add_func("/blockdma/nvme/discard-falls-back-to-the-shared-page",
+			test_discard_falls_back_to_the_shared_page);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-leaks-the-first-mapping",
 			test_sgl_pool_failure_leaks_the_first_mapping);
 	g_test_add_func("/blockdma/nvme/sgl-pool-failure-undoes-the-first-mapping-later",

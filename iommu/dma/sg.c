@@ -268,3 +268,68 @@ void dma_unmap_sg(struct dma_device *dev, struct sg_table *sgt, unsigned flags)
 	sgt->nents = 0;
 	SIM_ANNOUNCE(dev->sim, dma_call, &call);
 }
+
+/* ---- memory of one IOVA ---- */
+
+static struct sg_table *sg_alloc_blocks(struct physmem *mem, uint64_t bytes, enum frame_use use)
+{
+	struct sg_table *sgt = g_new0(struct sg_table, 1);
+	GArray *blocks = g_array_new(FALSE, TRUE, sizeof(struct scatterlist));
+	unsigned order = PHYSMEM_ORDER_MAX;
+
+	for (uint64_t left = bytes; left; left -= (uint64_t)FRAME_SIZE << order) {
+		struct scatterlist block = {0};
+
+		while ((uint64_t)FRAME_SIZE << order > left)
+			order--;
+		block.paddr = physmem_alloc(mem, order, use);
+		block.len = block.padded = (uint64_t)FRAME_SIZE << order;
+		g_array_append_val(blocks, block);
+	}
+	sgt->orig_nents = blocks->len;
+	sgt->sgl = (struct scatterlist *)(void *)g_array_free(blocks, FALSE);
+	return sgt;
+}
+
+static void sg_free_blocks(struct physmem *mem, struct sg_table *sgt)
+{
+	for (unsigned i = 0; i < sgt->orig_nents; i++) {
+		uint64_t frames = sgt->sgl[i].len >> FRAME_LG2;
+
+		physmem_free(mem, sgt->sgl[i].paddr, (unsigned)__builtin_ctzll(frames));
+	}
+	g_free(sgt->sgl);
+	g_free(sgt);
+}
+
+struct sg_table *dma_alloc_noncontiguous(struct dma_device *dev, uint64_t bytes, enum frame_use use)
+{
+	struct sg_table *sgt;
+	uint64_t iova;
+
+	g_assert(dma_use_iommu(dev) && bytes && !dma_offset(dev, bytes) && dev->granule_lg2 <= FRAME_LG2);
+	if (dev->attach_deferred && dma_attach(dev) != 0)
+		return NULL;
+	sgt = sg_alloc_blocks(&dev->sim->mem, bytes, use);
+	iova = dma_alloc_iova(dev, bytes, dma_live_kind(DMA_TAKER_COHERENT, false));
+	if (!iova)
+		goto free_blocks;
+	if (sg_map_runs(dev, sgt, iova, PROT_READ | dma_prot(dev, DMA_FROM_DEVICE)) != 0)
+		goto free_iova;
+	sgt->sgl[0].dma_addr = iova;
+	sgt->sgl[0].dma_len = bytes;
+	sgt->nents = 1;
+	return sgt;
+
+free_iova:
+	dma_free_iova(dev, iova, bytes);
+free_blocks:
+	sg_free_blocks(&dev->sim->mem, sgt);
+	return NULL;
+}
+
+void dma_free_noncontiguous(struct dma_device *dev, struct sg_table *sgt)
+{
+	dma_unmap_and_free(dev, sgt->sgl[0].dma_addr, sgt->sgl[0].dma_len, sgt->sgl[0].dma_len);
+	sg_free_blocks(&dev->sim->mem, sgt);
+}

@@ -44,4 +44,10 @@ int dma_map_sg(struct dma_device *dev, struct sg_table *sgt, unsigned flags);
 /** Undoes dma_map_sg() in one unmap; @flags as given there. */
 void dma_unmap_sg(struct dma_device *dev, struct sg_table *sgt, unsigned flags);
 
+/** Takes @bytes of memory, whole granules, behind an IOMMU: in blocks as large as they come, for @use, mapped into one IOVA that
+ *  the device may read and write. Returns its table of one segment, whose elements are its own, or NULL. Source:
+ *  iommu_dma_alloc_noncontiguous() in drivers/iommu/dma-iommu.c of Linux 7.0. */
+struct sg_table *dma_alloc_noncontiguous(struct dma_device *dev, uint64_t bytes, enum frame_use use);
+void dma_free_noncontiguous(struct dma_device *dev, struct sg_table *sgt);
+
 #endif

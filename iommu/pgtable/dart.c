@@ -133,6 +133,7 @@ static int dart_init(struct pgtable *pt, bool second)
 		pt->levels[level] = (struct pgtable_level){
 			.span_lg2 = (uint8_t)(page_lg2 + index_lg2 * level), .index_lg2 = (uint8_t)index_lg2};
 	pt->entry_bytes = sizeof(entry_t);
+	pt->table_mask = field_address(pt, UINT64_MAX);
 	return dart_roots_alloc(pt, config->ias_bits > width_lg2 ? config->ias_bits - width_lg2 : 0);
 }
 

@@ -86,6 +86,7 @@ static int generic_pt_init(struct pgtable *pt)
 							   .index_lg2 = (uint8_t)MIN(bits, ENTRIES_LG2)};
 	}
 	pt->entry_bytes = sizeof(uint64_t);
+	pt->table_mask = entry_paddr(ENTRY_ADDRESS);
 	generic_pt(pt)->last_iova = iova_last(pt);
 	return pgtable_page_alloc(pt, &pt->root_paddr);
 }

@@ -25,6 +25,7 @@ struct golden {
 	uint64_t deny;	      /* pages until one is denied, counting it; 0: none is */
 	uint64_t warnings;    /* already written */
 	unsigned live_allocs; /* tables allocated and not freed */
+	uint32_t asked_pages; /* by all ops up to now, of all cases */
 	struct {
 		uint64_t iova, granule;
 		unsigned count;

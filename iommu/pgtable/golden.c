@@ -169,7 +169,6 @@ static void event_add_page(struct pgtable_gather *gather, uint64_t iova, uint64_
 {
 	struct golden *golden = cookie;
 
-	pgtable_gather_add_range(gather, iova, granule);
 	if (!golden->pages.count || granule != golden->pages.granule ||
 	    iova != golden->pages.iova + golden->pages.count * granule ||
 	    golden->warnings < golden->sim->findings.count[FINDING_KERNEL_WARNING]) {
@@ -326,7 +325,7 @@ static bool op_cfg(struct golden *golden, const struct golden_words *words, GErr
 		return false;
 	if (golden->format->driver)
 		level = 0; /* there it means something else */
-	if (ias < 1 || ias > 64 || oas > 64 || level >= PGTABLE_LEVELS_MAX)
+	if (ias < 1 || ias > 64 || oas > 64 || level >= PGTABLE_LEVELS_MAX || golden->base % FRAME_SIZE)
 		return golden_bad_line(golden, error, "impossible geometry");
 	config.ias_bits = (unsigned)ias;
 	config.oas_bits = (unsigned)oas;
@@ -387,25 +386,75 @@ static uint64_t core_unmap(struct golden *golden, uint64_t iova, uint64_t len)
 	return unmapped;
 }
 
+/* What all ops of a recording may ask for together: dozens of times what recordings do, and few enough to be done, and
+ * written, in seconds. */
+#define PAGES_MAX (1u << 21)
+
+/** Charges @pages to the recording. */
+static bool pages_charge(struct golden *golden, uint64_t pages, GError **error)
+{
+	if (pages > PAGES_MAX - golden->asked_pages)
+		return golden_bad_line(golden, error, "more pages than a recording may ask for");
+	golden->asked_pages += (uint32_t)pages;
+	return true;
+}
+
+/** Returns how many pages at most the core's loop makes of @len bytes: as many as there are of the largest size to which both
+ * addresses can be aligned, and those of smaller sizes before and behind. */
+static uint64_t pages_in(const struct pgtable *pt, uint64_t iova, uint64_t paddr, uint64_t len)
+{
+	uint64_t differing = iova ^ paddr, sizes = pt->page_sizes, size = sizes & -sizes, pages = 0;
+
+	if (differing)
+		sizes &= differing ^ (differing - 1);
+	for (sizes &= ~size; sizes && (sizes & -sizes) <= len; sizes &= sizes - 1) {
+		pages += 2 * ((sizes & -sizes) / size);
+		size = sizes & -sizes;
+	}
+	return pages + len / size;
+}
+
+/** Returns in *@ret_len what @count pages of @size are together. */
+static bool call_len(const struct golden *golden, uint64_t size, uint64_t count, uint64_t *ret_len,
+		     GError **error)
+{
+	return !__builtin_mul_overflow(size, count, ret_len) ||
+	       golden_bad_line(golden, error, "more bytes than there are addresses");
+}
+
+/** Charges an unmap of [@iova, @iova + @len) page by page. Wider formats stop where nothing is mapped, so what they unmap was
+ * charged when it was mapped; Exynos goes on. */
+static bool unmap_charge(struct golden *golden, uint64_t iova, uint64_t len, GError **error)
+{
+	const struct pgtable *pt = golden->pt;
+
+	return !pt->ops->unmap_pages || pt->config.ias_bits > 32 ||
+	       pages_charge(golden, pages_in(pt, iova, iova, len), error);
+}
+
 static bool op_map(struct golden *golden, const struct golden_words *words, GError **error)
 {
 	enum { IOVA, PADDR, SIZE, COUNT, NUMBERS };
 	const struct pgtable_ops *ops = golden->pt->ops;
-	uint64_t number[NUMBERS], mapped;
+	uint64_t number[NUMBERS], len, mapped;
 	unsigned prot = 0;
 	int err;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
-	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
+	    !call_len(golden, number[SIZE], number[COUNT], &len, error) ||
+	    !pages_charge(golden,
+			  ops->map_pages ? number[COUNT]
+					 : pages_in(golden->pt, number[IOVA], number[PADDR], len),
+			  error))
 		return false;
 	driver_begin(golden);
 	if (ops->map_pages)
 		err = pgtable_map_pages(golden->pt, number[IOVA], number[PADDR], number[SIZE], number[COUNT],
 					prot, &mapped);
 	else
-		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], number[SIZE] * number[COUNT],
-				     prot, &mapped);
+		err = ops->map_range(golden->pt, number[IOVA], number[PADDR], len, prot, &mapped);
 	driver_end(golden);
 	g_string_append_printf(golden->out, "ret map %d", err);
 	golden_hex(golden->out, " mapped=", mapped);
@@ -422,7 +471,8 @@ static bool op_cmap(struct golden *golden, const struct golden_words *words, GEr
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
 	    !prot_word(golden, words, NUMBERS + 1, &prot, error) ||
-	    !golden_key(golden, words, "oom", 0, &golden->deny, error))
+	    !golden_key(golden, words, "oom", 0, &golden->deny, error) ||
+	    !pages_charge(golden, pages_in(golden->pt, number[IOVA], number[PADDR], number[LEN]), error))
 		return false;
 	driver_begin(golden);
 	err = pgtable_map(golden->pt, number[IOVA], number[PADDR], number[LEN], prot, &mapped);
@@ -446,10 +496,12 @@ static bool op_unmap(struct golden *golden, const struct golden_words *words, GE
 	enum { IOVA, SIZE, COUNT, NUMBERS };
 	const struct pgtable_ops *ops = golden->pt->ops;
 	struct pgtable_gather *gather = &golden->gather;
-	uint64_t number[NUMBERS], queued, unmapped;
+	uint64_t number[NUMBERS], len, queued, unmapped;
 
 	if (!positional(golden, words, 1, NUMBERS, number, error) ||
-	    !golden_key(golden, words, "queued", 0, &queued, error))
+	    !golden_key(golden, words, "queued", 0, &queued, error) ||
+	    !call_len(golden, number[SIZE], number[COUNT], &len, error) ||
+	    (ops->unmap_pages && !pages_charge(golden, number[COUNT], error)))
 		return false;
 	gather_begin(golden);
 	gather->queued = queued;
@@ -458,7 +510,7 @@ static bool op_unmap(struct golden *golden, const struct golden_words *words, GE
 		unmapped = pgtable_unmap_pages(golden->pt, number[IOVA], number[SIZE], number[COUNT], gather);
 		driver_end(golden);
 	} else {
-		unmapped = ops->unmap_range(golden->pt, number[IOVA], number[SIZE] * number[COUNT], gather);
+		unmapped = ops->unmap_range(golden->pt, number[IOVA], len, gather);
 		event_gather(golden, " gather start=", gather);
 		event_gathered_frees(golden, gather);
 	}
@@ -473,7 +525,8 @@ static bool op_cunmap(struct golden *golden, const struct golden_words *words, G
 	enum { IOVA, LEN, NUMBERS };
 	uint64_t number[NUMBERS], unmapped;
 
-	if (!positional(golden, words, 1, NUMBERS, number, error))
+	if (!positional(golden, words, 1, NUMBERS, number, error) ||
+	    !unmap_charge(golden, number[IOVA], number[LEN], error))
 		return false;
 	driver_begin(golden);
 	unmapped = core_unmap(golden, number[IOVA], number[LEN]);

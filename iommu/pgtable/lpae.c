@@ -167,6 +167,7 @@ static void lpae_levels(struct pgtable *pt, unsigned root_index_lg2)
 			.index_lg2 = (uint8_t)lpae(pt)->index_lg2};
 	pt->levels[pt->config.top_level].index_lg2 = (uint8_t)root_index_lg2;
 	pt->entry_bytes = sizeof(entry_t);
+	pt->table_mask = UINT64_MAX << lpae(pt)->page_lg2 & UINT64_MAX >> (lpae(pt)->page_lg2 == 16 ? 12 : 16);
 }
 
 static int lpae_init(struct pgtable *pt, enum lpae_stage stage, unsigned quirks)

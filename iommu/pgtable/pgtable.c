@@ -143,9 +143,21 @@ uint64_t pgtable_table_bytes(const struct pgtable *pt, unsigned level)
 	return (uint64_t)level_entries(pt, level) * pt->entry_bytes;
 }
 
+/** memory_alloc() for a table that an entry is to point to: one that the entry has no room for is given back, as v7s and
+ * sun50i do in the kernel, where the other formats never get one. */
+static int reachable_alloc(struct pgtable *pt, uint64_t size, bool slab, uint64_t *ret_paddr)
+{
+	int err = memory_alloc(pt, size, slab, ret_paddr);
+
+	if (err || !pt->table_mask || !((*ret_paddr + pt->config.table_offset) & ~pt->table_mask))
+		return err;
+	memory_free(pt, *ret_paddr, size, slab);
+	return -ENOMEM;
+}
+
 int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr)
 {
-	int err = memory_alloc(pt, FRAME_SIZE, false, ret_paddr);
+	int err = reachable_alloc(pt, FRAME_SIZE, false, ret_paddr);
 
 	if (err)
 		return err;
@@ -156,8 +168,8 @@ int pgtable_page_alloc(struct pgtable *pt, uint64_t *ret_paddr)
 
 int pgtable_table_alloc_unflushed(struct pgtable *pt, unsigned level, uint64_t *ret_paddr)
 {
-	bool slab = level_in_slab(pt, level);
-	int err = memory_alloc(pt, table_size(pt, level, slab), slab, ret_paddr);
+	bool slab = level_in_slab(pt, level), root = level == pt->config.top_level;
+	int err = (root ? memory_alloc : reachable_alloc)(pt, table_size(pt, level, slab), slab, ret_paddr);
 
 	if (!err)
 		pt->table_pages++;

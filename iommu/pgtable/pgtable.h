@@ -273,6 +273,7 @@ struct pgtable {
 	struct pgtable_level levels[PGTABLE_LEVELS_MAX]; /* [0] is the last level */
 	struct pgtable_slab slab;
 	uint8_t entry_bytes;
+	uint64_t table_mask; /* bits of an address that entries can point to; 0: the format looks to that itself */
 	uint64_t
 		roots[PGTABLE_ROOTS_MAX]; /* of a format with several, side by side; [0] is @root_paddr too */
 	uint8_t root_count;		  /* a power of two; 0: @root_paddr is the only one */

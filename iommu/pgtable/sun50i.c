@@ -81,6 +81,7 @@ static int sun50i_init(struct pgtable *pt)
 	pt->levels[0] = (struct pgtable_level){.span_lg2 = 12, .index_lg2 = 8};
 	pt->levels[1] = (struct pgtable_level){.span_lg2 = 20, .index_lg2 = 12};
 	pt->entry_bytes = sizeof(entry_t);
+	pt->table_mask = DTE_ADDRESS;
 	pt->config.incoherent = false; /* the directory is flushed when a device is attached */
 	err = pgtable_table_alloc(pt, 1, &pt->root_paddr);
 	if (err)

@@ -145,6 +145,7 @@ static int v7s_init(struct pgtable *pt)
 	pt->levels[0] = (struct pgtable_level){.span_lg2 = 12, .index_lg2 = 8};
 	pt->levels[1] = (struct pgtable_level){.span_lg2 = 20, .index_lg2 = (uint8_t)(config->ias_bits - 20)};
 	pt->entry_bytes = sizeof(entry_t);
+	pt->table_mask = V7S_TABLE_ADDRESS | (mtk_tables ? UINT64_C(7) << 32 : 0);
 	err = pgtable_table_alloc(pt, 1, &pt->root_paddr);
 	if (err)
 		return err;

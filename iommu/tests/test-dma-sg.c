@@ -435,6 +435,63 @@ static void test_failure_undoes_all(const void *data)
 	}
 }
 
+/* ---- memory of one IOVA ---- */
+
+#define NONCONTIGUOUS_BYTES (10 * UINT64_C(0x100000) + PAGE)
+
+static void test_noncontiguous_is_one_segment(void)
+{
+	struct fixture fixture;
+	struct sg_table *sgt;
+
+	for (unsigned lazy = 0; lazy < 2; lazy++) {
+		setup(&fixture, DMA_P2P_NONE, false);
+		if (lazy)
+			fixture.dev.fq = fq_new(fixture.domain, fixture.iovad, false, 1000000, 0, 0);
+		sgt = dma_alloc_noncontiguous(&fixture.dev, NONCONTIGUOUS_BYTES, FRAME_NVME_HMB);
+		g_assert_nonnull(sgt);
+		g_assert_cmpuint(sgt->orig_nents, ==, 4); /* 4 MiB twice, 2 MiB, a page */
+		g_assert_cmpuint(sgt->nents, ==, 1);
+		g_assert_cmpuint(sgt->sgl[0].dma_len, ==, NONCONTIGUOUS_BYTES);
+		assert_reaches(&fixture, sgt);
+		g_assert_cmpuint(fixture.dev.live.count, ==, 1);
+		dma_free_noncontiguous(&fixture.dev, sgt);
+		g_assert_cmpuint(fixture.sim->mem.in_use[FRAME_NVME_HMB], ==, 0);
+		if (lazy)
+			fq_timeout(fixture.dev.fq);
+		finish(&fixture);
+	}
+}
+
+/* Each point from each pass on: no memory, no IOVA and no mapping is left. */
+static void test_noncontiguous_failure_leaves_nothing(void)
+{
+	static const char *const points[] = {"dma.iova", "iommu.map", "pgtable.page", "iommu.sync_map"};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(points); i++) {
+		unsigned refused = 0;
+
+		for (uint64_t nth = 1, fired = 1; fired; nth++) {
+			struct fault_rules *rules;
+			struct fixture fixture;
+			struct sg_table *sgt;
+
+			setup(&fixture, DMA_P2P_NONE, false);
+			fixture.dev.config.mask = UINT32_MAX; /* no second attempt above */
+			rules = sweep_arm(fixture.sim, tables, points[i], nth);
+			sgt = dma_alloc_noncontiguous(&fixture.dev, NONCONTIGUOUS_BYTES, FRAME_NVME_HMB);
+			fired = sweep_disarm(fixture.sim, rules);
+			g_assert_true(fired == (sgt == NULL));
+			refused += fired;
+			if (sgt)
+				dma_free_noncontiguous(&fixture.dev, sgt);
+			g_assert_cmpuint(fixture.sim->mem.in_use[FRAME_NVME_HMB], ==, 0);
+			finish(&fixture);
+		}
+		g_assert_cmpuint(refused, >, 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -456,6 +513,9 @@ int main(int argc, char **argv)
 			test_without_iommu_each_entry_is_a_segment);
 	g_test_add_func("/iommu/dma-sg/bus-addresses-take-no-iova", test_bus_addresses_take_no_iova);
 	g_test_add_func("/iommu/dma-sg/out-of-reach-is-refused", test_out_of_reach_is_refused);
+	g_test_add_func("/iommu/dma-sg/noncontiguous-is-one-segment", test_noncontiguous_is_one_segment);
+	g_test_add_func("/iommu/dma-sg/noncontiguous-failure-leaves-nothing",
+			test_noncontiguous_failure_leaves_nothing);
 	g_test_add_func("/iommu/dma-sg/host-bridge-is-ordinary", test_host_bridge_is_ordinary);
 	return g_test_run();
 }

@@ -527,7 +527,7 @@ static void test_damaged_recordings_are_refused_by_line(void)
 /* A base where entries cannot hold the tables is answered, not followed. */
 static void test_tables_beyond_the_width_are_refused(void)
 {
-	static const char text[] = "cfg fmt=exynos_sysmmu ias=32 ver=100 base=0x1\n"
+	static const char text[] = "cfg fmt=exynos_sysmmu ias=32 ver=100 base=0x1000\n"
 				   "cfg fmt=exynos_sysmmu ias=32 ver=100 base=0xffff0000\n"
 				   "cmap 0x0 0x0 0x8000000 rw\n";
 	g_autoptr(GString) out = g_string_new(NULL), pages = g_string_new(text);

@@ -3,7 +3,10 @@
  * Every short sequence of maps and unmaps, for every geometry of every format, against a list of what is mapped: small pages
  * and a larger one at the bottom and at the top of the address space, some of which take each other's place. What a map must
  * refuse differs by format and is not tried here; that a larger page takes the place of a table that became empty is.
+ * And what a map does that gets tables which no entry can point to.
  */
+#include <errno.h>
+
 #include "iommu/pgtable/pgtable.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
@@ -116,7 +119,8 @@ static void step(struct world *world, struct unit *unit)
 	for (unsigned i = 0; i < UNITS; i++)
 		if (world->units[i].mapped && overlap(&world->units[i], unit))
 			return;
-	g_assert_cmpint(pgtable_map(world->pt, unit->iova, unit->paddr, unit->len, READ_WRITE, &mapped), ==, 0);
+	g_assert_cmpint(pgtable_map(world->pt, unit->iova, unit->paddr, unit->len, READ_WRITE, &mapped), ==,
+			0);
 	g_assert_cmphex(mapped, ==, unit->len);
 	unit->mapped = true;
 }
@@ -181,18 +185,56 @@ static void test_every_sequence(const void *data)
 	g_assert_cmpuint(tried, >, 0);
 }
 
+/** Maps a page where no memory for tables is in reach of an entry, and all is as before. Some formats do not even begin. */
+static void test_out_of_reach(const void *data)
+{
+	const struct geometry *geometry = data;
+	struct pgtable_config config = geometry->config;
+	struct sim *sim = sim_new(1, 1);
+	struct pgtable *pt;
+	uint64_t page, mapped = 1;
+	uint32_t tables;
+	int err;
+
+	config.table_offset = (UINT64_C(1) << 56) - PHYSMEM_BASE;
+	err = pgtable_new(sim, geometry->format, &config, &pt);
+	if (err) {
+		g_assert_true(err == -ENOMEM || err == -EINVAL);
+		g_assert_cmpuint(sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+		sim_free(sim);
+		return;
+	}
+	tables = pt->table_pages;
+	page = pt->page_sizes & -pt->page_sizes;
+	err = pgtable_map(pt, pt->first_iova, page, page, READ_WRITE, &mapped);
+	/* With a single level there is no table to point to. */
+	g_assert_cmpint(err, ==, pt->config.top_level ? -ENOMEM : 0);
+	g_assert_cmphex(mapped, ==, err ? 0 : page);
+	g_assert_cmpuint(pt->table_pages, ==, tables);
+	pgtable_free(pt);
+	g_assert_cmpuint(sim->mem.in_use[FRAME_PGTABLE], ==, 0);
+	sim_free(sim);
+}
+
+/** Adds a case for @geometry. */
+static void add(const char *what, unsigned number, const struct geometry *geometry, GTestDataFunc test)
+{
+	g_autofree char *path =
+		g_strdup_printf("/iommu/pgtable-sequences/%s%s/%u", what, geometry->format->name, number);
+
+	g_test_add_data_func_full(path, g_memdup2(geometry, sizeof(*geometry)), test, g_free);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	for (const struct pgtable_ops *const *format = pgtable_formats; *format; format++)
 		for (unsigned i = 0; (*format)->geometries && (*format)->geometries[i].ias_bits; i++) {
-			g_autofree char *path =
-				g_strdup_printf("/iommu/pgtable-sequences/%s/%u", (*format)->name, i);
-			struct geometry *geometry = g_new(struct geometry, 1);
+			struct geometry geometry = {*format, (*format)->geometries[i]};
 
-			*geometry = (struct geometry){*format, (*format)->geometries[i]};
-			geometry->config.table_offset = LOW_TABLES;
-			g_test_add_data_func_full(path, geometry, test_every_sequence, g_free);
+			geometry.config.table_offset = LOW_TABLES;
+			add("", i, &geometry, test_every_sequence);
+			add("out-of-reach/", i, &geometry, test_out_of_reach);
 		}
 	return g_test_run();
 }

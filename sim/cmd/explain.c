@@ -417,8 +417,8 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 	else if (piece->req.vec_count)
 		tell_prps(explain, iod);
 	if (piece->req.meta_vec_count) {
-		facts_line(facts, "metadata at " HEX " (which the modelled device does not touch)",
-			   iod->sqe.metadata);
+		facts_line(facts, "metadata at " HEX "%s", iod->sqe.metadata,
+			   explain->config.meta_bytes ? "" : " (which a namespace without nvme.metadata leaves alone)");
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
 	}
 	facts_end(facts);
@@ -468,7 +468,7 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	struct controller_command done;
 	uint16_t status;
 
-	nvme_submit(machine->nvme, qid, piece->iod);
+	nvme_submit(machine->nvme, qid, piece->iod, true);
 	if (!controller_execute(&machine->ctrl, qid, &done))
 		g_assert_not_reached();
 	tell_device(explain, &done);

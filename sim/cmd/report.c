@@ -124,6 +124,20 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "retries", "tried again after an error", stats->retries);
 	facts_u64(facts, "splits", "split: further pieces", stats->splits);
 	facts_u64(facts, "tag_waits", "waited for a tag", stats->tag_waits);
+	if (run->machine->config.hmb_preferred)
+		facts_size(facts, "hmb_bytes", "host memory buffer", stats->nvme.hmb_bytes);
+	facts_u64(facts, "interrupts", "interrupts", stats->interrupts);
+	facts_u64(facts, "doorbells", "doorbells rung", stats->nvme.doorbells);
+	if (run->machine->config.shadow_doorbells)
+		facts_u64(facts, "doorbells_saved", "doorbells in memory alone", stats->nvme.doorbells_saved);
+	facts_u64(facts, "batches", "batches with one doorbell", stats->nvme.batches);
+	if (stats->timeouts) {
+		facts_u64(facts, "timeouts", "commands timed out", stats->timeouts);
+		facts_u64(facts, "polled", "of these, completion polled", stats->polled);
+		facts_u64(facts, "aborts", "aborts sent", stats->nvme.aborts);
+		facts_u64(facts, "resets", "controller resets", stats->nvme.resets);
+		facts_u64(facts, "cancelled", "commands cancelled", stats->nvme.cancelled);
+	}
 	if (stats->held_back)
 		facts_u64(facts, "held_back", "issued late: too many waited", stats->held_back);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);

@@ -35,6 +35,7 @@ enum frame_use {
 	FRAME_PGTABLE,
 	FRAME_NVME_QUEUE,
 	FRAME_NVME_POOL, /* PRP and SGL list pools */
+	FRAME_NVME_HMB,	 /* host memory buffer */
 	FRAME_USES,
 };
 

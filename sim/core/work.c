@@ -25,4 +25,5 @@ const struct work_kind work_kinds[WORK_KINDS] = {
 	[WORK_MMIO_WRITE] = {"mmio_write", "one write to a register of an IOMMU", 120, "assumed"},
 	[WORK_DOORBELL] = {"doorbell", "one MMIO write", 120, "assumed"},
 	[WORK_INTERRUPT] = {"interrupt", "one interrupt taken", 900, "assumed"},
+	[WORK_THREAD_WAKE] = {"thread_wake", "one interrupt thread woken and switched to", 1500, "assumed"},
 };

@@ -27,6 +27,7 @@ enum work {
 	WORK_MMIO_WRITE,	/* one write to one */
 	WORK_DOORBELL,		/* one MMIO write to a doorbell */
 	WORK_INTERRUPT,		/* one interrupt taken */
+	WORK_THREAD_WAKE,	/* one thread of an interrupt woken and switched to */
 	WORK_KINDS,
 };
 

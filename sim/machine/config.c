@@ -18,6 +18,8 @@ static const char *const config_hardware_names[] = {"intel", "amd", "arm-smmu-v3
 
 static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
+/* enum controller_loss. */
+static const char *const config_losses[] = {"command", "interrupt", "all", NULL};
 static const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const config_versions[] = {"6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
 
@@ -100,6 +102,10 @@ static const struct config_key config_keys[] = {
 	{"iotlb", "ats-ns", CONFIG_NUMBER, AT(ats_ns), 0, 1000000, .initial = 500,
 	 .what = "one request of the device over the link and back (assumed)"},
 	{"nvme", "queues", CONFIG_NUMBER, AT(queues), 0, SIM_CPUS_MAX, .what = "0: one a CPU"},
+	{"nvme", "poll-queues", CONFIG_NUMBER, AT(poll_queues), 0, SIM_CPUS_MAX - 1,
+	 .what = "nvme.poll_queues: as many more, without interrupts, for all reads and writes"},
+	{"nvme", "threaded-interrupts", CONFIG_CHOICE, AT(threaded_interrupts), .choices = config_yes_no,
+	 .what = "nvme.use_threaded_interrupts: the interrupt only looks, a thread takes the completions"},
 	{"nvme", "depth", CONFIG_NUMBER, AT(depth), 2, 4095, .initial = 1024, .what = "entries of a queue"},
 	{"nvme", "sgl", CONFIG_CHOICE, AT(sgl), .choices = config_yes_no, .initial = 1,
 	 .what = "the controller takes SGLs for data"},
@@ -107,6 +113,36 @@ static const struct config_key config_keys[] = {
 	 .what = "mean segment from which SGLs are used; 0: never"},
 	{"nvme", "logical-block", CONFIG_SIZE, AT(logical_block_bytes), 512, 4096, .initial = 512,
 	 .power_of_two = true},
+	{"nvme", "metadata", CONFIG_NUMBER, AT(meta_bytes), 0, 128,
+	 .what = "bytes of integrity data a logical block, apart from it; 0: none"},
+	{"nvme", "metadata-sgl", CONFIG_CHOICE, AT(meta_sgl), .choices = config_yes_no,
+	 .what = "the controller takes SGLs for these as well"},
+	{"nvme", "mdts", CONFIG_NUMBER, AT(mdts), 0, 16, .what = "most data of a command: 2^mdts pages; 0: no limit"},
+	{"nvme", "shadow-doorbells", CONFIG_CHOICE, AT(shadow_doorbells), .choices = config_yes_no,
+	 .what = "doorbells in memory, registers only when the controller asks for them"},
+	{"nvme", "io-timeout", CONFIG_TIME, AT(io_timeout_ns), 1000000, UINT64_C(3600000000000), .initial = UINT64_C(30000000000),
+	 .what = "nvme_core.io_timeout: how long a command may take"},
+	{"nvme", "admin-timeout", CONFIG_TIME, AT(admin_timeout_ns), 1000000, UINT64_C(3600000000000),
+	 .initial = UINT64_C(60000000000), .what = "nvme_core.admin_timeout: the same of the admin queue"},
+	{"nvme", "abort-limit", CONFIG_NUMBER, AT(acl), 0, 255, .initial = 3,
+	 .what = "ACL of the controller: one more is how many aborts are sent at once (assumed)"},
+	{"nvme", "retry-delay", CONFIG_NUMBER, AT(crdt), 0, 65535,
+	 .what = "CRDT of the controller, in 100 ms: before a failed command is tried again"},
+	{"nvme", "reset-time", CONFIG_TIME, AT(reset_ns), 0, UINT64_C(600000000000), .initial = 500000000,
+	 .what = "from disabling the controller to its next command (assumed)"},
+	{"nvme", "fault-status", CONFIG_NUMBER, AT(fault_status), 1, 0x7ff, .initial = 1,
+	 .what = "type and code that controller.status completes with"},
+	{"nvme", "fault-dnr", CONFIG_CHOICE, AT(fault_dnr), .choices = config_yes_no, .initial = 1,
+	 .what = "and whether it says: do not retry"},
+	{"nvme", "lost-completion", CONFIG_CHOICE, AT(lost_completion), .choices = config_losses,
+	 .what = "what controller.lost_completion loses: command (an abort gets it back), interrupt, or all (only a reset helps)"},
+	{"nvme", "hmb-preferred", CONFIG_SIZE, AT(hmb_preferred), 0, 1 << 30,
+	 .what = "HMPRE: host memory that the controller wants; 0: none"},
+	{"nvme", "hmb-minimum", CONFIG_SIZE, AT(hmb_min), 0, 1 << 30, .what = "HMMIN: that it needs, or it takes none"},
+	{"nvme", "hmb-chunk", CONFIG_SIZE, AT(hmb_desc_min), 0, 1 << 30, .what = "HMMINDS: smallest piece that it takes"},
+	{"nvme", "hmb-chunks", CONFIG_NUMBER, AT(hmb_descs_max), 0, 65535, .what = "HMMAXD: most pieces; 0: any number"},
+	{"nvme", "hmb-limit", CONFIG_SIZE, AT(hmb_limit), 0, 1 << 30, .initial = 128 << 20,
+	 .what = "nvme.max_host_mem_size_mb, in bytes: what the driver gives at most"},
 	{"nvme", "coherent", CONFIG_CHOICE, AT(coherent), .choices = config_yes_no, .initial = 1,
 	 .what = "no: the CPU's caches are written back and dropped around each mapping"},
 	{"nvme", "dma-bits", CONFIG_NUMBER, AT(dma_bits), 32, 64, .initial = 64, .what = "of an address that it drives"},

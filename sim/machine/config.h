@@ -69,6 +69,11 @@ struct machine_config {
 	uint64_t queues; /* 0: one a CPU */
 	uint64_t coherent, dma_bits;
 	uint64_t depth, sgl, sgl_threshold, logical_block_bytes;
+	uint64_t poll_queues, threaded_interrupts;
+	uint64_t mdts, shadow_doorbells, meta_bytes, meta_sgl;
+	uint64_t acl, crdt, io_timeout_ns, admin_timeout_ns, reset_ns;
+	uint64_t hmb_preferred, hmb_min, hmb_desc_min, hmb_descs_max, hmb_limit;
+	uint64_t fault_status, fault_dnr, lost_completion; /* struct controller_faults */
 	uint64_t channels, read_ns, write_ns, link_mb_s, fetch_ns;
 
 	uint64_t layout; /* enum segment_layout */

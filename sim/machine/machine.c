@@ -8,7 +8,7 @@
 #include "iommu/dma/snapshot.h"
 
 const struct fault_table *const machine_fault_tables[] = {
-	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, NULL,
+	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, &controller_fault_table, NULL,
 };
 
 /** Runs what a timer does as a step of @cpu, for nobody's request. */
@@ -190,10 +190,22 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 				 .incoherent = !config->coherent,
 				 .untrusted = config->untrusted,
 				 .min_align_mask = NVME_PAGE - 1};
-	struct nvme_config nvme = {.io_queues = machine->queues,
+	struct nvme_config nvme = {.io_queues = machine->queues + (unsigned)config->poll_queues,
+				   .poll_queues = (unsigned)config->poll_queues,
 				   .depth = (unsigned)config->depth,
 				   .sgl = config->sgl,
 				   .sgl_threshold = (uint32_t)config->sgl_threshold,
+				   .hmb_preferred = config->hmb_preferred,
+				   .hmb_min = config->hmb_min,
+				   .hmb_desc_min = config->hmb_desc_min,
+				   .hmb_descs_max = (unsigned)config->hmb_descs_max,
+				   .hmb_limit = config->hmb_limit,
+				   .acl = (unsigned)config->acl,
+				   .crdt = (unsigned)config->crdt,
+				   .meta_bytes = (unsigned)config->meta_bytes,
+				   .meta_sgl = config->meta_sgl,
+				   .mdts = (unsigned)config->mdts,
+				   .shadow_doorbells = config->shadow_doorbells,
 				   .logical_block_bytes = (uint32_t)config->logical_block_bytes};
 	int err = 0;
 
@@ -219,7 +231,12 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	}
 	/* Fewer than wanted, where one could not be had. */
 	machine->queues = machine->nvme->queue_count - 1;
-	machine->ctrl = (struct controller){.nvme = machine->nvme, .iotlb = timed};
+	machine->ctrl = (struct controller){
+		.nvme = machine->nvme,
+		.iotlb = timed,
+		.faults = {.status = (uint16_t)config->fault_status,
+			   .dnr = config->fault_dnr,
+			   .loss = (enum controller_loss)config->lost_completion}};
 	return 0;
 
 release:

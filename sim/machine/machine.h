@@ -16,6 +16,11 @@ enum machine_event {
 	EVENT_REQUEUE,	  /* slot of the request */
 	EVENT_DEPOT,	  /* domain << 3 | order */
 	EVENT_FLUSH,	  /* domain */
+	EVENT_INTERRUPT,  /* queue */
+	EVENT_TIMEOUT,	  /* slot of the request */
+	EVENT_ABORT,	  /* tag of the admin queue */
+	EVENT_RESET,	  /* none: the controller works again */
+	EVENT_RUN_QUEUE,  /* queue: what it refused is tried again */
 };
 
 #define MACHINE_DEVICE "nvme0"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/machine/replay.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "sim/core/error.h"
@@ -10,10 +11,10 @@
 
 const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 
-/* What blk-mq waits before it runs a queue again that had no resource. */
+/* What blk-mq waits at most before it runs a queue again that had no resource. */
 #define REPLAY_REQUEUE_NS UINT64_C(3000000)
-/* A request that finds no resource so often never will: the run goes on without it. */
-#define REPLAY_REQUEUES_MAX 100
+/* A request that finds no resource for so long never will: the run goes on without it. */
+#define REPLAY_REFUSED_MAX_NS (100 * REPLAY_REQUEUE_NS)
 /* Requests that wait for a tag before the trace itself has to wait: memory stays constant when the device is slower. */
 #define REPLAY_WAITING_MAX 16384
 /* Simulated time at most: costs are added up in picoseconds, in 64 bits. */
@@ -31,10 +32,13 @@ static const char *const replay_state_names[] = {"free", "waiting", "requeued", 
 /** One request to the driver: a request of the trace, or a piece of one. */
 struct replay_request {
 	struct request req;
-	GArray *vecs;
+	GArray *vecs, *meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
 	uint64_t start_ns;
+	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
+	uint64_t deadline_ns; /* when its time is over */
+	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
 	uint32_t slot;
 	uint32_t trace_slot; /* of the record, for a completion that the trace tells */
 	uint32_t head;	     /* slot of the first piece; this one, if there is one piece */
@@ -43,17 +47,43 @@ struct replay_request {
 	uint32_t pieces_left; /* of the head */
 	uint16_t qid;
 	uint16_t cpu;
-	uint16_t requeues;
 	uint8_t state;
 	uint8_t retries;
 	bool due;	/* asap: the trace has completed it already */
+	bool posted;	/* its completion is in the queue */
 	uint8_t status; /* enum blk_status: of the head, the first that was not OK */
 };
 
 #define NO_SLOT UINT32_MAX
+#define NEVER	UINT64_MAX
+
+/* What blk-mq gathers before the driver sees it: so many requests at most, and nothing behind a large one. Source:
+ * blk_add_rq_to_plug() in block/blk-mq.c. */
+#define REPLAY_PLUG_MAX	  32
+#define REPLAY_PLUG_BYTES (128u << 10)
 
 struct replay_wait {
 	uint32_t first, last;
+};
+
+/** What a queue refused for want of a resource. Source: hctx->dispatch and BLK_MQ_S_SCHED_RESTART in block/. */
+struct replay_dispatch {
+	struct replay_wait list;
+	uint64_t run_ns; /* when it is tried again; NEVER */
+	bool running;	 /* it is being tried */
+	bool restart;	 /* try again when a request ends */
+};
+
+struct replay_interrupt {
+	bool raised; /* and not taken yet */
+	bool thread; /* its thread is about to run */
+	unsigned cpu;
+};
+
+/** An Abort on its way, by its tag. */
+struct replay_abort {
+	struct controller_command command;
+	uint64_t done_ns;
 };
 
 struct replay {
@@ -67,6 +97,10 @@ struct replay {
 	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
 	struct replay_wait *waiting; /* by queue */
 	uint32_t waiting_count;	     /* in all queues */
+	struct replay_dispatch *dispatch;    /* by queue */
+	struct replay_interrupt *interrupts; /* by queue */
+	struct replay_abort aborts[NVME_ADMIN_DEPTH];
+	bool resetting; /* the queues are stopped */
 	GArray *scratch;	     /* segments of the record at hand */
 	struct prng prng;
 	uint64_t in_flight; /* heads not ended */
@@ -90,6 +124,7 @@ static void replay_request_free(void *data)
 	struct replay_request *rr = data;
 
 	g_array_unref(rr->vecs);
+	g_array_unref(rr->meta_vecs);
 	g_free(rr);
 }
 
@@ -106,6 +141,7 @@ static struct replay_request *replay_new_request(struct replay *replay)
 	rr = g_new0(struct replay_request, 1);
 	rr->slot = replay->requests->len;
 	rr->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	rr->meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	g_assert(rr->slot < EVENT_PAYLOAD_MAX);
 	g_ptr_array_add(replay->requests, rr);
 	return rr;
@@ -158,6 +194,8 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
 		physmem_release(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len);
+	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
+		physmem_release(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len);
 	if (status == BLK_STS_OK) {
 		replay->stats->bytes += rr->command.bytes;
 		replay->stats->op_bytes[rr->req.op] += rr->command.bytes;
@@ -200,9 +238,38 @@ static void replay_requeue(struct replay *replay, struct replay_request *rr, uin
 	event_queue_push(&replay->sim->events, at_ns, EVENT_REQUEUE, rr->slot);
 }
 
-/** The driver did not take the request: try later, or end it. */
+static void replay_append(struct replay *replay, struct replay_wait *list, struct replay_request *rr)
+{
+	rr->wait_next = NO_SLOT;
+	if (list->first == NO_SLOT)
+		list->first = rr->slot;
+	else
+		replay_at(replay, list->last)->wait_next = rr->slot;
+	list->last = rr->slot;
+}
+
+/** Takes the first of @list, which is not empty. */
+static struct replay_request *replay_take_first(struct replay *replay, struct replay_wait *list)
+{
+	struct replay_request *rr = replay_at(replay, list->first);
+
+	list->first = rr->wait_next;
+	return rr;
+}
+
+/** blk_mq_delay_run_hw_queue: tries what @dispatch holds again at @at_ns, and not when it was to be tried before. */
+static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
+{
+	replay->dispatch[qid].run_ns = at_ns;
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, qid);
+}
+
+/** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
+ *  queue ends; if that does not help, or nothing is in flight that could end, after some time. Source:
+ *  blk_mq_try_issue_directly(), blk_mq_dispatch_rq_list(), blk_mq_sched_restart() in block/. */
 static void replay_refused(struct replay *replay, struct replay_request *rr, enum blk_status status)
 {
+	struct replay_dispatch *dispatch = &replay->dispatch[rr->qid];
 	struct sim *sim = replay->sim;
 
 	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
@@ -210,66 +277,203 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 		replay_end_piece(replay, rr, status, sim->now_ns);
 		return;
 	}
-	if (++rr->requeues <= REPLAY_REQUEUES_MAX) {
+	if (rr->refused_ns == NEVER)
+		rr->refused_ns = sim->now_ns;
+	if (sim->now_ns - rr->refused_ns < REPLAY_REFUSED_MAX_NS) {
 		replay->stats->requeues++;
-		replay_requeue(replay, rr, sim->now_ns + REPLAY_REQUEUE_NS);
+		rr->state = STATE_REQUEUED;
+		replay_append(replay, &dispatch->list, rr);
+		replay_run_queue_at(replay, rr->qid, sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
 		return;
 	}
 	sim_find(sim, FINDING_STUCK, NULL,
-		 "request %" G_GUINT64_FORMAT " found no resource %u times: given up", rr->req.number,
-		 REPLAY_REQUEUES_MAX);
+		 "request %" G_GUINT64_FORMAT " found no resource for %u ms: given up", rr->req.number,
+		 (unsigned)(REPLAY_REFUSED_MAX_NS / 1000000));
 	replay_end_piece(replay, rr, status, sim->now_ns);
 }
 
-/** Submits on the request's CPU at the current time. Returns false when the queue has no tag. */
-static bool replay_try_submit(struct replay *replay, struct replay_request *rr)
+/** Takes a tag, unless none is free or others have been waiting for one: who comes later must not overtake. */
+static bool replay_take_tag(struct replay *replay, struct replay_request *rr)
+{
+	if (replay->resetting || replay->waiting[rr->qid].first != NO_SLOT)
+		return false;
+	rr->iod = nvme_get_tag(replay->nvme, rr->qid);
+	return rr->iod != NULL;
+}
+
+static void replay_wait(struct replay *replay, struct replay_request *rr)
+{
+	struct replay_wait *wait = &replay->waiting[rr->qid];
+
+	replay->stats->tag_waits++;
+	replay->waiting_count++;
+	rr->state = STATE_WAITING;
+	rr->refused_ns = NEVER;
+	replay_append(replay, wait, rr);
+}
+
+static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
+{
+	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
+	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
+}
+
+/** The time of @rr will be over at its deadline, or is already. */
+static void replay_arm(struct replay *replay, struct replay_request *rr)
+{
+	rr->deadline_ns = MAX(rr->deadline_ns, replay->sim->now_ns);
+	event_queue_push(&replay->sim->events, rr->deadline_ns, EVENT_TIMEOUT, rr->slot);
+}
+
+/** The command of @rr is in its queue, and the controller was told at @rung_ns. */
+static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
+{
+	struct sim *sim = replay->sim;
+	const struct machine_config *config = &replay->machine->config;
+	bool works = controller_execute(&replay->machine->ctrl, rr->qid, &rr->command);
+
+	g_assert(works || replay->machine->ctrl.fatal);
+	rr->state = STATE_IN_FLIGHT;
+	rr->refused_ns = NEVER;
+	rr->posted = false;
+	rr->done_ns = NEVER;
+	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	if (works && replay_timed(replay))
+		rr->done_ns = replay_device_ns(replay, &rr->command, rung_ns);
+	else if (works && rr->due)
+		rr->done_ns = sim->now_ns;
+	if (rr->done_ns != NEVER)
+		event_queue_push(&sim->events, rr->done_ns, EVENT_COMPLETION, rr->slot);
+	/* Only what will not be done in time needs a timer. */
+	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING ||
+	    (rr->done_ns != NEVER && rr->done_ns > rr->deadline_ns))
+		replay_arm(replay, rr);
+}
+
+/** Submits @rr, which has a tag, on its CPU at the current time. */
+static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 {
 	struct sim *sim = replay->sim;
 	enum blk_status status;
 	uint64_t begun_ns, end_ns;
 
-	rr->iod = nvme_get_tag(replay->nvme, rr->qid);
-	if (!rr->iod)
-		return false;
 	sim->actor = rr->req.number;
 	sim_step_begin(sim, rr->cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
-	sim_charge(sim, WORK_BLOCK_SUBMIT, 1);
-	status = nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
+	status = replay_prepare(replay, rr);
 	if (status == BLK_STS_OK)
-		nvme_submit(replay->nvme, rr->qid, rr->iod);
+		nvme_submit(replay->nvme, rr->qid, rr->iod, true);
 	end_ns = sim_step_end(sim, begun_ns);
-	if (status != BLK_STS_OK) {
+	if (status != BLK_STS_OK)
 		replay_refused(replay, rr, status);
-		return true;
+	else
+		replay_started(replay, rr, end_ns);
+}
+
+/** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
+struct replay_plug {
+	struct replay_request *requests[REPLAY_PLUG_MAX];
+	unsigned count;
+};
+
+/** Moves what can be prepared to @ready, in order, and tells the driver of it with one doorbell. */
+static void replay_submit_ready(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready)
+{
+	struct nvme_iod *iods[REPLAY_PLUG_MAX];
+	struct replay_plug back = {.count = 0};
+
+	for (unsigned i = 0; i < plug->count; i++) {
+		struct replay_request *rr = plug->requests[i];
+
+		if (replay_prepare(replay, rr) == BLK_STS_OK) {
+			iods[ready->count] = rr->iod;
+			ready->requests[ready->count++] = rr;
+		} else {
+			back.requests[back.count++] = rr;
+		}
 	}
-	rr->state = STATE_IN_FLIGHT;
-	if (!controller_execute(&replay->machine->ctrl, rr->qid, &rr->command))
-		g_assert_not_reached();
-	if (replay_timed(replay))
-		event_queue_push(&sim->events, replay_device_ns(replay, &rr->command, end_ns),
-				 EVENT_COMPLETION, rr->slot);
-	else if (rr->due)
-		event_queue_push(&sim->events, sim->now_ns, EVENT_COMPLETION, rr->slot);
-	return true;
+	if (ready->count)
+		nvme_submit_list(replay->nvme, ready->requests[0]->qid, iods, ready->count);
+	*plug = back;
+}
+
+/** Submits one by one what the list handed back; the doorbell waits for the last of them. What fails again stays. */
+static void replay_submit_back(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready,
+			       enum blk_status *ret_status)
+{
+	struct replay_plug back = {.count = 0};
+
+	for (unsigned i = 0; i < plug->count; i++) {
+		struct replay_request *rr = plug->requests[i];
+		enum blk_status status = replay_prepare(replay, rr);
+
+		if (status == BLK_STS_OK) {
+			nvme_submit(replay->nvme, rr->qid, rr->iod, i + 1 == plug->count);
+			ready->requests[ready->count++] = rr;
+		} else {
+			ret_status[back.count] = status;
+			back.requests[back.count++] = rr;
+		}
+	}
+	if (plug->count)
+		nvme_commit(replay->nvme, plug->requests[0]->qid);
+	*plug = back;
+}
+
+/** Submits what is in @plug and empties it. */
+static void replay_unplug(struct replay *replay, struct replay_plug *plug)
+{
+	struct sim *sim = replay->sim;
+	enum blk_status status[REPLAY_PLUG_MAX];
+	struct replay_plug ready = {.count = 0};
+	uint64_t begun_ns, end_ns;
+
+	if (plug->count == 1)
+		replay_dispatch(replay, plug->requests[0]);
+	if (plug->count > 1) {
+		sim->actor = plug->requests[0]->req.number;
+		sim_step_begin(sim, plug->requests[0]->cpu, sim->now_ns);
+		begun_ns = sim_cursor_ns(sim);
+		replay_submit_ready(replay, plug, &ready);
+		replay_submit_back(replay, plug, &ready, status);
+		end_ns = sim_step_end(sim, begun_ns);
+		for (unsigned i = 0; i < ready.count; i++)
+			replay_started(replay, ready.requests[i], end_ns);
+		for (unsigned i = 0; i < plug->count; i++)
+			replay_refused(replay, plug->requests[i], status[i]);
+	}
+	plug->count = 0;
+}
+
+/** Submits the request whose first piece is @head: its pieces are a batch, as far as a plug holds them. */
+static void replay_submit_pieces(struct replay *replay, struct replay_request *head)
+{
+	struct replay_plug plug = {.count = 0};
+	uint32_t slot = head->slot;
+
+	while (slot != NO_SLOT) {
+		struct replay_request *rr = replay_at(replay, slot);
+
+		slot = rr->next;
+		if (plug.count == REPLAY_PLUG_MAX ||
+		    (plug.count && plug.requests[plug.count - 1]->req.bytes >= REPLAY_PLUG_BYTES))
+			replay_unplug(replay, &plug);
+		if (replay_take_tag(replay, rr)) {
+			plug.requests[plug.count++] = rr;
+		} else {
+			replay_unplug(replay, &plug);
+			replay_wait(replay, rr);
+		}
+	}
+	replay_unplug(replay, &plug);
 }
 
 static void replay_submit(struct replay *replay, struct replay_request *rr)
 {
-	struct replay_wait *wait = &replay->waiting[rr->qid];
-
-	/* Who comes later must not overtake. */
-	if (wait->first == NO_SLOT && replay_try_submit(replay, rr))
-		return;
-	replay->stats->tag_waits++;
-	replay->waiting_count++;
-	rr->state = STATE_WAITING;
-	rr->wait_next = NO_SLOT;
-	if (wait->first == NO_SLOT)
-		wait->first = rr->slot;
+	if (replay_take_tag(replay, rr))
+		replay_dispatch(replay, rr);
 	else
-		replay_at(replay, wait->last)->wait_next = rr->slot;
-	wait->last = rr->slot;
+		replay_wait(replay, rr);
 }
 
 /** Gives freed tags of @qid to who waits for them. */
@@ -277,47 +481,151 @@ static void replay_wake(struct replay *replay, unsigned qid)
 {
 	struct replay_wait *wait = &replay->waiting[qid];
 
-	while (wait->first != NO_SLOT && replay->nvme->queues[qid].free_tag_count) {
-		struct replay_request *rr = replay_at(replay, wait->first);
+	while (!replay->resetting && wait->first != NO_SLOT && replay->nvme->queues[qid].free_tag_count) {
+		struct replay_request *rr = replay_take_first(replay, wait);
 
-		wait->first = rr->wait_next;
 		replay->waiting_count--;
-		if (!replay_try_submit(replay, rr))
-			g_assert_not_reached();
+		rr->iod = nvme_get_tag(replay->nvme, qid);
+		replay_dispatch(replay, rr);
 	}
 }
 
 /* ---- completion ---- */
 
-static void replay_complete(struct replay *replay, struct replay_request *rr, unsigned cpu)
+/** Returns the request of which @iod is the driver's part. */
+static struct replay_request *replay_of(const struct nvme_iod *iod)
+{
+	return (struct replay_request *)((char *)iod->req - offsetof(struct replay_request, req));
+}
+
+static void replay_unmap(struct replay *replay, struct replay_request *rr)
+{
+	replay->sim->actor = rr->req.number;
+	sim_charge(replay->sim, WORK_BLOCK_COMPLETE, 1);
+	nvme_unmap_rq(replay->nvme, rr->iod);
+}
+
+/** blk_mq_sched_restart: a request of queue @qid ended, so there may be resources for those that found none. */
+static void replay_restart(struct replay *replay, unsigned qid)
+{
+	struct replay_dispatch *dispatch = &replay->dispatch[qid];
+
+	if (dispatch->restart && dispatch->list.first != NO_SLOT)
+		replay_run_queue_at(replay, qid, replay->sim->now_ns);
+	dispatch->restart = false;
+}
+
+/** nvme_complete_rq: the command ended with @status at @end_ns, and nothing is mapped for it any more. */
+static void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t status, uint64_t end_ns)
+{
+	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
+	if (nvme_retries(status, rr->retries)) {
+		rr->retries++;
+		replay->stats->retries++;
+		replay_requeue(replay, rr, replay->sim->now_ns + nvme_retry_delay_ns(replay->nvme, status));
+	} else {
+		replay_restart(replay, rr->qid);
+		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
+	}
+}
+
+/** @cpu does one @work, and nothing else. Returns when it is free again. */
+static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
+{
+	uint64_t begun_ns;
+
+	sim_step_begin(replay->sim, cpu, replay->sim->now_ns);
+	begun_ns = sim_cursor_ns(replay->sim);
+	sim_charge(replay->sim, work, 1);
+	return sim_step_end(replay->sim, begun_ns);
+}
+
+/** Takes all completions off queue @qid on @cpu, which got there somehow. What went well is put aside, to be unmapped and
+ *  ended together behind the doorbell; a failure and a passthrough command are dealt with at once. */
+static void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 {
 	struct sim *sim = replay->sim;
+	g_autoptr(GPtrArray) batch = g_ptr_array_new();
 	struct nvme_iod *iod;
 	uint64_t begun_ns, end_ns;
 	uint16_t status;
-	bool retry;
+	bool any = false;
 
-	sim->actor = rr->req.number;
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
-	sim_charge(sim, WORK_INTERRUPT, 1);
-	sim_charge(sim, WORK_BLOCK_COMPLETE, 1);
-	controller_complete(&replay->machine->ctrl, rr->qid, &rr->command);
-	iod = nvme_poll_cq(replay->nvme, rr->qid, &status);
-	g_assert(iod == rr->iod);
-	nvme_unmap_rq(replay->nvme, iod);
-	end_ns = sim_step_end(sim, begun_ns);
-	nvme_put_tag(replay->nvme, rr->qid, iod);
-	retry = status != NVME_SC_SUCCESS && rr->retries < NVME_MAX_RETRIES;
-	if (retry) {
-		rr->retries++;
-		replay->stats->retries++;
-		rr->due = !replay_timed(replay);
-		replay_requeue(replay, rr, sim->now_ns);
-	} else {
-		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
+	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
+		struct replay_request *rr = replay_of(iod);
+
+		if (nvme_is_abort(replay->nvme, iod)) {
+			nvme_abort_done(replay->nvme, iod);
+			continue;
+		}
+		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
+			g_ptr_array_add(batch, rr);
+			continue;
+		}
+		replay_unmap(replay, rr);
+		replay_decide(replay, rr, status, sim_cursor_ns(sim));
 	}
-	replay_wake(replay, rr->qid);
+	if (any)
+		nvme_ring_cq(replay->nvme, qid);
+	for (guint i = 0; i < batch->len; i++)
+		replay_unmap(replay, g_ptr_array_index(batch, i));
+	end_ns = sim_step_end(sim, begun_ns);
+	for (guint i = 0; i < batch->len; i++)
+		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
+	replay_wake(replay, qid);
+}
+
+/** The CPU is free for an interrupt, for the thread of one (use_threaded_interrupts), or to look at a polled queue. */
+static void replay_interrupt_event(struct sim *sim, uint32_t qid)
+{
+	struct replay *replay = sim->handler_data[EVENT_INTERRUPT];
+	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	bool polled = replay->nvme->queues[qid].polled;
+	uint64_t end_ns;
+
+	if (!polled) {
+		end_ns = replay_work(replay, interrupt->cpu,
+				     interrupt->thread ? WORK_THREAD_WAKE : WORK_INTERRUPT);
+		if (replay->machine->config.threaded_interrupts && !interrupt->thread) {
+			interrupt->thread = true;
+			event_queue_push(&sim->events, end_ns, EVENT_INTERRUPT, qid);
+			return;
+		}
+	}
+	interrupt->raised = interrupt->thread = false;
+	replay_take_completions(replay, qid, interrupt->cpu);
+}
+
+/** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
+ *  needs no interrupt of its own. */
+static void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
+{
+	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	struct sim *sim = replay->sim;
+
+	if (interrupt->raised)
+		return;
+	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
+	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
+	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT, qid);
+}
+
+/** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
+static bool replay_post(struct replay *replay, struct replay_request *rr)
+{
+	struct controller *ctrl = &replay->machine->ctrl;
+
+	if (ctrl->fatal) {
+		replay_arm(replay, rr);
+		return false;
+	}
+	if (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL)
+		return false;
+	controller_complete(ctrl, rr->qid, &rr->command);
+	rr->posted = true;
+	return rr->command.loss == CONTROLLER_LOSES_NOTHING || replay->nvme->queues[rr->qid].polled;
 }
 
 static void replay_completion_event(struct sim *sim, uint32_t slot)
@@ -325,7 +633,25 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 	struct replay *replay = sim->handler_data[EVENT_COMPLETION];
 	struct replay_request *rr = replay_at(replay, slot);
 
-	replay_complete(replay, rr, rr->cpu);
+	/* An event of a command that an abort or a reset has ended meanwhile. */
+	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->done_ns != sim->now_ns)
+		return;
+	if (replay_post(replay, rr))
+		replay_interrupt(replay, rr->qid, rr->cpu);
+}
+
+/** asap: the controller completes @rr, and @cpu hears of it, at once. */
+static void replay_complete_now(struct replay *replay, struct replay_request *rr, unsigned cpu)
+{
+	if (rr->posted || !replay_post(replay, rr))
+		return;
+	if (!replay->nvme->queues[rr->qid].polled) {
+		replay->stats->interrupts++;
+		replay_work(replay, cpu, WORK_INTERRUPT);
+		if (replay->machine->config.threaded_interrupts)
+			replay_work(replay, cpu, WORK_THREAD_WAKE);
+	}
+	replay_take_completions(replay, rr->qid, cpu);
 }
 
 static void replay_requeue_event(struct sim *sim, uint32_t slot)
@@ -333,6 +659,146 @@ static void replay_requeue_event(struct sim *sim, uint32_t slot)
 	struct replay *replay = sim->handler_data[EVENT_REQUEUE];
 
 	replay_submit(replay, replay_at(replay, slot));
+}
+
+/** blk_mq_dispatch_rq_list: tries again what was refused, in order, until one is refused again; those behind it stay. */
+static void replay_run_queue_event(struct sim *sim, uint32_t qid)
+{
+	struct replay *replay = sim->handler_data[EVENT_RUN_QUEUE];
+	struct replay_dispatch *dispatch = &replay->dispatch[qid];
+	struct replay_wait list = dispatch->list;
+
+	if (dispatch->run_ns != sim->now_ns)
+		return;
+	dispatch->run_ns = NEVER;
+	dispatch->list.first = NO_SLOT;
+	dispatch->restart = dispatch->running = list.first != NO_SLOT;
+	while (list.first != NO_SLOT && dispatch->list.first == NO_SLOT)
+		replay_submit(replay, replay_take_first(replay, &list));
+	while (list.first != NO_SLOT)
+		replay_append(replay, &dispatch->list, replay_take_first(replay, &list));
+	dispatch->running = false;
+}
+
+/* ---- time-outs ---- */
+
+static void replay_cancel(void *data, struct nvme_iod *iod)
+{
+	struct replay *replay = data;
+	struct replay_request *rr = replay_of(iod);
+
+	replay_unmap(replay, rr);
+	replay_decide(replay, rr, NVME_SC_HOST_ABORTED_CMD, sim_cursor_ns(replay->sim));
+}
+
+/** Stops the controller and then the queues, takes what has been completed, and cancels the rest, which is tried again when
+ *  the controller works. Nobody's access can meet an unmap: the controller has stopped before. */
+static void replay_reset(struct replay *replay, unsigned cpu)
+{
+	struct sim *sim = replay->sim;
+	uint64_t begun_ns, end_ns;
+
+	replay->resetting = true;
+	replay->machine->ctrl.fatal = true;
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_take_completions(replay, qid, cpu);
+	sim_step_begin(sim, cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	nvme_cancel_all(replay->nvme, replay_cancel, replay);
+	end_ns = sim_step_end(sim, begun_ns);
+	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET, 0);
+}
+
+static void replay_reset_event(struct sim *sim, uint32_t payload)
+{
+	struct replay *replay = sim->handler_data[EVENT_RESET];
+
+	replay->machine->ctrl.fatal = false;
+	replay->resetting = false;
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_wake(replay, qid);
+}
+
+/** The controller gets an Abort, which the driver has just submitted. */
+static void replay_abort(struct replay *replay)
+{
+	struct replay_abort abort;
+
+	if (!controller_execute(&replay->machine->ctrl, 0, &abort.command))
+		g_assert_not_reached();
+	abort.done_ns = replay->sim->now_ns + replay->machine->config.fetch_ns;
+	replay->aborts[abort.command.command_id & 0xfff] = abort;
+	event_queue_push(&replay->sim->events, abort.done_ns, EVENT_ABORT, abort.command.command_id & 0xfff);
+}
+
+/** Returns the request that the Abort @command is about, if the controller still has it. */
+static struct replay_request *replay_abort_target(struct replay *replay, const struct controller_command *command)
+{
+	struct nvme_iod *iod = &replay->nvme->queues[command->abort_qid].iods[command->abort_id & 0xfff];
+	struct replay_request *rr = iod->req ? replay_of(iod) : NULL;
+
+	if (!rr || iod->sqe.command_id != command->abort_id || rr->posted ||
+	    rr->command.loss == CONTROLLER_LOSES_ALL)
+		return NULL;
+	return rr;
+}
+
+/** The controller is done with an Abort, and so with the command that was aborted, if there was one. */
+static void replay_abort_event(struct sim *sim, uint32_t tag)
+{
+	struct replay *replay = sim->handler_data[EVENT_ABORT];
+	struct replay_abort *abort = &replay->aborts[tag];
+	struct replay_request *rr;
+
+	/* A reset has ended it, or is about to. */
+	if (abort->done_ns != sim->now_ns || replay->machine->ctrl.fatal)
+		return;
+	abort->done_ns = NEVER;
+	rr = replay_abort_target(replay, &abort->command);
+	abort->command.result = rr == NULL; /* bit 0: not aborted */
+	if (rr) {
+		rr->command.status = NVME_SC_ABORT_REQ;
+		rr->command.loss = CONTROLLER_LOSES_NOTHING;
+		if (replay_post(replay, rr))
+			replay_interrupt(replay, rr->qid, rr->cpu);
+	}
+	controller_complete(&replay->machine->ctrl, 0, &abort->command);
+	replay_interrupt(replay, 0, sim->cpu);
+}
+
+/** nvme_timeout: a controller that failed is reset; else the queue is polled, and then the driver decides. */
+static void replay_timeout_event(struct sim *sim, uint32_t slot)
+{
+	struct replay *replay = sim->handler_data[EVENT_TIMEOUT];
+	const struct machine_config *config = &replay->machine->config;
+	struct replay_request *rr = replay_at(replay, slot);
+	enum nvme_timeout decision;
+	uint64_t begun_ns;
+
+	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns)
+		return;
+	replay->stats->timeouts++;
+	if (replay->machine->ctrl.fatal) {
+		replay_reset(replay, rr->cpu);
+		return;
+	}
+	replay_take_completions(replay, rr->qid, rr->cpu);
+	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns) {
+		replay->stats->polled++;
+		return;
+	}
+	sim_step_begin(sim, rr->cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	decision = nvme_timeout(replay->nvme, rr->qid, rr->iod);
+	sim_step_end(sim, begun_ns);
+	if (decision == NVME_TIMEOUT_RESET) {
+		replay_reset(replay, rr->cpu);
+		return;
+	}
+	if (decision == NVME_TIMEOUT_ABORT)
+		replay_abort(replay);
+	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	replay_arm(replay, rr);
 }
 
 /** asap: the trace says that the request at @head completes on @cpu. */
@@ -345,10 +811,9 @@ static void replay_trace_complete(struct replay *replay, struct replay_request *
 		struct replay_request *rr = replay_at(replay, slot);
 
 		next = rr->next;
+		rr->due = true; /* if it has not got through yet, it completes as soon as it does */
 		if (rr->state == STATE_IN_FLIGHT)
-			replay_complete(replay, rr, cpu);
-		else
-			rr->due = true; /* has not got through yet: completes as soon as it does */
+			replay_complete_now(replay, rr, cpu);
 	}
 }
 
@@ -413,8 +878,12 @@ static void replay_take_segments(GArray *scratch, uint32_t *at, uint64_t *skip, 
 
 static unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)
 {
-	unsigned io_queues = replay->nvme->queue_count - 1;
+	unsigned there = replay->nvme->queue_count - 1;
+	unsigned io_queues = MIN(there, replay->nvme->config.io_queues - replay->nvme->config.poll_queues);
 
+	/* The polled ones are the last, and may not be there. */
+	if (there > io_queues && (record->op == IO_READ || record->op == IO_WRITE))
+		return 1 + io_queues + record->cpu % (there - io_queues);
 	if (record->op == IO_PASSTHROUGH && record->queue == 0)
 		return 0;
 	if (record->queue != TRACE_NO_QUEUE && record->queue > 0)
@@ -431,6 +900,7 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.op = replay_op(record->op);
 	rr->req.sector = record->lba;
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
+	rr->req.special = record->op == IO_DISCARD;
 	rr->command = (struct controller_command){0};
 	rr->start_ns = replay->sim->now_ns;
 	rr->trace_slot = NO_SLOT;
@@ -439,12 +909,36 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->pieces_left = 0;
 	rr->qid = (uint16_t)qid;
 	rr->cpu = (uint16_t)(record->cpu % replay->sim->cpu_count);
-	rr->requeues = 0;
+	rr->refused_ns = NEVER;
 	rr->retries = 0;
 	rr->state = STATE_WAITING;
 	rr->due = false;
 	rr->status = BLK_STS_OK;
 	return rr;
+}
+
+/** Makes the integrity data of @rr, which no recording has, if the device has any. */
+static void replay_make_metadata(struct replay *replay, struct replay_request *rr)
+{
+	const struct nvme_config *config = &replay->nvme->config;
+	enum segment_layout layout = (enum segment_layout)replay->machine->config.layout;
+	uint64_t bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
+
+	g_array_set_size(rr->meta_vecs, 0);
+	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
+		bytes = 0;
+	if (layout == LAYOUT_RECORDED)
+		layout = LAYOUT_SCATTERED;
+	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
+		layout = LAYOUT_CONTIGUOUS;
+	if (bytes)
+		segments_make(&replay->prng, layout, bytes, rr->meta_vecs);
+	rr->req.meta_bytes = bytes;
+	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;
+	rr->req.meta_vec_count = rr->meta_vecs->len;
+	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
+		physmem_claim(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len,
+			      rr->req.number);
 }
 
 static void replay_fill_piece(struct replay *replay, struct replay_request *rr, uint64_t bytes)
@@ -453,6 +947,7 @@ static void replay_fill_piece(struct replay *replay, struct replay_request *rr, 
 	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
 	rr->req.vec_count = rr->vecs->len;
 	rr->req.limits = &replay->nvme->limits;
+	replay_make_metadata(replay, rr);
 	request_prepare(&rr->req);
 	for (uint32_t i = 0; i < rr->req.vec_count; i++)
 		physmem_claim(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len, rr->req.number);
@@ -498,7 +993,6 @@ static void replay_issue(struct replay *replay, const struct io_record *record)
 {
 	struct replay_stats *stats = replay->stats;
 	struct replay_request *head;
-	uint32_t slot, next;
 
 	replay_gather_segments(replay, record);
 	head = replay_make_requests(replay, record);
@@ -515,11 +1009,7 @@ static void replay_issue(struct replay *replay, const struct io_record *record)
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
 	stats->max_in_flight = MAX(stats->max_in_flight, replay->in_flight);
-	/* The head may end, and its pieces be freed, with the last of these: read the link before. */
-	for (slot = head->slot; slot != NO_SLOT; slot = next) {
-		next = replay_at(replay, slot)->next;
-		replay_submit(replay, replay_at(replay, slot));
-	}
+	replay_submit_pieces(replay, head);
 }
 
 /* ---- snapshots and the time line ---- */
@@ -888,13 +1378,22 @@ static void replay_init(struct replay *replay)
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
-	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+	replay->dispatch = g_new(struct replay_dispatch, replay->nvme->queue_count);
+	replay->interrupts = g_new0(struct replay_interrupt, replay->nvme->queue_count);
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++) {
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
+		replay->dispatch[qid] = (struct replay_dispatch){.list = {NO_SLOT, NO_SLOT}, .run_ns = NEVER};
+	}
 	replay->channel_free_ns = g_new0(uint64_t, config->channels);
 	replay->timeline_next_ns = config->timeline_ns;
 	prng_init_own(&replay->prng, sim->seed, config->segment_seed, "segments");
 	sim_handle(sim, EVENT_COMPLETION, replay_completion_event, replay);
 	sim_handle(sim, EVENT_REQUEUE, replay_requeue_event, replay);
+	sim_handle(sim, EVENT_INTERRUPT, replay_interrupt_event, replay);
+	sim_handle(sim, EVENT_TIMEOUT, replay_timeout_event, replay);
+	sim_handle(sim, EVENT_ABORT, replay_abort_event, replay);
+	sim_handle(sim, EVENT_RESET, replay_reset_event, replay);
+	sim_handle(sim, EVENT_RUN_QUEUE, replay_run_queue_event, replay);
 	replay_plan_snapshots(replay, 0, 0);
 }
 
@@ -931,9 +1430,14 @@ static void replay_collect_locks(struct replay *replay)
 static void replay_finish(struct replay *replay)
 {
 	replay_collect_locks(replay);
+	replay->stats->nvme = replay->nvme->stats;
 	sim_handle(replay->sim, EVENT_COMPLETION, NULL, NULL);
 	sim_handle(replay->sim, EVENT_REQUEUE, NULL, NULL);
+	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
+		sim_handle(replay->sim, kind, NULL, NULL);
 	g_free(replay->channel_free_ns);
+	g_free(replay->interrupts);
+	g_free(replay->dispatch);
 	g_free(replay->waiting);
 	g_array_unref(replay->scratch);
 	g_array_unref(replay->by_trace_slot);

@@ -55,10 +55,13 @@ struct replay_stats {
 	uint64_t splits;    /* of these, cut into several because of the device's limits: further pieces */
 	uint64_t bytes;	    /* moved */
 	uint64_t errors;    /* ended with an error */
-	uint64_t requeues;  /* no resource: tried again after 3 ms */
+	uint64_t requeues;  /* no resource: tried again */
 	uint64_t retries;   /* completed with an error that the driver tries again */
 	uint64_t tag_waits; /* found the queue full */
 	uint64_t held_back; /* open: came later than its time stamp, because so many waited already */
+	uint64_t interrupts;
+	uint64_t timeouts; /* commands that were looked at because their time was over */
+	uint64_t polled;   /* of these, found completed */
 	uint64_t status_count[BLK_STATUSES]; /* how requests ended */
 	uint64_t max_in_flight;
 	uint64_t op_count[REQ_OPS];
@@ -69,6 +72,7 @@ struct replay_stats {
 	uint64_t iova_live_max;
 	uint64_t snapshots;	   /* on request */
 	uint64_t snapshots_missed; /* asked for later than the run came */
+	struct nvme_stats nvme; /* of the driver */
 	struct histogram latency[REQ_OPS];
 	struct sim_lock locks[REPLAY_LOCKS];
 };

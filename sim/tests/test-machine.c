@@ -91,6 +91,9 @@ static void test_config_changes_read_back(void)
 					   "nvme.sgl=no",
 					   "nvme.sgl-threshold=64k",
 					   "nvme.read-latency=1.5us",
+					   "nvme.lost-completion=all",
+					   "nvme.io-timeout=1s",
+					   "nvme.fault-status=0x281",
 					   "segments.layout=thp",
 					   "cost.doorbell-ns=4000000",
 					   NULL};
@@ -254,6 +257,7 @@ static const struct {
 	{"iotlb.walk-entries-5=1", "unknown key \"walk-entries-5\" in [iotlb]"},
 	{"iotlb.ats-entries=0", "ats-entries = 0: must be a number from 1 to 1048576, a power of two"},
 	{"nvme.depth=1", "depth = 1: must be a number from 2 to 4095"},
+	{"nvme.fault-status=0x800", "fault-status = 0x800: must be a number from 1 to 2047"},
 	{"nvme.sgl-threshold=4X",
 	 "sgl-threshold = 4X: must be a size in bytes, or with a unit such as 4k, from 0 to 4294967295"},
 	{"nvme.read-latency=1min",
@@ -651,6 +655,31 @@ static const struct {
 	{"ats", {"iotlb.ats=yes", "iotlb.ats-entries=8", NULL}},
 	{"ats-lazy", {"iotlb.ats=yes", "iommu.mode=lazy", NULL}},
 	{"contiguous", {"segments.layout=contiguous", NULL}},
+	{"shadow-doorbells", {"nvme.shadow-doorbells=yes", NULL}},
+	{"polled", {"nvme.poll-queues=2", NULL}},
+	{"one-polled", {"nvme.poll-queues=1", "nvme.depth=4", NULL}},
+	{"threaded-interrupts", {"nvme.threaded-interrupts=yes", NULL}},
+	{"metadata", {"nvme.metadata=8", NULL}},
+	{"metadata-sgl", {"nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
+	{"metadata-sgl-passthrough",
+	 {"nvme.metadata=64", "nvme.metadata-sgl=yes", "iommu.mode=passthrough", NULL}},
+	{"metadata-sgl-fixed-contiguous",
+	 {"nvme.metadata=64", "nvme.metadata-sgl=yes", "kernel.version=fixed", "segments.layout=contiguous",
+	  NULL}},
+	{"metadata-sgl-untrusted",
+	 {"nvme.metadata=64", "nvme.metadata-sgl=yes", "iommu.untrusted=yes", "kernel.version=fixed", NULL}},
+	{"metadata-incoherent", {"nvme.metadata=8", "nvme.coherent=no", NULL}},
+	{"metadata-bounced",
+	 {"nvme.metadata=64", "nvme.metadata-sgl=yes", "iommu.mode=passthrough", "nvme.dma-bits=32", NULL}},
+	{"metadata-of-scatter-lists",
+	 {"nvme.metadata=64", "nvme.metadata-sgl=yes", "kernel.version=6.12", NULL}},
+	{"polled-of-scatter-lists", {"nvme.poll-queues=1", "kernel.version=6.1", NULL}},
+	{"hmb-of-scatter-lists", {"nvme.hmb-preferred=5M", "kernel.version=6.6", NULL}},
+	{"hmb-untrusted", {"nvme.hmb-preferred=5M", "iommu.untrusted=yes", NULL}},
+	{"hmb-bounced", {"nvme.hmb-preferred=5M", "iommu.mode=passthrough", "nvme.dma-bits=32", NULL}},
+	{"hmb", {"nvme.hmb-preferred=5M", NULL}},
+	{"hmb-passthrough", {"nvme.hmb-preferred=5M", "iommu.mode=passthrough", NULL}},
+	{"mdts", {"nvme.mdts=1", NULL}},
 	{"thp", {"segments.layout=thp", NULL}},
 	{"scattered-4k-blocks", {"segments.layout=scattered", "nvme.logical-block=4096", NULL}},
 	{"slow-link", {"nvme.link-mb-s=1", NULL}},
@@ -741,6 +770,12 @@ static const struct {
 	{"scattered-1m", {"segments.layout=scattered", NULL}, 1 << 20, 8},
 	{"thp-1m", {"segments.layout=thp", NULL}, 1 << 20, 8},
 	{"just-fits", {NULL}, 128 << 10, 1},
+	{"mdts-32k", {"nvme.mdts=3", NULL}, 128 << 10, 4},
+	{"mdts-above-the-mapping", {"nvme.mdts=6", NULL}, 256 << 10, 2},
+	{"no-iommu-mdts-1m",
+	 {"segments.layout=contiguous", "iommu.mode=passthrough", "nvme.mdts=8", NULL},
+	 4 << 20,
+	 4},
 	{"one-block-more", {NULL}, (128 << 10) + 512, 2},
 	{"prp-only-1m", {"nvme.sgl=no", NULL}, 1 << 20, 8},
 	{"no-iommu-1m-contiguous",
@@ -768,6 +803,60 @@ static void test_replay_splits(const void *data)
 		g_assert_cmpuint(run->stats.bytes, ==, UINT64_C(3) * splits[row].bytes);
 		run_free(run);
 	}
+	trace_clear(&trace);
+}
+
+/* Pieces of one request are a batch: up to 32 of them behind one doorbell, and none behind one of 128 KiB. Completions
+ * that wait for the same interrupt have one doorbell as well. */
+static const struct {
+	const char *name;
+	const char *sets[4];
+	unsigned bytes;
+	uint64_t batches; /* of each of the three requests */
+} batches[] = {
+	{"32-pieces", {"nvme.mdts=1", "nvme.queues=1", NULL}, 256 << 10, 1},
+	{"33-pieces", {"nvme.mdts=1", "nvme.queues=1", NULL}, 264 << 10, 1},
+	{"34-pieces", {"nvme.mdts=1", "nvme.queues=1", NULL}, 272 << 10, 2},
+	{"large-pieces", {"nvme.queues=1", NULL}, 512 << 10, 0},
+	{"one-piece", {"nvme.queues=1", NULL}, 4 << 10, 0},
+	{"tags-for-three", {"nvme.mdts=1", "nvme.queues=1", "nvme.depth=4", NULL}, 32 << 10, 1},
+};
+
+static void test_replay_batches(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, batches[row].sets);
+	trace_reads(&trace, 1, batches[row].bytes, 8);
+	run = run_new(&config, &trace, REPLAY_ASAP, NULL);
+	g_assert_cmpuint(run->stats.ios, ==, 2);
+	g_assert_cmpuint(run->stats.nvme.batches, ==, 2 * batches[row].batches);
+	run_free(run);
+	trace_clear(&trace);
+}
+
+static void test_replay_one_interrupt_for_many(void)
+{
+	static const char *const sets[] = {"nvme.link-mb-s=1000000", "nvme.queues=1", "nvme.sgl=no",
+					   "segments.layout=contiguous", NULL};
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, sets);
+	/* The CPU is busy with submitting when the first ones complete. */
+	config.cost_ns[WORK_BLOCK_SUBMIT] = 1000000;
+	trace_reads(&trace, 10, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+	run_check(run, 0, "one interrupt");
+	g_assert_cmpuint(run->stats.ios, ==, 11);
+	/* Nine that came while the tenth was prepared, the tenth, the one long after. */
+	g_assert_cmpuint(run->stats.interrupts, ==, 3);
+	g_assert_cmpuint(run->stats.nvme.doorbells, ==, 11 + 3);
+	run_free(run);
 	trace_clear(&trace);
 }
 
@@ -850,6 +939,38 @@ static void test_replay_time_adds_up(const void *data)
 	trace_clear(&trace);
 }
 
+/* Costs of a read alone: polled, interrupted, and by a thread. */
+static const struct {
+	const char *name, *set;
+	uint64_t latency_ns, interrupts;
+} notices[] = {
+	{"interrupt", "nvme.queues=1", 1105 + 10000, 1},
+	{"thread", "nvme.threaded-interrupts=yes", 1105 + 10000 + 200000, 1},
+	{"polled", "nvme.poll-queues=1", 1105, 0},
+};
+
+static void test_replay_notices(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	static const char *const sets[] = {"nvme.fetch-latency=100ns", "nvme.read-latency=1us",
+					   "nvme.link-mb-s=1000000", "iommu.mode=passthrough", NULL};
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, sets);
+	g_assert_true(machine_config_set(&config, notices[row].set, NULL));
+	config_free_of_charge(&config);
+	config.cost_ns[WORK_INTERRUPT] = 10000;
+	config.cost_ns[WORK_THREAD_WAKE] = 200000;
+	trace_reads(&trace, 1, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, notices[row].latency_ns);
+	g_assert_cmpuint(run->stats.interrupts, ==, 2 * notices[row].interrupts);
+	run_free(run);
+	trace_clear(&trace);
+}
+
 /* Each entry that a walk reads costs memory-ns: four levels for each of three addresses, without any cache.
  */
 static void test_replay_walks_take_time(void)
@@ -900,7 +1021,88 @@ static void test_replay_requests_of_the_device_take_time(void)
 	trace_clear(&trace);
 }
 
-/* A request is given up after 100 attempts of its own; those of others before it do not count. */
+/* Of two reads of 1 ms the second finds no resource a few times: it is tried again at once, then when the first ends, else
+ * after 3 ms. */
+static const struct {
+	const char *name, *sets[2];
+	unsigned refusals, gap_us; /* between the reads */
+	uint64_t latency_ns;
+} refusals[] = {
+	{"at-once", {NULL}, 1, 50000, 1000005},
+	{"after-3-ms", {NULL}, 2, 50000, 4000005},
+	{"after-6-ms", {NULL}, 3, 50000, 7000005},
+	{"at-once-beside-another", {NULL}, 1, 100, 1000005},
+	{"when-another-ends", {NULL}, 2, 100, 900005 + 1000005},
+	{"after-another-ended", {NULL}, 3, 100, 900005 + 4000005},
+	{"another-queue-does-not-help", {"nvme.queues=2", NULL}, 2, 100, 4000005},
+};
+
+static void test_replay_refusals(const void *data)
+{
+	unsigned row = GPOINTER_TO_UINT(data);
+	static const char *const sets[] = {"nvme.fetch-latency=0",    "nvme.read-latency=1ms",
+					   "nvme.link-mb-s=1000000", "iotlb.memory-ns=0",
+					   "nvme.queues=1",	      NULL};
+	g_autofree char *text = g_strdup_printf(
+		"[fault a]\npoint = iommu.map\nprobability = 100\ntimes = %u\nafter = 50us\n",
+		refusals[row].refusals);
+	g_autofree char *path = write_file(text);
+	struct fault_rules *rules = fault_rules_new(machine_fault_tables);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	g_assert_true(fault_rules_load(rules, path, NULL));
+	g_unlink(path);
+	config_of(&config, sets);
+	for (const char *const *set = refusals[row].sets; *set; set++)
+		g_assert_true(machine_config_set(&config, *set, NULL));
+	config_free_of_charge(&config);
+	trace_init(&trace);
+	trace_issue(&trace, 0, "R", 0, 4096);
+	trace.time_us += refusals[row].gap_us;
+	trace_issue(&trace, 1, "R", 8, 4096);
+	trace_finish(&trace);
+	run = run_new(&config, &trace, REPLAY_OPEN, rules);
+	run_check(run, 0, refusals[row].name);
+	g_assert_cmpuint(run->stats.ios, ==, 2);
+	g_assert_cmpuint(run->stats.requeues, ==, refusals[row].refusals);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, refusals[row].latency_ns);
+	run_free(run);
+	trace_clear(&trace);
+	fault_rules_free(rules);
+}
+
+/* Each of three reads is refused when it comes; each time the first one is tried again, and those behind it are not. */
+static void test_replay_refused_wait_for_the_first(void)
+{
+	g_autofree char *path = write_file(
+		"[fault a]\npoint = iommu.map\nprobability = 100\ntimes = -1\nafter = 50us\nbefore = 51ms\n");
+	struct fault_rules *rules = fault_rules_new(machine_fault_tables);
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	g_assert_true(fault_rules_load(rules, path, NULL));
+	g_unlink(path);
+	config_of(&config, (const char *const[]){"nvme.queues=1", NULL});
+	config_free_of_charge(&config);
+	trace_init(&trace);
+	trace_issue(&trace, 0, "R", 0, 4096);
+	trace.time_us += 50000;
+	for (unsigned i = 1; i <= 3; i++)
+		trace_issue(&trace, 0, "R", 8 * i, 4096);
+	trace_finish(&trace);
+	run = run_new(&config, &trace, REPLAY_OPEN, rules);
+	run_check(run, 0, "three refused");
+	g_assert_cmpuint(run->stats.ios, ==, 4);
+	g_assert_cmpuint(run->stats.requeues, ==, 3 + 3);
+	run_free(run);
+	trace_clear(&trace);
+	fault_rules_free(rules);
+}
+
+/* A request is given up after 300 ms of its own; what it waited for others before does not count. */
 static void test_replay_requeues_are_counted_for_each(void)
 {
 	g_autofree char *path =
@@ -1011,7 +1213,7 @@ static void late_serve(struct machine *machine, struct nvme_iod *iod)
 	struct controller_command command;
 	uint16_t status;
 
-	nvme_submit(machine->nvme, 1, iod);
+	nvme_submit(machine->nvme, 1, iod, true);
 	g_assert_true(controller_execute(&machine->ctrl, 1, &command));
 	controller_complete(&machine->ctrl, 1, &command);
 	g_assert_true(nvme_poll_cq(machine->nvme, 1, &status) == iod);
@@ -1124,7 +1326,7 @@ static void test_snapshot_has_the_devices_cache(void)
 #define KNOWN_IN_6_12 (1u << FINDING_NULL_DEREF)
 #define KNOWN_IN_7_0 (1u << FINDING_LEAK | 1u << FINDING_NULL_DEREF)
 
-/* Requests without an IOVA of their own, and so mapped segment by segment. */
+/* Requests and metadata without an IOVA of their own, and so mapped segment by segment. */
 #define FEW_IOVAS "[fault others]\npoint = dma.iova\nprobability = 30\ntimes = -1\nseed = 5\n"
 
 static const struct {
@@ -1136,6 +1338,20 @@ static const struct {
 	{"fixed", 0, "", {"kernel.version=fixed", NULL}},
 	{"fixed-prp-only", 0, "", {"kernel.version=fixed", "nvme.sgl=no", NULL}},
 	{"fixed-lazy", 0, "", {"kernel.version=fixed", "iommu.mode=lazy", NULL}},
+	{"fixed-lost-interrupts", 0, "",
+	 {"kernel.version=fixed", "nvme.lost-completion=interrupt", "nvme.shadow-doorbells=yes", NULL}},
+	{"fixed-lost-for-good", 0, "",
+	 {"kernel.version=fixed", "nvme.lost-completion=all", "iommu.mode=lazy", NULL}},
+	{"fixed-metadata", 0, "", {"kernel.version=fixed", "nvme.metadata=8", NULL}},
+	{"fixed-metadata-sgl", 0, FEW_IOVAS,
+	 {"kernel.version=fixed", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
+	{"7.0-metadata-sgl", KNOWN_IN_7_0, FEW_IOVAS,
+	 {"kernel.version=7.0", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
+	{"fixed-polled", 0, "",
+	 {"kernel.version=fixed", "nvme.poll-queues=1", "nvme.lost-completion=interrupt", NULL}},
+	{"fixed-threaded", 0, "",
+	 {"kernel.version=fixed", "nvme.threaded-interrupts=yes", "nvme.mdts=1", NULL}},
+	{"fixed-hmb", 0, "", {"kernel.version=fixed", "nvme.hmb-preferred=9M", "nvme.hmb-minimum=5M", NULL}},
 	{"fixed-untrusted", 0, "", {"kernel.version=fixed", "iommu.untrusted=yes", "machine.swiotlb=256k", NULL}},
 	{"fixed-incoherent", 0, "", {"kernel.version=fixed", "nvme.coherent=no", NULL}},
 	{"fixed-bounced", 0, "", {"kernel.version=fixed", "iommu.mode=passthrough", "nvme.dma-bits=32", "nvme.coherent=no", NULL}},
@@ -1239,6 +1455,114 @@ static void test_sweep_passes_every_point(void)
 	trace_clear(&trace);
 }
 
+/* ---- a controller that fails: two reads at once, and one 2 ms later ---- */
+
+static const struct failure {
+	const char *name, *point;
+	unsigned nth;
+	bool persist;
+	const char *sets[4];
+	uint64_t retries, timeouts, polled, aborts, resets, cancelled;
+	unsigned failed;
+	enum blk_status status; /* of those */
+	uint64_t slowest_ms;	/* at least */
+} failures[] = {
+	{"status-is-final", "controller.status", 1, false, {NULL}, .failed = 1, .status = BLK_STS_NOTSUPP},
+	{"status-of-a-medium", "controller.status", 2, false, {"nvme.fault-status=0x281", NULL}, .failed = 1,
+	 .status = BLK_STS_MEDIUM},
+	{"status-is-retried", "controller.status", 1, false, {"nvme.fault-dnr=no", NULL}, .retries = 1},
+	{"status-is-retried-later", "controller.status", 1, false,
+	 {"nvme.fault-dnr=no", "nvme.retry-delay=3", NULL}, .retries = 1, .slowest_ms = 300},
+	{"status-stays", "controller.status", 1, true, {"nvme.fault-dnr=no", NULL}, .retries = 15, .failed = 3,
+	 .status = BLK_STS_NOTSUPP},
+	{"transfer-error-is-retried", "controller.transfer_error", 3, false, {NULL}, .retries = 1},
+	{"transfer-error-stays", "controller.transfer_error", 1, true, {NULL}, .retries = 15, .failed = 3,
+	 .status = BLK_STS_IOERR},
+	{"interrupt-is-lost", "controller.lost_completion", 3, false, {"nvme.lost-completion=interrupt", NULL},
+	 .timeouts = 1, .polled = 1, .slowest_ms = 30000},
+	{"interrupt-of-another", "controller.lost_completion", 1, false,
+	 {"nvme.lost-completion=interrupt", NULL}},
+	{"command-is-aborted", "controller.lost_completion", 1, false, {NULL}, .retries = 1, .timeouts = 1,
+	 .aborts = 1, .slowest_ms = 30000},
+	{"command-is-lost-sooner", "controller.lost_completion", 1, false, {"nvme.io-timeout=1s", NULL},
+	 .retries = 1, .timeouts = 1, .aborts = 1, .slowest_ms = 1000},
+	{"one-abort-at-once", "controller.lost_completion", 1, true,
+	 {"nvme.abort-limit=0", "nvme.io-timeout=1ms", "nvme.fetch-latency=700us", NULL}, .retries = 15,
+	 .failed = 3, .status = BLK_STS_IOERR, .aborts = 18},
+	{"nothing-left-to-abort", "controller.lost_completion", 3, false, {"nvme.lost-completion=all", NULL},
+	 .retries = 1, .timeouts = 2, .aborts = 1, .resets = 1, .cancelled = 1, .slowest_ms = 60500},
+	{"dead", "controller.fatal", 1, false, {NULL}, .retries = 3, .timeouts = 1, .resets = 1, .cancelled = 3,
+	 .slowest_ms = 30500},
+	{"dead-for-the-last", "controller.fatal", 3, false, {NULL}, .retries = 1, .timeouts = 1, .resets = 1,
+	 .cancelled = 1, .slowest_ms = 30500},
+	{"dead-again-and-again", "controller.fatal", 1, true, {NULL}, .retries = 15, .timeouts = 6, .resets = 6,
+	 .cancelled = 18, .failed = 3, .status = BLK_STS_IOERR},
+};
+
+static void assert_failure(const struct failure *failure, const struct run *run)
+{
+	const struct replay_stats *stats = &run->stats;
+
+	run_check(run, 0, failure->name);
+	g_assert_cmpuint(findings_observations(&run->machine->sim->findings), ==, 0);
+	g_assert_cmpuint(stats->ios, ==, 3);
+	g_assert_cmpuint(stats->errors, ==, failure->failed);
+	g_assert_cmpuint(stats->status_count[failure->status], ==, failure->failed ? failure->failed : 3);
+	g_assert_cmpuint(stats->retries, ==, failure->retries);
+	g_assert_cmpuint(stats->nvme.aborts, ==, failure->aborts);
+	g_assert_cmpuint(stats->nvme.resets, ==, failure->resets);
+	g_assert_cmpuint(stats->nvme.cancelled, ==, failure->cancelled);
+	g_assert_cmpuint(stats->polled, ==, failure->polled);
+	if (failure->timeouts)
+		g_assert_cmpuint(stats->timeouts, ==, failure->timeouts);
+	else
+		g_assert_cmpuint(stats->timeouts, >=, failure->aborts);
+	g_assert_cmpuint(stats->latency[REQ_OP_READ].max_ns / 1000000, >=, failure->slowest_ms);
+	if (failure->slowest_ms)
+		g_assert_cmpuint(stats->latency[REQ_OP_READ].max_ns / 1000000, <=, failure->slowest_ms + 1);
+}
+
+static void test_failure(const void *data)
+{
+	const struct failure *failure = &failures[GPOINTER_TO_UINT(data)];
+	struct machine_config config;
+	struct trace trace;
+
+	config_of(&config, failure->sets);
+	g_assert_true(machine_config_set(&config, "kernel.version=fixed", NULL));
+	trace_reads(&trace, 2, 4096, 8);
+	for (unsigned shadow = 0; shadow < 2; shadow++) {
+		struct fault_rules *rules = sweep_rules(failure->point, failure->nth, failure->persist, "");
+		struct run *run;
+
+		config.shadow_doorbells = shadow;
+		run = run_new(&config, &trace, REPLAY_OPEN, rules);
+		assert_failure(failure, run);
+		run_free(run);
+		fault_rules_free(rules);
+	}
+	trace_clear(&trace);
+}
+
+/* A device that is merely slow meets the same handler. */
+static void test_failure_slow_command_is_aborted(void)
+{
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, (const char *const[]){"nvme.io-timeout=1ms", "nvme.read-latency=2ms", NULL});
+	trace_reads(&trace, 1, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_CLOSED, NULL);
+	run_check(run, 0, "slow");
+	g_assert_cmpuint(run->stats.errors, ==, 2);
+	g_assert_cmpuint(run->stats.status_count[BLK_STS_IOERR], ==, 2);
+	g_assert_cmpuint(run->stats.nvme.aborts, ==, 12);
+	g_assert_cmpuint(run->stats.nvme.resets, ==, 0);
+	run_free(run);
+	trace_clear(&trace);
+}
+
 /* The bugs that versions are known for must be seen, or the sweep could see none. */
 static const struct {
 	const char *name, *point;
@@ -1266,6 +1590,11 @@ static const struct {
 	 FINDING_STALE_REACHABLE,
 	 "",
 	 {"kernel.version=7.0", "nvme.sgl=no", NULL}},
+	{"d7-metadata",
+	 "nvme.metadata",
+	 FINDING_LEAK,
+	 FEW_IOVAS,
+	 {"kernel.version=7.0", "nvme.metadata=64", "nvme.metadata-sgl=yes", NULL}},
 	{"caches-null", "iova.magazine", FINDING_NULL_DEREF, "", {"kernel.version=7.0", NULL}},
 };
 
@@ -1335,6 +1664,11 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/replay/asap-has-the-recording-in-flight",
 			test_replay_asap_has_the_recording_in_flight);
 	ADD_ROWS(splits, "replay/splits", test_replay_splits);
+	ADD_ROWS(batches, "replay/batches", test_replay_batches);
+	ADD_ROWS(refusals, "replay/refusals", test_replay_refusals);
+	g_test_add_func("/machine/replay/refused-wait-for-the-first", test_replay_refused_wait_for_the_first);
+	ADD_ROWS(notices, "replay/notices", test_replay_notices);
+	g_test_add_func("/machine/replay/one-interrupt-for-many", test_replay_one_interrupt_for_many);
 	g_test_add_func("/machine/replay/full-queue-waits", test_replay_full_queue_waits);
 	ADD_ROWS(times, "replay/time-adds-up", test_replay_time_adds_up);
 	g_test_add_func("/machine/replay/walks-take-time", test_replay_walks_take_time);
@@ -1345,6 +1679,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/replay/requeues-are-counted-for-each",
 			test_replay_requeues_are_counted_for_each);
 	g_test_add_func("/machine/sweep/passes-every-point", test_sweep_passes_every_point);
+	ADD_ROWS(failures, "failure", test_failure);
+	g_test_add_func("/machine/failure/slow-command-is-aborted", test_failure_slow_command_is_aborted);
 	ADD_ROWS(bugs, "sweep/sees", test_sweep_sees_the_bug);
 	add_sweeps();
 	return g_test_run();

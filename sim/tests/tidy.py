@@ -210,6 +210,8 @@ def read_tree(root):
         folders[:] = sorted(name for name in folders if not SKIPPED_FOLDERS.match(name) or
                             (name == 'fixtures' and not where))
         for name in sorted(files):
+            if name == '.git':  # of a linked work tree: where its repository is
+                continue
             path = os.path.join(where, name)
             if path.startswith('fixtures/') and not name.endswith(('.md', '.ini')) or 'hostile' in path:
                 tree[path] = ''

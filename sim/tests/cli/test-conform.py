@@ -493,4 +493,21 @@ def _():
     check('no IOVAs in it' in program.refuses('iova', 'stat', 'out/teardown.snap'), 'teardown.snap')
 
 
+# ---- damaged recordings of page tables ----
+
+HOSTILE = os.path.join(FIXTURES, 'hostile', 'recordings')
+
+
+def damaged_recording(name):
+    """Each says on top in which line it is refused, and why."""
+    path = os.path.join(HOSTILE, name)
+    line, why = re.search(r'^# refused=(\d+): (.*)$', read(path), re.M).groups()
+    for args in (['conform', path], ['conform', '--json', path], ['conform', '--emit', path]):
+        equal(program.refuses(*args, timeout=20), f'{path}:{line}: {why}', args[1])
+
+
+for file in sorted(os.listdir(HOSTILE)):
+    cases.add(f'damaged/{os.path.splitext(file)[0]}', damaged_recording, file)
+
+
 cases.main()
