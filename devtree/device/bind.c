@@ -173,12 +173,14 @@ void device_release_driver(struct device *dev)
 {
 	const struct device_driver *driver = dev->driver;
 
-	if (!dev->bound)
+	if (!dev->bound || dev->unbinding)
 		return;
+	dev->unbinding = true; /* suppliers may form a cycle */
 	firmware_unbind_consumers(dev);
 	device_links_unbind_consumers(dev);
 	if (driver->remove)
 		driver->remove(dev);
 	device_unbind_cleanup(dev);
 	device_links_supplier_unbound(dev);
+	dev->unbinding = false;
 }

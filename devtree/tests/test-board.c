@@ -3,6 +3,8 @@
  * Whole boards: what they leak against the recordings and against a count of their entries; in any order; unbound and bound
  * again; with the drafts of the new design.
  */
+#include <libfdt.h>
+
 #include "devtree/fdt/bindings.h"
 #include "devtree/fdt/facts.h"
 #include "devtree/tests/board-harness.h"
@@ -541,6 +543,49 @@ static void test_a_bad_second_entry_is_not_seen(void)
 	devtree_free(tree);
 }
 
+/** A tree of @count IOMMUs. */
+static struct devtree *tree_of_iommus(unsigned count)
+{
+	g_autofree char *blob = g_malloc0(1 << 20);
+	struct devtree *tree;
+	GError *error = NULL;
+
+	g_assert_cmpint(fdt_create(blob, 1 << 20), ==, 0);
+	g_assert_cmpint(fdt_finish_reservemap(blob), ==, 0);
+	g_assert_cmpint(fdt_begin_node(blob, ""), ==, 0);
+	for (unsigned i = 0; i < count; i++) {
+		g_autofree char *name = g_strdup_printf("iommu@%x", i);
+
+		g_assert_cmpint(fdt_begin_node(blob, name), ==, 0);
+		g_assert_cmpint(fdt_property_string(blob, "compatible", "qcom,apq8064-iommu"), ==, 0);
+		g_assert_cmpint(fdt_property_u32(blob, "#iommu-cells", 1), ==, 0);
+		g_assert_cmpint(fdt_end_node(blob), ==, 0);
+	}
+	g_assert_cmpint(fdt_end_node(blob), ==, 0);
+	g_assert_cmpint(fdt_finish(blob), ==, 0);
+	tree = devtree_parse("many", blob, fdt_totalsize(blob), NULL, &error);
+	g_assert_no_error(error);
+	return tree;
+}
+
+static void test_a_tree_too_large_is_refused(void)
+{
+	struct devtree *tree = tree_of_iommus(BOARD_IOMMUS_MAX);
+	struct board_leaks leaks;
+	GError *error = NULL;
+
+	g_assert_true(board_leaks(tree, &leaks, &error));
+	g_assert_cmpuint(leaks.iommus->len, ==, BOARD_IOMMUS_MAX);
+	board_leaks_clear(&leaks);
+	devtree_free(tree);
+	tree = tree_of_iommus(BOARD_IOMMUS_MAX + 1);
+	g_assert_false(board_leaks(tree, &leaks, &error));
+	g_assert_nonnull(error);
+	g_assert_true(g_str_has_prefix(error->message, "many: too large to be simulated"));
+	g_error_free(error);
+	devtree_free(tree);
+}
+
 static void test_a_stream_beyond_the_map_is_corruption(void)
 {
 	struct devtree *tree = harness_tree("stages");
@@ -592,6 +637,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/devtree/board/qcom-takes-one-iommu", test_qcom_takes_one_iommu);
 	g_test_add_func("/devtree/board/ipmmu-leaf-waits-for-its-root",
 			test_an_ipmmu_leaf_waits_for_its_root);
+	g_test_add_func("/devtree/board/too-large-is-refused", test_a_tree_too_large_is_refused);
 	g_test_add_func("/devtree/board/stream-beyond-the-map", test_a_stream_beyond_the_map_is_corruption);
 	return g_test_run();
 }

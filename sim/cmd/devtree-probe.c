@@ -95,6 +95,8 @@ static GPtrArray *probe_named_order(const struct board *board, const char *paths
 	g_autoptr(GPtrArray) order = g_ptr_array_new();
 	g_auto(GStrv) words = g_strsplit(paths, ",", -1);
 
+	if (!words[0])
+		sim_error_plain(error, "--order: names nobody");
 	for (char **path = words; *path; path++) {
 		struct device *dev = device_by_path(board->core, *path);
 
@@ -105,7 +107,7 @@ static GPtrArray *probe_named_order(const struct board *board, const char *paths
 		}
 		g_ptr_array_add(order, dev);
 	}
-	return g_steal_pointer(&order);
+	return words[0] ? g_steal_pointer(&order) : NULL;
 }
 
 /* ---- what there is to say ---- */
