@@ -123,6 +123,13 @@ static int smmuv3_probe(struct device *dev)
 	return platform_iommu_register(&smmu->iommu);
 }
 
+static const struct platform_soc arm_smmu_socs[] = {
+	{"arm,smmu-v1", {.version = 1}},
+	{"arm,mmu-400", {.version = 1}},
+	{"arm,mmu-401", {.version = 1}},
+	{NULL},
+};
+
 const struct platform_iommu platform_arm_smmu = {
 	.driver = {.name = "arm-smmu",
 		   .match = platform_match,
@@ -130,6 +137,7 @@ const struct platform_iommu platform_arm_smmu = {
 		   .remove = platform_iommu_remove},
 	.ops = &arm_smmu_iommu_ops,
 	.hw = &arm_smmu_ops,
+	.socs = arm_smmu_socs,
 	.put = PLATFORM_NEVER_LEAKS,
 };
 

@@ -79,14 +79,24 @@ bool board_check(const struct devtree *tree, GError **error)
 	return false;
 }
 
-struct board *board_new(const struct devtree *tree, enum board_profile profile, uint64_t seed)
+struct board *board_new_in(struct sim *sim, const struct devtree *tree)
 {
 	struct board *board = g_new0(struct board, 1);
 
-	board->sim = sim_new(1, seed);
+	board->sim = sim;
 	board->tree = tree;
-	board_set_profile(board->sim, profile);
-	board->core = device_core_new(board->sim, tree, platform_drivers);
+	board->core = device_core_new(sim, tree, platform_drivers);
+	return board;
+}
+
+struct board *board_new(const struct devtree *tree, enum board_profile profile, uint64_t seed)
+{
+	struct sim *sim = sim_new(1, seed);
+	struct board *board;
+
+	board_set_profile(sim, profile);
+	board = board_new_in(sim, tree);
+	board->owns_sim = true;
 	return board;
 }
 
@@ -95,7 +105,8 @@ void board_free(struct board *board)
 	if (!board)
 		return;
 	device_core_free(board->core);
-	sim_free(board->sim);
+	if (board->owns_sim)
+		sim_free(board->sim);
 	g_free(board);
 }
 

@@ -37,6 +37,7 @@ enum board_role { BOARD_OTHER, BOARD_IOMMU, BOARD_MASTER, BOARD_SUPPLIER /* Medi
 
 struct board {
 	struct sim *sim;
+	bool owns_sim;
 	struct device_core *core;
 	const struct devtree *tree;
 };
@@ -53,6 +54,8 @@ bool board_check(const struct devtree *tree, GError **error);
 
 /** @tree has passed board_check(), and is borrowed. Free with board_free(). */
 struct board *board_new(const struct devtree *tree, enum board_profile profile, uint64_t seed);
+/** The same in @sim, with its behaviours; that is borrowed, and has no ledger yet. */
+struct board *board_new_in(struct sim *sim, const struct devtree *tree);
 void board_free(struct board *board);
 
 enum board_role board_role(const struct device *dev);

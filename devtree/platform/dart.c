@@ -134,6 +134,14 @@ static int dart_probe(struct device *dev)
 	return platform_iommu_register(&dart->iommu);
 }
 
+static const struct platform_soc dart_socs[] = {
+	{"apple,t8103-dart", {.soc = "t8103"}},
+	{"apple,t8103-usb4-dart", {.soc = "t8103usb4"}},
+	{"apple,t6000-dart", {.soc = "t6000"}},
+	{"apple,t8110-dart", {.soc = "t8110", .asids = 256}},
+	{NULL},
+};
+
 const struct platform_iommu platform_dart = {
 	.driver = {.name = "apple-dart",
 		   .match = platform_match,
@@ -142,5 +150,6 @@ const struct platform_iommu platform_dart = {
 		   .no_unbind = true},
 	.ops = &apple_dart_iommu_ops,
 	.hw = &dart_ops,
+	.socs = dart_socs,
 	.put = OF_XLATE_PUT_APPLE_DART,
 };

@@ -39,6 +39,17 @@ const struct platform_iommu *platform_iommu_find(const char *name)
 	return NULL;
 }
 
+struct iommu_hw_config platform_hw_config(const struct platform_iommu *platform, const struct devtree *tree,
+					  const struct dt_node *node)
+{
+	const struct platform_soc *soc = platform->socs;
+
+	for (; soc && soc->compatible; soc++)
+		if (dt_is_compatible(node, soc->compatible) || dt_is_compatible(tree->nodes, soc->compatible))
+			return soc->config;
+	return (struct iommu_hw_config){0};
+}
+
 /** Any driver of a master: it needs nothing but its IOMMU. */
 static bool master_match(const struct device_driver *driver, const struct device *dev)
 {

@@ -97,6 +97,19 @@ static int exynos_probe(struct device *dev)
 	return platform_iommu_register(&sysmmu->iommu);
 }
 
+/* The driver reads the version from a register; these are assumed. */
+static const struct platform_soc exynos_socs[] = {
+	{"samsung,exynos4210", {.version = 100}},
+	{"samsung,exynos4", {.version = 303}},
+	{"samsung,exynos5433", {.version = 500}},
+	{"samsung,exynos5", {.version = 303}},
+	{"samsung,exynos7870", {.version = 700}},
+	{"samsung,exynos7885", {.version = 700}},
+	{"samsung,exynos850", {.version = 700}},
+	{"samsung,exynos7", {.version = 500}},
+	{NULL},
+};
+
 const struct platform_iommu platform_exynos = {
 	.driver = {.name = "exynos-sysmmu",
 		   .match = platform_match,
@@ -104,5 +117,6 @@ const struct platform_iommu platform_exynos = {
 		   .remove = platform_iommu_remove},
 	.ops = &exynos_iommu_ops,
 	.hw = &exynos_ops,
+	.socs = exynos_socs,
 	.put = OF_XLATE_PUT_EXYNOS,
 };

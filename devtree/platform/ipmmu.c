@@ -111,6 +111,25 @@ static void ipmmu_remove(struct device *dev)
 		platform_iommu_remove(dev);
 }
 
+static const struct platform_soc ipmmu_socs[] = {
+	{"renesas,rcar-gen4-ipmmu-vmsa", {.soc = "gen4"}},
+	{"renesas,ipmmu-r8a774a1", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a774b1", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a774c0", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a774e1", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a7795", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a7796", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a77961", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a77965", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a77970", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a77980", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a77990", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a77995", {.soc = "gen3"}},
+	{"renesas,ipmmu-r8a779a0", {.soc = "gen4"}},
+	{"renesas,ipmmu-vmsa", {.soc = "gen2"}},
+	{NULL},
+};
+
 const struct platform_iommu platform_ipmmu = {
 	.driver = {.name = "ipmmu-vmsa",
 		   .match = platform_match,
@@ -118,5 +137,6 @@ const struct platform_iommu platform_ipmmu = {
 		   .remove = ipmmu_remove},
 	.ops = &ipmmu_iommu_ops,
 	.hw = &ipmmu_ops,
+	.socs = ipmmu_socs,
 	.put = OF_XLATE_PUT_IPMMU,
 };

@@ -248,9 +248,33 @@ static void mtk_remove(struct device *dev)
 		mtk_put_larbs(dev, mtk, "mtk_iommu_remove");
 }
 
+static const struct platform_soc mtk_socs[] = {
+	{"mediatek,mt2712-m4u", {.soc = "mt2712"}},
+	{"mediatek,mt6779-m4u", {.soc = "mt6779"}},
+	{"mediatek,mt6795-m4u", {.soc = "mt6795"}},
+	{"mediatek,mt6893-iommu-mm", {.soc = "mt6893"}},
+	{"mediatek,mt8167-m4u", {.soc = "mt8167"}},
+	{"mediatek,mt8173-m4u", {.soc = "mt8173"}},
+	{"mediatek,mt8183-m4u", {.soc = "mt8183"}},
+	{"mediatek,mt8186-iommu-mm", {.soc = "mt8186"}},
+	{"mediatek,mt8188-iommu-infra", {.soc = "mt8188-infra"}},
+	{"mediatek,mt8188-iommu-vdo", {.soc = "mt8188-vdo"}},
+	{"mediatek,mt8188-iommu-vpp", {.soc = "mt8188-vpp"}},
+	{"mediatek,mt8189-iommu-apu", {.soc = "mt8189-apu"}},
+	{"mediatek,mt8189-iommu-infra", {.soc = "mt8189-infra"}},
+	{"mediatek,mt8189-iommu-mm", {.soc = "mt8189-mm"}},
+	{"mediatek,mt8192-m4u", {.soc = "mt8192"}},
+	{"mediatek,mt8195-iommu-infra", {.soc = "mt8195-infra"}},
+	{"mediatek,mt8195-iommu-vdo", {.soc = "mt8195-vdo"}},
+	{"mediatek,mt8195-iommu-vpp", {.soc = "mt8195-vpp"}},
+	{"mediatek,mt8365-m4u", {.soc = "mt8365"}},
+	{NULL},
+};
+
 const struct platform_iommu platform_mtk = {
 	.driver = {.name = "mtk-iommu", .match = platform_match, .probe = mtk_probe, .remove = mtk_remove},
 	.ops = &mtk_iommu_ops,
 	.hw = &mtk_ops,
+	.socs = mtk_socs,
 	.put = OF_XLATE_PUT_MTK,
 };

@@ -17,10 +17,17 @@
 
 #define PLATFORM_NEVER_LEAKS -1
 
+/** Which hardware a compatible of the IOMMU's node stands for or, where the driver asks a register, of the board's root. */
+struct platform_soc {
+	const char *compatible; /* NULL: the end */
+	struct iommu_hw_config config;
+};
+
 struct platform_iommu {
 	struct device_driver driver; /* its name is that in dt_drivers[] */
 	const struct iommu_ops *ops;
 	const struct iommu_hw_ops *hw; /* page table and invalidation of a domain behind it */
+	const struct platform_soc *socs; /* NULL: there is one kind */
 	int put; /* enum behaviour: the row that says what becomes of the lookup's reference; or PLATFORM_NEVER_LEAKS */
 };
 
@@ -53,6 +60,10 @@ extern const struct device_driver *const platform_drivers[];
 
 /** Returns the row whose driver is called @name, or NULL. */
 const struct platform_iommu *platform_iommu_find(const char *name);
+
+/** What @platform's driver knows of the hardware at @node, an IOMMU of @tree: the row's, the usual one if none fits. */
+struct iommu_hw_config platform_hw_config(const struct platform_iommu *platform, const struct devtree *tree,
+					  const struct dt_node *node);
 
 /* ---- for the drivers ---- */
 

@@ -88,6 +88,15 @@ static int tegra_probe(struct device *dev)
 	return platform_iommu_register(&mc->iommu);
 }
 
+static const struct platform_soc tegra_socs[] = {
+	{"nvidia,tegra30-mc", {.soc = "tegra30"}},
+	{"nvidia,tegra114-mc", {.soc = "tegra114"}},
+	{"nvidia,tegra124-mc", {.soc = "tegra124"}},
+	{"nvidia,tegra132-mc", {.soc = "tegra124"}},
+	{"nvidia,tegra210-mc", {.soc = "tegra210"}},
+	{NULL},
+};
+
 const struct platform_iommu platform_tegra = {
 	.driver = {.name = "tegra-smmu",
 		   .match = platform_match,
@@ -95,5 +104,6 @@ const struct platform_iommu platform_tegra = {
 		   .remove = platform_iommu_remove},
 	.ops = &tegra_smmu_ops,
 	.hw = &tegra_ops,
+	.socs = tegra_socs,
 	.put = OF_XLATE_PUT_TEGRA,
 };

@@ -816,11 +816,12 @@ static int explain_run(struct explain *explain, const struct cmd_common *common)
 static int explain_options(struct explain *explain, const struct run_options *options, const char *request,
 			   const struct cmd_common *common)
 {
+	struct machine_board *board = NULL; /* there is no option for one */
 	GError *error = NULL;
 
 	if (!request)
 		return cmd_fail("explain needs a request: --request \"write lba=0 bvec=0x100000000+4k\"");
-	if (run_read_config(options, &explain->config, &explain->rules, &error) &&
+	if (run_read_config(options, &explain->config, &board, &explain->rules, &error) &&
 	    explain_request_parse(&explain->request, request, (uint32_t)explain->config.logical_block_bytes,
 				  &error) &&
 	    make_machine(explain, &error))

@@ -41,7 +41,10 @@ def device(document, path):
 
 
 def left(document):
-    return {row['object']: row['count'] for row in document['left']}
+    counts = {}
+    for row in document['left']:
+        counts[row['object']] = counts.get(row['object'], 0) + row['count']
+    return counts
 
 
 # ---- leaks ----
