@@ -38,6 +38,7 @@ struct queue_limits {
 	uint64_t seg_boundary_mask;  /* a segment lies in one window of this and one more bytes; 0: anywhere */
 	uint32_t max_segment_size;   /* 0: UINT32_MAX */
 	uint32_t max_integrity_segments;
+	uint8_t page_lg2; /* of the CPU's pages, in which vectors have their offsets; 0: 12 */
 	uint32_t dma_alignment;	     /* bits that addresses and lengths of vectors must not have */
 };
 
