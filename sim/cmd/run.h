@@ -7,12 +7,13 @@
  */
 #include "sim/cmd/cmd.h"
 #include "sim/cmd/report.h"
+#include "sim/cmd/traceopt.h"
 
 struct run_options {
 	char *machine_file;
 	char **sets;
 	char *faults_file;
-	char *trace_format;
+	struct traceopt trace;
 	char *mode;
 	char *limit;
 	char *seed;

@@ -9,5 +9,6 @@
 
 extern const struct trace_reader_ops trace_ftrace;
 extern const struct trace_reader_ops trace_blktrace;
+extern const struct trace_reader_ops trace_blkparse;
 
 #endif

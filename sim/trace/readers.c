@@ -12,6 +12,7 @@
 const struct trace_reader_ops *const trace_formats[] = {
 	&trace_ftrace,
 	&trace_blktrace,
+	&trace_blkparse,
 	NULL,
 };
 
@@ -88,8 +89,18 @@ static bool is_file(const char *path)
 	       (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_DIR));
 }
 
-bool trace_source_open(const char *path, const char *format, struct trace_source *ret_source, GError **error)
+/* An option that belongs to one format names it. */
+static const char *format_asked(const struct trace_options *options)
 {
+	if (options->format)
+		return options->format;
+	return options->blkparse_format ? trace_blkparse.name : NULL;
+}
+
+bool trace_source_open(const char *path, const struct trace_options *options, struct trace_source *ret_source,
+		       GError **error)
+{
+	const char *format = format_asked(options);
 	struct trace_source source = {0};
 	g_autofree char *file = NULL;
 	GError *trouble = NULL;
@@ -116,7 +127,7 @@ bool trace_source_open(const char *path, const char *format, struct trace_source
 	if (!source.input || !source.ops)
 		goto out_close;
 	source.state = g_malloc0(source.ops->state_size);
-	if (!source.ops->open(source.state, source.input, file ? file : path, error))
+	if (!source.ops->open(source.state, source.input, file ? file : path, options, error))
 		goto out_close;
 	*ret_source = source;
 	return true;

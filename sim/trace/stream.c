@@ -17,7 +17,6 @@
 #include "sim/core/umap.h"
 #include "sim/trace/inflight.h"
 
-#define DEVICES_MAX	 4096 /* block devices and controllers that a trace may name */
 #define LOOKAHEAD_EVENTS 256
 #define LOOKAHEAD_MISSES 16   /* issues waited for in vain, after which nothing is waited for any more */
 #define STEPS_MAX	 2048 /* above LOOKAHEAD_EVENTS times the steps that one event can cause */
@@ -78,6 +77,7 @@ struct io_stream {
 	bool has_base;
 	uint64_t base_ns;
 	uint64_t now_ns;
+	uint64_t event_ns; /* of the last event, as recorded */
 
 	struct prep **preps; /* by CPU and context */
 	bool setups_seen;
@@ -85,6 +85,7 @@ struct io_stream {
 	unsigned order_misses;
 	enum ending ending;
 
+	uint64_t record_number;
 	struct inflight inflight;
 	uint32_t ended_slot; /* returned as completed by the last call */
 	uint64_t done_sequence;
@@ -98,6 +99,13 @@ struct io_stream {
 	uint32_t step_head, step_count;
 };
 
+const char *const trace_at_names[] = {
+	[TRACE_AT_ISSUE] = "issue",
+	[TRACE_AT_QUEUE] = "queue",
+	[TRACE_AT_SETUP] = "setup",
+	[TRACE_ATS] = NULL,
+};
+
 const char *const io_op_names[IO_OPS] = {
 	[IO_READ] = "read",
 	[IO_WRITE] = "write",
@@ -109,7 +117,18 @@ const char *const io_op_names[IO_OPS] = {
 
 /* ---- devices ---- */
 
-/* Returns the id of device @number, DEVICES_MAX when there are too many. */
+static char *device_name(const struct io_stream *stream, uint32_t number)
+{
+	const struct trace_source *source = &stream->source;
+
+	if (source->ops->device_name)
+		return source->ops->device_name(source->state, number);
+	if (number & TRACE_NVME)
+		return g_strdup_printf("nvme%u", number & ~TRACE_NVME);
+	return g_strdup_printf("%u,%u", number >> 20, number & 0xfffff);
+}
+
+/* Returns the id of device @number, TRACE_DEVICES_MAX when there are too many. */
 static uint32_t device_id(struct io_stream *stream, uint32_t number)
 {
 	struct umap_entry *entry;
@@ -119,14 +138,11 @@ static uint32_t device_id(struct io_stream *stream, uint32_t number)
 		return stream->last_id;
 	entry = umap_find(&stream->device_numbers, number);
 	if (!entry) {
-		if (stream->devices->len == DEVICES_MAX)
-			return DEVICES_MAX;
+		if (stream->devices->len == TRACE_DEVICES_MAX)
+			return TRACE_DEVICES_MAX;
 		entry = umap_insert(&stream->device_numbers, number);
 		entry->value = stream->devices->len;
-		if (number & TRACE_NVME)
-			device.name = g_strdup_printf("nvme%u", number & ~TRACE_NVME);
-		else
-			device.name = g_strdup_printf("%u,%u", number >> 20, number & 0xfffff);
+		device.name = device_name(stream, number);
 		g_array_append_val(stream->devices, device);
 	}
 	stream->last_number = number;
@@ -355,8 +371,8 @@ static int take_setup(struct io_stream *stream, const struct trace_event *event)
 	struct prep *prep = prep_get(stream, event);
 
 	stream->setups_seen = true;
-	if (device_id(stream, event->device) == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (device_id(stream, event->device) == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	if (prep->held && setup_fits(event, &prep->held->record)) {
 		struct slot *slot = prep->held;
 
@@ -414,7 +430,7 @@ static struct slot *slot_issue(struct io_stream *stream, const struct trace_even
 	struct io_record *record = &slot->record;
 
 	count_io_time(stream);
-	record->number = ++stream->stats.issues;
+	stream->stats.issues++;
 	record->time_ns = stream->now_ns;
 	record->position = event->position;
 	record->lba = event->lba;
@@ -428,7 +444,8 @@ static struct slot *slot_issue(struct io_stream *stream, const struct trace_even
 	record->completes = true;
 	slot->block_key = inflight_block_key(id, event->op, event->lba);
 	inflight_link(&stream->inflight, slot);
-	stream->stats.max_in_flight = stream->inflight.count_max;
+	if (!event->never_completes)
+		stream->stats.max_in_flight = stream->inflight.count_max;
 	return slot;
 }
 
@@ -439,10 +456,12 @@ static bool may_wait(const struct io_stream *stream)
 	       (stream->order == ORDER_UNKNOWN && stream->order_misses < LOOKAHEAD_MISSES);
 }
 
-static bool too_much_in_flight(const struct io_stream *stream)
+static bool too_much_in_flight(const struct io_stream *stream, const struct trace_event *event)
 {
 	const struct inflight *inflight = &stream->inflight;
 
+	if (event->never_completes && inflight->count >= IO_LIST_DEPTH)
+		return true;
 	return inflight->count >= IO_IN_FLIGHT_MAX ||
 	       (inflight->count && inflight->segments_held > INFLIGHT_SEGMENTS_HELD);
 }
@@ -453,10 +472,10 @@ static int take_issue(struct io_stream *stream, const struct trace_event *event)
 	uint32_t id = device_id(stream, event->device);
 	struct slot *slot;
 
-	if (id == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	end_failed_attempt(stream, inflight_block_key(id, event->op, event->lba));
-	if (too_much_in_flight(stream))
+	if (too_much_in_flight(stream, event))
 		slot_give_up(stream, inflight_slot(&stream->inflight, stream->inflight.oldest));
 	slot = slot_issue(stream, event, id);
 	if (prep)
@@ -483,8 +502,8 @@ static int take_complete(struct io_stream *stream, const struct trace_event *eve
 	struct io_complete complete = {.time_ns = stream->now_ns, .cpu = event->cpu, .error = event->error};
 	struct slot *slot;
 
-	if (id == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	if (prep)
 		prep_release(stream, prep);
 	slot = inflight_pick(&stream->inflight, inflight_block_key(id, event->op, event->lba));
@@ -507,8 +526,8 @@ static int take_requeue(struct io_stream *stream, const struct trace_event *even
 	uint64_t key = inflight_block_key(id, event->op, event->lba);
 	struct slot *slot;
 
-	if (id == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	slot = inflight_pick(&stream->inflight, key);
 	if (!slot)
 		return 0; /* it never came as far as its issue */
@@ -553,14 +572,20 @@ static int take_nvme_complete(struct io_stream *stream, const struct trace_event
 /* Makes the event's time the stream's, which never goes back. */
 static void take_time(struct io_stream *stream, const struct trace_event *event)
 {
+	bool back = false;
+
 	if (!stream->has_base) {
 		stream->has_base = true;
 		stream->base_ns = event->time_ns;
+	} else {
+		stream->stats.ties += event->time_ns == stream->event_ns;
 	}
+	stream->event_ns = event->time_ns;
 	if (event->time_ns >= stream->base_ns + stream->now_ns)
 		stream->now_ns = event->time_ns - stream->base_ns;
 	else
-		stream->stats.time_backwards++;
+		back = true;
+	stream->stats.time_backwards += back || event->late;
 }
 
 static int take_event(struct io_stream *stream, const struct trace_event *event)
@@ -610,6 +635,7 @@ static void finish_issue(struct io_stream *stream, struct io_record *record)
 {
 	bool data = record->op == IO_READ || record->op == IO_WRITE || record->op == IO_PASSTHROUGH;
 
+	record->number = ++stream->record_number;
 	record->device = device_index(stream, record->device);
 	stream->stats.op_count[record->op]++;
 	stream->stats.op_bytes[record->op] += record->bytes;
@@ -727,10 +753,18 @@ enum io_step io_stream_next(struct io_stream *stream, const struct io_record **r
 
 struct io_stream *io_stream_open(const char *path, const char *format, GError **error)
 {
+	struct trace_options options = {.format = format};
+
+	return io_stream_open_options(path, &options, error);
+}
+
+struct io_stream *io_stream_open_options(const char *path, const struct trace_options *options,
+					 GError **error)
+{
 	struct io_stream *stream;
 	struct trace_source source;
 
-	if (!trace_source_open(path, format, &source, error))
+	if (!trace_source_open(path, options, &source, error))
 		return NULL;
 	stream = g_new0(struct io_stream, 1);
 	stream->source = source;
@@ -792,6 +826,13 @@ const char *io_stream_device_name(const struct io_stream *stream, uint32_t index
 uint32_t io_stream_cpus(const struct io_stream *stream)
 {
 	return stream->source.ops->cpus ? stream->source.ops->cpus(stream->source.state) : 0;
+}
+
+const struct names *io_stream_events(const struct io_stream *stream)
+{
+	const struct trace_source *source = &stream->source;
+
+	return source->ops->events ? source->ops->events(source->state) : NULL;
 }
 
 GHashTable *io_stream_facts(struct io_stream *stream)
