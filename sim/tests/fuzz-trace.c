@@ -35,6 +35,7 @@ static const struct trace_options extras[] = {
 	{.at = TRACE_AT_QUEUE},
 	{.at = TRACE_AT_SETUP},
 	{.blkparse_format = "%D %2c %8s %5T.%9t %5p %2a %3d %S + %n [%C]"},
+	{.csv = "time:ns,op:rw,offset:sectors,size:bytes,response:us,device,cpu,..."},
 };
 
 static void read_all(const char *path)

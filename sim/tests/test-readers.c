@@ -72,6 +72,114 @@ static const struct reading readings[] = {
 	{"blkparse/any-format-in-bytes", {.blkparse_format = "%D %a %d %S %N %T %t"},
 	 "  8,16 D R 16 4608 7 9000\n",
 	 "issue 1 us=0 cpu=0 8,16 read 16+4608\n"},
+
+	{"blk/actions-of-the-tracer", {0},
+	 "# tracer: blk\n#\n"
+	 "          a b-1 [c]-16    [001] d..1.     1.000000:   7,0    Q  WS 8 + 8 [x]\n"
+	 "             fio-16    [001] d..1.     1.000000:   7,0    P   N [x]\n"
+	 "             fio-16    [001] d..1.     1.000000:   7,0   UT   N [x] 1\n"
+	 "             fio-16    [001] d..1.     1.000000:   7,0    m   N cfq16S served\n"
+	 "CPU:1 [LOST 3 EVENTS]\n"
+	 "             fio-16    [001] d..1.     1.000002:   7,0    D  WS 8 + 8 [a ] b]\n"
+	 "             fio-16    [001] .....     1.000003: tracing_mark_write: free\ntext\n"
+	 "     ksoftirqd/0-14    [000] d.s1.     1.000004:   7,0    C  WS 8 + 8 [-5]\n"
+	 "             fio-16    [001] d..1.     1.000005:   7,0    D  FN [x]\n"
+	 "             fio-16    [001] d..1.     1.000006:   7,0    D   R 36 (12 00) [x]\n",
+	 "issue 1 us=2 cpu=1 7,0 write 8+4096\n"
+	 "done 1 us=4 cpu=0 error=-5\n"
+	 "issue 2 us=5 cpu=1 7,0 flush 0+0\n"
+	 "issue 3 us=6 cpu=1 7,0 passthrough 0+36\n"},
+	{"blk/without-its-header", {0},
+	 "             fio-16    [001]     1.000002:   7,0    D   R 8 + 8 [x]\n",
+	 "issue 1 us=0 cpu=1 7,0 read 8+4096\n"},
+	{"perf/names-priorities-and-chains", {0},
+	 "# ========\n# captured on: x\n\n"
+	 " a [0] b-c/d    14 [003]     1.000001:    block:block_rq_issue: 7,0 R 512 () 1 + 1 0x2,0,4 [x]\n"
+	 "\tffffffff8109c3b1 schedule+0x11 ([kernel.kallsyms])\n"
+	 "            7f00 [unknown] (/usr/bin/fio)\n\n"
+	 "swapper     0/0 [002]     1.000002123:          1 block:block_rq_complete: 7,0 R () 1 + 1 0x2,0,4 [-5]\n"
+	 "            fio 7 [001]     1.000003: cycles:u: \n"
+	 "            fio 7 [001]     1.000004:     probe:link: (ffffffff81) st=0x1 phys=0x1000 off=0 size=512 dir=2\n"
+	 "            fio 7 [001]     1.000004: nvme:nvme_setup_cmd: [FAILED TO PARSE] ctrl_id=0 qid=1 cid=7\n"
+	 "            fio 7 [001]     1.000005: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n",
+	 "issue 1 us=0 cpu=3 7,0 read 1+512\n"
+	 "done 1 us=1 cpu=2 error=-5\n"
+	 "issue 2 us=4 cpu=1 7,0 read 2+512 < 1000+512\n"},
+	{"fio/version-3-in-microseconds", {0},
+	 "fio version 3 iolog\n5 /dev/a add\n7 /dev/a open\n9 /dev/a write 4096 8192\n9 /dev/b read 0 512\n"
+	 "20 /dev/a sync 0 0\n21 /dev/a datasync\n30 /dev/a trim 512 1024\n31 /dev/a close\n",
+	 "issue 1 us=4 cpu=0 /dev/a write 8+8192\n"
+	 "issue 2 us=4 cpu=0 /dev/b read 0+512\n"
+	 "issue 3 us=15 cpu=0 /dev/a flush 0+0\n"
+	 "issue 4 us=16 cpu=0 /dev/a flush 0+0\n"
+	 "issue 5 us=25 cpu=0 /dev/a discard 1+1024\n"},
+	{"fio/version-2-waits", {0},
+	 "fio version 2 iolog\n/dev/a add\n/dev/a wait 7\n/dev/a read 0 512\n/dev/b write 0 512\n/dev/b wait 5\n/dev/a read 512 512\n",
+	 "issue 1 us=7 cpu=0 /dev/a read 0+512\n"
+	 "issue 2 us=7 cpu=0 /dev/b write 0+512\n"
+	 "issue 3 us=12 cpu=0 /dev/a read 1+512\n"},
+	{"fio/several-writers-put-in-order", {0},
+	 "fio version 3 iolog\n10 /dev/a read 0 512\n30 /dev/a read 512 512\nfio version 3 iolog\n20 /dev/a read 1024 512\n"
+	 "40 /dev/a read 1536 512\n41 /dev/a read 1536 512\n42 /dev/a read 1536 512\n43 /dev/a read 1536 512\n\n"
+	 "44 /dev/a add\n44 /dev/a close\n44 /dev/a reafio version 3 iolog\n",
+	 "issue 1 us=0 cpu=0 /dev/a read 0+512\n"
+	 "issue 2 us=10 cpu=0 /dev/a read 2+512\n"
+	 "issue 3 us=20 cpu=0 /dev/a read 1+512\n"
+	 "issue 4 us=30 cpu=0 /dev/a read 3+512\n"
+	 "issue 5 us=31 cpu=0 /dev/a read 3+512\n"
+	 "issue 6 us=32 cpu=0 /dev/a read 3+512\n"
+	 "issue 7 us=33 cpu=0 /dev/a read 3+512\n"},
+	{"fio/parts-of-sectors-count-as-whole", {0},
+	 "fio version 3 iolog\n0 /dev/a read 1000 100\n",
+	 "issue 1 us=0 cpu=0 /dev/a read 1+1024\n"},
+	{"msr/units-and-responses", {0},
+	 "128166372000000000,srv,1,Read,4096,512,30\n128166372000000010,srv,0,Write,8192,4096,10\n",
+	 "issue 1 us=0 cpu=0 srv/1 read 8+512\n"
+	 "issue 2 us=1 cpu=0 srv/0 write 16+4096\n"
+	 "done 2 us=2 cpu=0\n"
+	 "done 1 us=3 cpu=0\n"},
+	{"msr/rows-out-of-order", {0},
+	 "128166372000000020,s,0,Read,0,512,5\n128166372000000000,s,0,Read,512,512,5\n",
+	 "issue 1 us=0 cpu=0 s/0 read 1+512\n"
+	 "done 1 us=0 cpu=0\n"
+	 "issue 2 us=2 cpu=0 s/0 read 0+512\n"
+	 "done 2 us=2 cpu=0\n"},
+	{"alibaba/microseconds", {0},
+	 "7,W,512,1024,1577808000000493\n8,R,0,512,1577808000000500\n",
+	 "issue 1 us=0 cpu=0 7 write 1+1024\n"
+	 "issue 2 us=7 cpu=0 8 read 0+512\n"},
+	{"tencent/whole-seconds-keep-their-order", {0},
+	 "1538323201,8,16,1,1058\n1538323200,16,8,0,1063\n1538323201,24,8,0,1058\n",
+	 "issue 1 us=0 cpu=0 1063 read 16+4096\n"
+	 "issue 2 us=1000000 cpu=0 1058 write 8+8192\n"
+	 "issue 3 us=1000000 cpu=0 1058 read 24+4096\n"},
+	{"systor/empty-operation-and-order-of-ends", {0},
+	 "Timestamp,Response,IOType,LUN,Offset,Size\n1456.000020000,0.000001000,R,0,0,512\n"
+	 "1456.000010000,0.000030000,W,1,512,512\n1456.000050000,0.000001000,,1,512,512\n",
+	 "issue 1 us=0 cpu=0 1 write 1+512\n"
+	 "issue 2 us=10 cpu=0 0 read 0+512\n"
+	 "done 2 us=11 cpu=0\n"
+	 "done 1 us=30 cpu=0\n"},
+	{"spc/blanks-and-more-columns", {0},
+	 " 0, 8, 4096, r, 0.000010, x, y\n1,16,512,W,0.000030, x, y\n",
+	 "issue 1 us=0 cpu=0 0 read 8+4096\n"
+	 "issue 2 us=20 cpu=0 1 write 16+512\n"},
+	{"mqsim/zero-is-a-write", {0},
+	 "1000 0 8 16 0\n3000  1 24 8 1\n",
+	 "issue 1 us=0 cpu=0 0 write 8+8192\n"
+	 "issue 2 us=2 cpu=0 1 read 24+4096\n"},
+	{"csv/any-columns", {.csv = "op:rw,-,size:4096,offset:sectors,cpu,time:ms,response:us,device"},
+	 "op;x;pages;sector;cpu;ms;us;\n# a note\n\"0\";;1;8;3;0.5;7;sda\n1;;2;16;0;1.25;7;sdb\n",
+	 "issue 1 us=0 cpu=3 sda read 8+4096\n"
+	 "done 1 us=7 cpu=3\n"
+	 "issue 2 us=750 cpu=0 sdb write 16+8192\n"
+	 "done 2 us=757 cpu=0\n"},
+	{"csv/words-for-operations", {.csv = "time:us,op,offset:bytes,size:bytes"},
+	 "1\tREAD\t0\t512\n2\tDiscard\t0\t512\n3\tf\t0\t0\n4\tw\t0\t0\n5\ttrim\t512\t1\n",
+	 "issue 1 us=0 cpu=0 disk read 0+512\n"
+	 "issue 2 us=1 cpu=0 disk discard 0+512\n"
+	 "issue 3 us=2 cpu=0 disk flush 0+0\n"
+	 "issue 4 us=4 cpu=0 disk discard 1+512\n"},
 };
 
 static void test_reading(gconstpointer data)
@@ -98,6 +206,26 @@ struct saying {
 static const struct saying sayings[] = {
 	{"blkparse/skipped-records",
 	 "8,0 0 1 0.000000000 1 D W 0 + 8 [x]\nTotal (t):\nSkips: 1 forward (1,234 -   0.5%)\n", "lost events", "1234"},
+
+	{"blk/lost-events",
+	 "# tracer: blk\nCPU:1 [LOST 17 EVENTS]\n fio-16    [001]     1.000002:   7,0    D   R 8 + 8 [x]\n", "lost events", "17"},
+	{"perf/lost-events",
+	 "fio 7 [001] 1.0: PERF_RECORD_LOST lost 17\nfio 7 [001] 1.0: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n",
+	 "lost events", "17"},
+	{"perf/raw-bodies",
+	 "fio 7 [001] 1.0: nvme:nvme_setup_cmd: [FAILED TO PARSE] a=1\n"
+	 "fio 7 [001] 1.0: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n",
+	 "events perf could not print", "1"},
+	{"fio/logs-in-the-file", "fio version 3 iolog\n0 a read 0 512\nfio version 3 iolog\n0 a read 0 512\n",
+	 "logs in the file", "2"},
+	{"fio/torn-lines",
+	 "fio version 3 iolog\n0 a read 0 512\n0 a read 0 512\n0 a read 0 512\n0 a read 0 512\n0 a read 0 512\n0 a read 0 512\n"
+	 "0 a read 0 512\n0 a read 0 512\n0 a read 0 512\n0 a read 0 51re\n",
+	 "torn lines", "1"},
+	{"fio/parts-of-sectors", "fio version 3 iolog\n0 a read 1 512\n", "not of whole sectors", "1"},
+	{"systor/rows-without-operation",
+	 "Timestamp,Response,IOType,LUN,Offset,Size\n1.0,0.1,R,0,0,512\n1.1,0.1,,0,0,512\n", "without an operation", "1"},
+	{"alibaba/rows-without-data", "7,W,512,1024,1577808000000493\n8,R,0,0,1577808000000500\n", "without data", "1"},
 };
 
 static void test_saying(gconstpointer data)
@@ -134,6 +262,24 @@ static const struct refusal refusals[] = {
 	{"blkparse-too-long",
 	 {.blkparse_format = "0123456789012345678901234567890123456789012345678901234567890123456789"},
 	 "--blkparse-format: more than 64 items"},
+
+	{"csv-without-columns", {.format = "csv"},
+	 "csv: give the columns as --csv=time:ns,op,offset:sectors,size:bytes"},
+	{"csv-without-unit", {.csv = "time,op,offset:bytes,size:bytes"},
+	 "--csv=time,op,offset:bytes,size:bytes: 'time' is no column with its unit (time:ns, op, op:rw, offset:sectors, "
+	 "size:bytes, response:us, device, cpu, -)"},
+	{"csv-unknown-column", {.csv = "time:ns,colour"},
+	 "--csv=time:ns,colour: 'colour' is no column with its unit (time:ns, op, op:rw, offset:sectors, size:bytes, "
+	 "response:us, device, cpu, -)"},
+	{"csv-unknown-unit", {.csv = "time:days"},
+	 "--csv=time:days: 'time:days' is no column with its unit (time:ns, op, op:rw, offset:sectors, size:bytes, "
+	 "response:us, device, cpu, -)"},
+	{"csv-lacks-size", {.csv = "time:ns,op,offset:bytes"}, "--csv=time:ns,op,offset:bytes: lacks size"},
+	{"csv-time-twice", {.csv = "time:ns,time:s,op,offset:bytes,size:bytes"},
+	 "--csv=time:ns,time:s,op,offset:bytes,size:bytes: has time twice"},
+	{"csv-too-many-columns", {.csv = "-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,"
+					 "-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-"},
+	 "--csv: more than 64 columns"},
 };
 
 static void test_refusal(gconstpointer data)
@@ -167,6 +313,44 @@ static const struct hostile hostiles[] = {
 	{"blkparse-of-another-format.txt", {.blkparse_format = "%T.%t %a %d %S %n"}, ":2: not a line of --blkparse-format"},
 	{"blkparse-sector-too-large.txt", {0}, ":2: not a line of blkparse: is it of another format?"},
 	{"blkparse-time-too-large.txt", {0}, ":2: not a line of blkparse: is it of another format?"},
+
+	{"blk-cpu-too-high.txt", {0}, ":2: CPU 9999: at most 4096 CPUs"},
+	{"blk-cut-off.txt", {0}, ":2: action of the blk tracer: fields not understood"},
+	{"blk-not-a-line.txt", {0}, ":2: not a line of the blk tracer"},
+	{"blk-tracer.txt", {0}, ":4: action of the blk tracer: fields not understood"},
+	{"perf-cpu-too-high.txt", {0}, ":2: CPU 4096: at most 4096 CPUs"},
+	{"perf-cut-off.txt", {0}, ":2: block_rq_issue: fields not understood"},
+	{"perf-not-a-line.txt", {0}, ":2: not a line of perf script"},
+	{"perf-time-too-large.txt", {0}, ":2: not a line of perf script"},
+	{"fio-action-unknown.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-length-missing.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-length-too-large.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-length-zero.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-more-than-it-has.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-mostly-torn.iolog", {0}, ":1003: not a line of an iolog, the first of 30 among 1031"},
+	{"fio-offset-too-large.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-only-files.iolog", {0}, ": no I/O events in it, read as fio"},
+	{"fio-time-too-large.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-version-1.iolog", {0}, ":1: iolog of version 1: only 2 and 3 are known"},
+	{"fio-version-cut-off.iolog", {0}, ": no trace in a format known here (FORMATS)"},
+	{"fio-wait-in-version-3.iolog", {0}, ":3: not a line of an iolog, the first of 1 among 2"},
+	{"fio-wait-too-long.iolog", {0}, ":2: not a line of an iolog, the first of 1 among 1"},
+	{"msr-offset-beyond-64-bits.csv", {.format = "msr"}, ":2: not understood: column 5"},
+	{"msr-offset-too-large.csv", {0}, ":2: impossible range: bytes from 18014398509481984"},
+	{"msr-operation-unknown.csv", {.format = "msr"}, ":2: not understood: column 4"},
+	{"msr-response-too-large.csv", {.format = "msr"}, ":2: impossible response: ns 9999999999999999900"},
+	{"msr-row-too-long.csv", {.format = "msr"}, ":2: row of another number of columns: 8"},
+	{"msr-row-too-short.csv", {.format = "msr"}, ":2: row of another number of columns: 6"},
+	{"msr-size-too-large.csv", {0}, ":2: impossible range: bytes from 1298841600"},
+	{"msr-time-negative.csv", {.format = "msr"}, ":2: not understood: column 1"},
+	{"msr-time-too-large.csv", {.format = "msr"}, ":2: not understood: column 1"},
+	{"tencent-operation-2.csv", {.format = "tencent"}, ":2: not understood: column 4"},
+	{"systor-only-header.csv", {0}, ": no I/O events in it, read as systor"},
+	{"systor-without-operations.csv", {0}, ": no I/O events in it, read as systor"},
+	{"csv-cpu-impossible.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,cpu"}, ":1: impossible CPU 4096"},
+	{"csv-device-name-too-long.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,device"},
+	 ":1: not understood: column 5"},
+	{"csv-digit-operation.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 2"},
 };
 
 static void test_hostile(gconstpointer data)
@@ -178,6 +362,9 @@ static void test_hostile(gconstpointer data)
 
 static const char *const damaged[] = {
 	"loop-mix.blkparse.txt",
+	"loop-mix.ftrace-blk.txt", "loop-uring.perf-script.txt", "loop-mix.fio-v3.iolog", "synthetic-fio-v2.iolog",
+	"synthetic-msr.csv",	   "synthetic-alibaba.csv",	 "synthetic-spc.txt",	  "synthetic-systor17.csv",
+	"synthetic-tencent.csv",   "synthetic-mqsim.trace",
 };
 
 static void test_damage(gconstpointer data)
@@ -197,6 +384,20 @@ struct golden {
 static const struct golden goldens[] = {
 	{"loop-mix.blkparse.txt", "blkparse", 1967, 327, 327, 0, 0, 2, {208, 108, 3, 8, 0, 0}},
 	{"v7.0-strict-ext4.blkparse.txt.zst", "blkparse", 3902, 524, 524, 0, 0, 4, {280, 171, 9, 64, 0, 0}},
+
+	{"loop-mix.ftrace-blk.txt", "blk", 1967, 327, 327, 0, 740, 2, {208, 108, 3, 8, 0, 0}},
+	{"loop-uring.perf-script.txt", "perf", 316, 158, 158, 0, 2, 2, {100, 50, 0, 8, 0, 0}},
+	{"loop-mix.fio-v3.iolog", "fio", 606, 600, 0, 303, 1, 1, {416, 184, 0, 0, 0, 0}},
+	{"synthetic-fio-v2.iolog", "fio", 211, 200, 0, 0, 202, 1, {112, 80, 3, 5, 0, 0}},
+	{"synthetic-msr.csv", "msr", 400, 200, 200, 0, 0, 1, {125, 75, 0, 0, 0, 0}},
+	{"synthetic-alibaba.csv", "alibaba", 200, 200, 0, 0, 2, 1, {121, 79, 0, 0, 0, 0}},
+	{"synthetic-spc.txt", "spc", 200, 200, 0, 0, 0, 1, {113, 87, 0, 0, 0, 0}},
+	{"synthetic-systor17.csv", "systor", 117, 57, 57, 21, 0, 1, {39, 18, 0, 0, 0, 0}},
+	{"synthetic-tencent.csv", "tencent", 60, 60, 0, 8, 53, 1, {34, 26, 0, 0, 0, 0}},
+	{"synthetic-mqsim.trace", "mqsim", 60, 60, 0, 0, 16, 1, {32, 28, 0, 0, 0, 0}},
+	{"systor17-lun0-sample.csv.gz", "systor", 1998, 999, 999, 287, 9, 1, {826, 173, 0, 0, 0, 0}},
+	{"tencent-cbs-4000.csv.gz", "tencent", 4000, 4000, 0, 1263, 3998, 1, {1725, 2275, 0, 0, 0, 0}},
+	{"mqsim-tpcc-2000.trace.gz", "mqsim", 2000, 2000, 0, 0, 23, 1, {1229, 771, 0, 0, 0, 0}},
 };
 
 static char *golden_path(const struct golden *golden)
@@ -289,6 +490,40 @@ static void test_blkparse_is_blktrace(gconstpointer data)
 	assert_same_steps(of_text, of_files);
 }
 
+/* Reference: lines of fio that are whole, from the first number to the last. */
+static uint64_t count_whole_lines(const char *path, uint64_t *ret_torn)
+{
+	g_autoptr(GRegex) whole = g_regex_new("^\\d+ \\S+ (read|write|trim) \\d+ [1-9]\\d*$", 0, 0, NULL);
+	g_autoptr(GRegex) other = g_regex_new("^(fio version 3 iolog|\\d+ \\S+ (add|open|close))$", 0, 0, NULL);
+	struct input *input = input_open(path, NULL);
+	uint64_t count = 0;
+	const char *line;
+	size_t len;
+
+	*ret_torn = 0;
+	while (input_line(input, &line, &len, NULL) > 0) {
+		if (g_regex_match_full(whole, line, (gssize)len, 0, 0, NULL, NULL))
+			count++;
+		else if (len && !g_regex_match_full(other, line, (gssize)len, 0, 0, NULL, NULL))
+			++*ret_torn;
+	}
+	input_close(input);
+	return count;
+}
+
+static void test_iolog(gconstpointer data)
+{
+	uint64_t torn, whole = count_whole_lines(data, &torn);
+	g_autoptr(GError) error = NULL;
+	struct io_stream_stats stats;
+
+	g_free(steps_run(data, NULL, false, &stats, &error));
+	g_assert_no_error(error);
+	g_assert_cmpuint(stats.issues, ==, whole);
+	g_assert_cmpuint(stats.max_in_flight, ==, 0);
+	g_assert_cmpuint(torn, <, 100);
+}
+
 /* Adds @test for every run in shared/traces that has @file. */
 static void add_runs(const char *file, const char *prefix, GTestDataFunc test, bool give_directory, GPtrArray *paths)
 {
@@ -310,6 +545,13 @@ static void add_runs(const char *file, const char *prefix, GTestDataFunc test, b
 		g_test_add_data_func(title, path, test);
 	}
 }
+
+/* What fio's jobs wrote in the runs. */
+static const char *const iologs[] = {
+	"burst-smp2.iolog.zst",	  "huge.iolog.zst",	    "mixed-qd16x4.iolog.zst", "mixed-smp1.iolog.zst",
+	"rr4k-qd1.iolog.zst",	  "rr4k-qd32x4.iolog.zst",  "seqw128k-qd8.iolog.zst", "trim.iolog.zst",
+	"tw.iolog.zst",		  "unaligned-qd8x2.iolog.zst", "uring.iolog.zst",     "vec.iolog.zst",
+};
 
 #define ADD(prefix, table, test)                                                                      \
 	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {                                          \
@@ -334,5 +576,10 @@ int main(int argc, char **argv)
 		g_test_add_data_func(title, damaged[i], test_damage);
 	}
 	add_runs("blktrace/blkparse.txt.zst", "/readers/blkparse-is-blktrace", test_blkparse_is_blktrace, true, paths);
+	for (unsigned i = 0; i < G_N_ELEMENTS(iologs); i++) {
+		g_autofree char *title = g_strdup_printf("/readers/iolog/%s", iologs[i]);
+
+		add_runs(iologs[i], title, test_iolog, false, paths);
+	}
 	return g_test_run();
 }

@@ -536,7 +536,6 @@ static const struct hostile hostiles[] = {
 	{"bad-magic.blktrace.0", "@96: not a blktrace record: magic 0x12345607"},
 	{"bad-version.blktrace.0", "@0: blktrace record of unknown version 8"},
 	{"binary-garbage.bin", ": no trace in a format known here (FORMATS)"},
-	{"blk-tracer.txt", ":1: text of the blk tracer"},
 	{"complete-without-error.txt", ":5: block_rq_complete: fields not understood"},
 	{"cpu-impossible.blktrace.0", "@96: record of impossible CPU 4294967295"},
 	{"cpu-too-high.txt", ":3: CPU 9999: at most 4096 CPUs"},

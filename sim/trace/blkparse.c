@@ -192,7 +192,8 @@ static bool take_items(struct scan *scan, const struct item *items, unsigned cou
 		if (items[i].is_field)
 			taken = take_field(scan, items[i].c, fields);
 		else
-			scan_blanks(scan); /* a blank of the format, or what filled the field before to its width */
+			scan_blanks(
+				scan); /* a blank of the format, or what filled the field before to its width */
 		if (!items[i].is_field && items[i].c != ' ')
 			taken = scan_char(scan, items[i].c);
 		if (!taken)

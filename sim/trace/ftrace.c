@@ -8,16 +8,13 @@
 #include "sim/trace/ktext.h"
 #include "sim/trace/names.h"
 
-#define PROBE_LINES  64
 #define HEADER_BYTES 1024 /* where the header with the number of CPUs stands */
 
 struct ftrace {
 	struct input *input;
 	bool mark_open; /* the line before was free text, which may hold newlines */
-	bool has_entries;
-	uint32_t cpus; /* as the header says; 0: it does not */
-	uint64_t entries_in_buffer, entries_written;
-	uint64_t lost_events, lost_reports;
+	uint32_t cpus;	/* as the header says; 0: it does not */
+	struct ktext_aside aside;
 	struct names events;
 };
 
@@ -29,30 +26,6 @@ static bool name_is(const struct ktext_line *line, const char *name)
 static bool is_free_text(const struct ktext_line *line)
 {
 	return name_is(line, "tracing_mark_write") || name_is(line, "print") || name_is(line, "bprint");
-}
-
-/* "# entries-in-buffer/entries-written: 16735/16735   #P:4" */
-static void header_entries(struct ftrace *ftrace, struct scan scan)
-{
-	uint64_t in_buffer, written;
-
-	if (!SCAN(&scan, "# entries-in-buffer/entries-written: ") || !scan_decimal(&scan, &in_buffer) ||
-	    !scan_char(&scan, '/') || !scan_decimal(&scan, &written))
-		return;
-	ftrace->has_entries = true;
-	ftrace->entries_in_buffer = in_buffer;
-	ftrace->entries_written = written;
-}
-
-static bool take_lost(struct ftrace *ftrace, struct scan scan)
-{
-	uint64_t count;
-
-	if (!ktext_is_lost(scan, &count))
-		return false;
-	ftrace->lost_reports++;
-	ftrace->lost_events += MIN(count, UINT64_MAX - ftrace->lost_events);
-	return true;
 }
 
 static int line_error(const struct ftrace *ftrace, GError **error, const char *what)
@@ -100,13 +73,8 @@ static int ftrace_next(void *state, struct trace_event *ret_event, GError **erro
 			return result;
 		if (ktext_split(text, len, &line))
 			return line_event(ftrace, &line, ret_event, error);
-		if (ktext_is_header(scan)) {
-			if (len == 13 && SCAN(&scan, "# tracer: blk"))
-				return line_error(ftrace, error, "text of the blk tracer");
-			header_entries(ftrace, scan);
-		} else if (!take_lost(ftrace, scan) && !ftrace->mark_open) {
+		if (!ktext_aside(&ftrace->aside, scan) && !ftrace->mark_open)
 			return line_error(ftrace, error, "not a line of ftrace text");
-		}
 	}
 }
 
@@ -132,40 +100,16 @@ static uint32_t ftrace_cpus(const void *state)
 
 static int ftrace_probe(const uint8_t *bytes, size_t len)
 {
-	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + len};
+	struct ktext_line line;
 
-	if (SCAN(&scan, "# tracer: "))
-		return 95;
-	for (unsigned i = 0; i < PROBE_LINES && scan.at < scan.end; i++) {
-		uint64_t lost;
-		const char *newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
-		struct scan text = {.at = scan.at, .end = newline ? newline : scan.end};
-		struct ktext_line line;
-
-		if (ktext_split(text.at, (size_t)(text.end - text.at), &line))
-			return 85;
-		if (!ktext_is_header(text) && !ktext_is_lost(text, &lost))
-			return 0;
-		scan.at = newline ? newline + 1 : scan.end;
-	}
-	return 0;
-}
-
-static void add_fact(GHashTable *facts, const char *key, uint64_t value)
-{
-	g_hash_table_replace(facts, g_strdup(key), g_strdup_printf("%" G_GUINT64_FORMAT, value));
+	if (len >= 10 && memcmp(bytes, "# tracer: ", 10) == 0)
+		return 90;
+	return ktext_first(bytes, len, &line) ? 85 : 0;
 }
 
 static void ftrace_facts(void *state, GHashTable *facts)
 {
-	const struct ftrace *ftrace = state;
-
-	if (ftrace->has_entries) {
-		add_fact(facts, "entries in buffer", ftrace->entries_in_buffer);
-		add_fact(facts, "entries written", ftrace->entries_written);
-	}
-	add_fact(facts, "lost events", ftrace->lost_events);
-	add_fact(facts, "lost reports", ftrace->lost_reports);
+	ktext_aside_facts(&((const struct ftrace *)state)->aside, facts);
 }
 
 static const struct names *ftrace_events(const void *state)

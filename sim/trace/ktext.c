@@ -4,6 +4,7 @@
 #include "sim/core/sim.h"
 
 #define SECONDS_MAX (UINT64_MAX / 1000000000 - 1)
+#define PROBE_LINES 64
 
 /* ---- the line ---- */
 
@@ -486,7 +487,7 @@ bool ktext_request(struct scan *scan, const struct ktext_rwbs *rwbs, struct trac
 
 /* ---- lines that are no events ---- */
 
-bool ktext_is_header(struct scan scan)
+static bool is_header(struct scan scan)
 {
 	uint64_t cpu;
 
@@ -496,16 +497,67 @@ bool ktext_is_header(struct scan scan)
 	       SCAN(&scan, "version = ");
 }
 
-bool ktext_is_lost(struct scan scan, uint64_t *ret_count)
+/* "# entries-in-buffer/entries-written: 16735/16735   #P:4" */
+static void take_entries(struct ktext_aside *aside, struct scan scan)
 {
-	uint64_t cpu;
+	uint64_t in_buffer, written;
 
-	*ret_count = 0;
+	if (!SCAN(&scan, "# entries-in-buffer/entries-written: ") || !scan_decimal(&scan, &in_buffer) ||
+	    !scan_char(&scan, '/') || !scan_decimal(&scan, &written))
+		return;
+	aside->has_entries = true;
+	aside->entries_in_buffer = in_buffer;
+	aside->entries_written = written;
+}
+
+bool ktext_aside(struct ktext_aside *aside, struct scan scan)
+{
+	uint64_t cpu, count = 0;
+
+	if (is_header(scan)) {
+		take_entries(aside, scan);
+		return true;
+	}
 	if (!SCAN(&scan, "CPU:") || !scan_decimal(&scan, &cpu) || !SCAN(&scan, " ["))
 		return false;
 	(void)SCAN(&scan, "LOST ");
-	(void)scan_decimal(&scan, ret_count);
+	(void)scan_decimal(&scan, &count); /* the number may be missing */
+	aside->lost_reports++;
+	aside->lost_events += MIN(count, UINT64_MAX - aside->lost_events);
 	return true;
+}
+
+static void add_fact(GHashTable *facts, const char *key, uint64_t value)
+{
+	g_hash_table_replace(facts, g_strdup(key), g_strdup_printf("%" G_GUINT64_FORMAT, value));
+}
+
+void ktext_aside_facts(const struct ktext_aside *aside, GHashTable *facts)
+{
+	if (aside->has_entries) {
+		add_fact(facts, "entries in buffer", aside->entries_in_buffer);
+		add_fact(facts, "entries written", aside->entries_written);
+	}
+	add_fact(facts, "lost events", aside->lost_events);
+	add_fact(facts, "lost reports", aside->lost_reports);
+}
+
+bool ktext_first(const uint8_t *bytes, size_t len, struct ktext_line *ret_line)
+{
+	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + len};
+	struct ktext_aside aside = {0};
+
+	for (unsigned i = 0; i < PROBE_LINES && scan.at < scan.end; i++) {
+		const char *newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
+		struct scan text = {.at = scan.at, .end = newline ? newline : scan.end};
+
+		if (ktext_split(text.at, (size_t)(text.end - text.at), ret_line))
+			return true;
+		if (!ktext_aside(&aside, text))
+			return false;
+		scan.at = newline ? newline + 1 : scan.end;
+	}
+	return false;
 }
 
 uint32_t ktext_header_cpus(const uint8_t *bytes, size_t len)

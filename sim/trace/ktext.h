@@ -59,11 +59,22 @@ void ktext_set_op(struct trace_event *event, const struct ktext_rwbs *rwbs, uint
 /** Whether @kind at @event's end is the flush machinery's second report of a write that carried a flush. */
 bool ktext_is_flush_echo(const struct ktext_rwbs *rwbs, uint64_t count);
 
-/** Lines that belong to ftrace text and are no event: headers, of trace-cmd too, and the lines of a stack trace. */
-bool ktext_is_header(struct scan scan);
+/** What the lines between the events say. */
+struct ktext_aside {
+	bool has_entries;
+	uint64_t entries_in_buffer, entries_written;
+	uint64_t lost_events, lost_reports;
+};
 
-/** "CPU:2 [LOST 17 EVENTS]", from trace-cmd "CPU:2 [17 EVENTS DROPPED]". The number may be missing: 0. */
-bool ktext_is_lost(struct scan scan, uint64_t *ret_count);
+/** Takes a line of ftrace text that is no event: headers, of trace-cmd too, lines of a stack trace, and lost events:
+ *  "CPU:2 [LOST 17 EVENTS]", from trace-cmd "CPU:2 [17 EVENTS DROPPED]". Returns false if it is none of these. */
+bool ktext_aside(struct ktext_aside *aside, struct scan scan);
+
+/** Adds to @facts what the lines said. */
+void ktext_aside_facts(const struct ktext_aside *aside, GHashTable *facts);
+
+/** Finds the first event in the first @len bytes of a file; only asides may stand before it. Returns whether there is one. */
+bool ktext_first(const uint8_t *bytes, size_t len, struct ktext_line *ret_line);
 
 /** Returns what "#P:4" at the end of a header line among the first @len bytes says: how many CPUs the recording machine
  *  had; 0 where it does not. */

@@ -9,12 +9,24 @@
 
 #define PROBE_BYTES (16u << 10)
 
+/* clang-format off */
 const struct trace_reader_ops *const trace_formats[] = {
 	&trace_ftrace,
 	&trace_blktrace,
 	&trace_blkparse,
+	&trace_blktext,
+	&trace_perf,
+	&trace_iolog,
+	&trace_msr,
+	&trace_alibaba,
+	&trace_tencent,
+	&trace_systor,
+	&trace_spc,
+	&trace_mqsim,
+	&trace_csv,
 	NULL,
 };
+/* clang-format on */
 
 static char *format_names(void)
 {
@@ -94,6 +106,8 @@ static const char *format_asked(const struct trace_options *options)
 {
 	if (options->format)
 		return options->format;
+	if (options->csv)
+		return trace_csv.name;
 	return options->blkparse_format ? trace_blkparse.name : NULL;
 }
 
