@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "sim/core/error.h"
 #include "sim/tests/steps.h"
@@ -351,6 +352,17 @@ static const struct hostile hostiles[] = {
 	{"csv-device-name-too-long.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,device"},
 	 ":1: not understood: column 5"},
 	{"csv-digit-operation.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 2"},
+
+	{"tracedat-cut-in-data.dat", {0}, ": damaged trace.dat: libtracecmd did not survive reading it"},
+	{"tracedat-cut-in-formats.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"tracedat-field-outside.dat", {0}, "@4192: block_rq_issue: fields not understood"},
+	{"tracedat-format-missing.dat", {0}, "@4240: event whose format the file does not have"},
+	{"tracedat-header-only.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"tracedat-no-io.dat", {0}, ": no I/O events in it, read as tracedat"},
+	{"tracedat-operation-unknown.dat", {0}, "@4192: block_rq_issue: fields not understood"},
+	{"tracedat-size-huge.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"tracedat-version-99.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"perf-of-another-format.txt", {.format = "tracedat"}, "@0: not a trace.dat"},
 };
 
 static void test_hostile(gconstpointer data)
@@ -398,6 +410,8 @@ static const struct golden goldens[] = {
 	{"systor17-lun0-sample.csv.gz", "systor", 1998, 999, 999, 287, 9, 1, {826, 173, 0, 0, 0, 0}},
 	{"tencent-cbs-4000.csv.gz", "tencent", 4000, 4000, 0, 1263, 3998, 1, {1725, 2275, 0, 0, 0, 0}},
 	{"mqsim-tpcc-2000.trace.gz", "mqsim", 2000, 2000, 0, 0, 23, 1, {1229, 771, 0, 0, 0, 0}},
+	{"synthetic.trace.dat", "tracedat", 60, 10, 10, 0, 0, 2, {5, 5, 0, 0, 0, 0}},
+	{"synthetic-lost.trace.dat", "tracedat", 60, 10, 10, 0, 0, 2, {5, 5, 0, 0, 0, 0}},
 };
 
 static char *golden_path(const struct golden *golden)
@@ -490,6 +504,85 @@ static void test_blkparse_is_blktrace(gconstpointer data)
 	assert_same_steps(of_text, of_files);
 }
 
+/* Takes the time out: text has it in microseconds. */
+static void strip_times(char *steps)
+{
+	for (char *at = steps; (at = strstr(at, " us="));) {
+		char *end = at + strcspn(at + 1, " \n") + 1;
+
+		memmove(at, end, strlen(end) + 1);
+	}
+}
+
+/* The same buffer, as text and in binary, packed and not. */
+static void test_tracedat_is_ftrace(gconstpointer data)
+{
+	g_autofree char *text = g_build_filename(data, "trace.txt.zst", NULL);
+	g_autofree char *binary = g_build_filename(data, "trace.dat.zst", NULL);
+	g_autofree char *of_text = steps_of(text), *of_binary = steps_of(binary);
+
+	strip_times(of_text);
+	strip_times(of_binary);
+	assert_same_steps(of_text, of_binary);
+}
+
+static void test_tracedat_steps(void)
+{
+	static const char expected[] =
+		"issue 1 us=0 cpu=0 259,0 read 0+4096 q=1/0 < 100000+4096\n"
+		"done 1 us=9 cpu=1\n"
+		"issue 2 us=20 cpu=0 259,0 write 64+4096 q=1/1 > 101000+4096\n"
+		"done 2 us=29 cpu=1\n";
+	g_autofree char *path = steps_fixture("synthetic.trace.dat"), *steps = steps_of(path);
+	g_autofree char *lost = steps_fixture("synthetic-lost.trace.dat");
+	struct io_stream *stream = io_stream_open(lost, NULL, NULL);
+	const struct io_record *record;
+	struct io_complete complete;
+
+	g_assert_true(g_str_has_prefix(steps, expected));
+	while (io_stream_next(stream, &record, &complete, NULL) > 0)
+		;
+	g_assert_cmpstr(g_hash_table_lookup(io_stream_facts(stream), "lost events"), ==, "17");
+	g_assert_cmpuint(io_stream_cpus(stream), ==, 2);
+	io_stream_close(stream);
+}
+
+/* Cut off, and with a byte changed, here and there: each is a process of its own, so not everywhere. */
+static void test_tracedat_damage_ends(void)
+{
+	g_autofree char *path = steps_fixture("synthetic.trace.dat"), *bytes = NULL, *copy = NULL;
+	gsize len;
+
+	g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+	for (gsize i = 0; i < 2 * len; i += i < len ? 131 : 61) {
+		gsize at = i < len ? i : i - len;
+		g_autoptr(GError) error = NULL;
+		struct io_stream_stats stats;
+
+		if (i >= len)
+			bytes[at] ^= (char)0xff;
+		copy = steps_scratch(bytes, i < len ? at : len);
+		g_free(steps_run(copy, NULL, false, &stats, &error));
+		if (error)
+			g_assert_error(error, SIM_ERROR, SIM_ERROR_INPUT);
+		g_unlink(copy);
+		g_clear_pointer(&copy, g_free);
+		if (i >= len)
+			bytes[at] ^= (char)0xff;
+	}
+}
+
+/* Closed before its end: the child must not be left behind. */
+static void test_tracedat_closed_early(void)
+{
+	g_autofree char *path = steps_fixture("synthetic.trace.dat");
+	struct io_stream *stream = io_stream_open(path, NULL, NULL);
+
+	g_assert_nonnull(stream);
+	io_stream_close(stream);
+	g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+}
+
 /* Reference: lines of fio that are whole, from the first number to the last. */
 static uint64_t count_whole_lines(const char *path, uint64_t *ret_torn)
 {
@@ -576,6 +669,10 @@ int main(int argc, char **argv)
 		g_test_add_data_func(title, damaged[i], test_damage);
 	}
 	add_runs("blktrace/blkparse.txt.zst", "/readers/blkparse-is-blktrace", test_blkparse_is_blktrace, true, paths);
+	g_test_add_func("/readers/tracedat/steps-and-what-was-lost", test_tracedat_steps);
+	g_test_add_func("/readers/tracedat/damage-ends", test_tracedat_damage_ends);
+	g_test_add_func("/readers/tracedat/closed-early-leaves-nobody", test_tracedat_closed_early);
+	add_runs("trace.dat.zst", "/readers/tracedat-is-ftrace", test_tracedat_is_ftrace, true, paths);
 	for (unsigned i = 0; i < G_N_ELEMENTS(iologs); i++) {
 		g_autofree char *title = g_strdup_printf("/readers/iolog/%s", iologs[i]);
 

@@ -13,6 +13,7 @@ extern const struct trace_reader_ops trace_blkparse;
 extern const struct trace_reader_ops trace_blktext;
 extern const struct trace_reader_ops trace_iolog;
 extern const struct trace_reader_ops trace_perf;
+extern const struct trace_reader_ops trace_tracedat;
 
 /* Families of lists of requests, all in csv.c. */
 extern const struct trace_reader_ops trace_alibaba;

@@ -41,15 +41,20 @@ static bool name_is(const struct name_entry *name, const char *text, size_t len)
 
 uint32_t names_count(struct names *names, const char *text, size_t len, uint32_t max)
 {
+	return names_add(names, text, len, 1, max);
+}
+
+uint32_t names_add(struct names *names, const char *text, size_t len, uint64_t count, uint32_t max)
+{
 	uint64_t hash = name_hash(text, len);
 	struct umap_entry *entry;
-	struct name_entry name = {.count = 1};
+	struct name_entry name = {.count = count};
 
 	for (; (entry = umap_find(&names->by_hash, hash)); hash++) {
 		struct name_entry *known = &g_array_index(names->names, struct name_entry, entry->value);
 
 		if (name_is(known, text, len)) {
-			known->count++;
+			known->count += count;
 			return (uint32_t)entry->value;
 		}
 	}

@@ -31,6 +31,9 @@ void names_finish(struct names *names);
  *  already. */
 uint32_t names_count(struct names *names, const char *text, size_t len, uint32_t max);
 
+/** The same, counting it @count times. */
+uint32_t names_add(struct names *names, const char *text, size_t len, uint64_t count, uint32_t max);
+
 /** Returns name @number, borrowed, or NULL past the last. */
 const struct name_entry *names_at(const struct names *names, uint32_t number);
 

@@ -12,6 +12,7 @@
 /* clang-format off */
 const struct trace_reader_ops *const trace_formats[] = {
 	&trace_ftrace,
+	&trace_tracedat,
 	&trace_blktrace,
 	&trace_blkparse,
 	&trace_blktext,
