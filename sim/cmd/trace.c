@@ -119,9 +119,10 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	facts_u64(facts, "unmatched_completions", "completions without an issue",
 		  stats->unmatched_completions);
 	facts_u64(facts, "setups_dropped", "set-ups without an issue", stats->setups_dropped);
+	facts_u64(facts, "at_missing", "taken at their issue", stats->at_missing);
 	facts_u64(facts, "without_segments", "without recorded segments", stats->without_segments);
 	facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
-	facts_u64(facts, "ties", "events of the same time as the one before", stats->ties);
+	facts_u64(facts, "ties", "events of one time", stats->ties);
 	facts_time(facts, "span_ns", "time span",
 		   stats->last_ns > stats->first_ns ? stats->last_ns - stats->first_ns : 0);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);

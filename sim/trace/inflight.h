@@ -34,7 +34,10 @@ struct slot {
 	uint32_t open_next, open_previous; /* requests in flight, oldest first */
 	uint64_t done_sequence;		   /* 0: no completion of its command was seen */
 	struct io_complete done;
-	struct prep *held; /* who waits for its preparation */
+	struct prep *held;    /* who waits for its preparation */
+	struct prep *pending; /* set up, and not issued yet: --at=setup */
+	uint64_t bio_number;  /* --at=queue: what its bio is found by, with its place */
+	uint32_t bio_group;
 };
 
 struct inflight {
