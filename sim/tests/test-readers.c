@@ -409,15 +409,15 @@ static const struct hostile hostiles[] = {
 	 ":1: not understood: column 5"},
 	{"csv-digit-operation.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 2"},
 
-	{"tracedat-cut-in-data.dat", {0}, ": damaged trace.dat: libtracecmd did not survive reading it"},
-	{"tracedat-cut-in-formats.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"tracedat-cut-in-data.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
+	{"tracedat-cut-in-formats.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
 	{"tracedat-field-outside.dat", {0}, "@4192: block_rq_issue: fields not understood"},
 	{"tracedat-format-missing.dat", {0}, "@4240: event whose format the file does not have"},
-	{"tracedat-header-only.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"tracedat-header-only.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
 	{"tracedat-no-io.dat", {0}, ": no I/O events in it, read as tracedat"},
 	{"tracedat-operation-unknown.dat", {0}, "@4192: block_rq_issue: fields not understood"},
-	{"tracedat-size-huge.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
-	{"tracedat-version-99.dat", {0}, "@0: damaged trace.dat: libtracecmd cannot open it"},
+	{"tracedat-size-huge.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
+	{"tracedat-version-99.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
 	{"perf-of-another-format.txt", {.format = "tracedat"}, "@0: not a trace.dat"},
 
 	{"at-queue-without-queue.txt", {.at = TRACE_AT_QUEUE}, ": no queue events in it, read as perf"},
@@ -690,7 +690,7 @@ static void test_bios_end(gconstpointer data)
 	g_assert_no_error(error);
 	g_assert_cmpuint(bios.issues, ==, requests.queued);
 	g_assert_cmpuint(bios.unfinished, <=, bios.issues / 1000);
-	g_assert_cmpuint(bios.unmatched_completions, ==, 0);
+	g_assert_cmpuint(bios.unmatched_completions, <=, bios.issues / 1000);
 	g_assert_cmpuint(bios.op_bytes[IO_READ], ==, requests.op_bytes[IO_READ]);
 	g_assert_cmpuint(bios.op_bytes[IO_DISCARD], ==, requests.op_bytes[IO_DISCARD]);
 }

@@ -32,6 +32,8 @@
 #define FIELDS_MAX   6
 #define IDLE_SECONDS 20 /* of CPU time without a batch: the child turns in circles */
 #define NO_TMP	     "no temporary file to unpack into"
+#define DAMAGED	     "damaged trace.dat: libtracecmd cannot read it"
+#define NO_OFFSET    UINT64_MAX
 
 /* ---- what goes through the pipe ---- */
 
@@ -40,7 +42,7 @@ enum message_kind {
 	MESSAGE_CPUS,  /* value: how many the recording machine has; first */
 	MESSAGE_NAME,  /* text: an event's, value: how many there were */
 	MESSAGE_FACT,  /* text and value */
-	MESSAGE_ERROR, /* text, value: offset */
+	MESSAGE_ERROR, /* text, value: offset or NO_OFFSET */
 	MESSAGE_END,
 };
 
@@ -413,13 +415,13 @@ static void child_read(struct child *child, int file)
 	handle = tracecmd_open_fd(file, TRACECMD_FL_LOAD_NO_PLUGINS);
 	child->tep = handle ? tracecmd_get_tep(handle) : NULL;
 	if (!child->tep) {
-		child_fail(child, 0, "damaged trace.dat: libtracecmd cannot open it");
+		child_fail(child, NO_OFFSET, DAMAGED);
 		return;
 	}
 	send_next(child, MESSAGE_CPUS, (uint64_t)MAX(tep_get_cpus(child->tep), 0));
 	send_all(child);
 	if (tracecmd_iterate_events(handle, NULL, 0, child_record, child) != 0 && !child->failed)
-		child_fail(child, 0, "damaged trace.dat: libtracecmd cannot read it");
+		child_fail(child, NO_OFFSET, DAMAGED);
 	child_send_names(child);
 	send_text(child, MESSAGE_FACT, child->lost_events, "lost events");
 	send_text(child, MESSAGE_FACT, child->lost_reports, "lost reports");
@@ -567,6 +569,8 @@ static int take_message(struct tracedat *tracedat, const struct message *message
 				     g_strdup_printf("%" G_GUINT64_FORMAT, message->value));
 		break;
 	case MESSAGE_ERROR:
+		if (message->value == NO_OFFSET)
+			return sim_error_plain(error, "%s: %s", path, message->text);
 		return sim_error_offset(error, path, message->value, "%s", message->text);
 	case MESSAGE_END:
 		tracedat->ended = true;
@@ -583,9 +587,7 @@ static int take_messages(struct tracedat *tracedat, bool events, struct trace_ev
 		int result;
 
 		if (tracedat->at == tracedat->count && !receive(tracedat))
-			return sim_error_plain(
-				error, "%s: damaged trace.dat: libtracecmd did not survive reading it",
-				input_path(tracedat->input));
+			return sim_error_plain(error, "%s: " DAMAGED, input_path(tracedat->input));
 		if (!events && tracedat->messages[tracedat->at].kind == MESSAGE_EVENT)
 			return 0;
 		result = take_message(tracedat, &tracedat->messages[tracedat->at++], ret_event, error);
