@@ -126,7 +126,7 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	facts_time(facts, "span_ns", "time span",
 		   stats->last_ns > stats->first_ns ? stats->last_ns - stats->first_ns : 0);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
-	facts_u64(facts, "cpus", "CPUs", stats->cpus);
+	facts_u64(facts, "cpus", "CPUs", MAX(stats->cpus, io_stream_cpus(stream)));
 	facts_list_begin(facts, "devices", "devices");
 	for (uint32_t i = 0; io_stream_device_name(stream, i); i++) {
 		facts_line(facts, "%s", io_stream_device_name(stream, i));

@@ -525,6 +525,27 @@ static void test_blktrace_of_the_other_byte_order(void)
 	g_rmdir(directory);
 }
 
+/* A CPU that did nothing has an empty file: naming that one names the trace. */
+static void test_blktrace_named_by_an_empty_file(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("trace-XXXXXX", NULL);
+	g_autofree char *from = steps_fixture("loop-mix.blktrace/loop-mix.blktrace.1"), *bytes = NULL;
+	g_autofree char *full = g_strdup_printf("%s/t.blktrace.1", directory);
+	g_autofree char *empty = g_strdup_printf("%s/t.blktrace.0", directory);
+	g_autofree char *expected = NULL, *steps = NULL;
+	gsize len;
+
+	g_assert_true(g_file_get_contents(from, &bytes, &len, NULL));
+	steps_write_file(full, bytes, len);
+	steps_write_file(empty, "", 0);
+	expected = steps_of(full);
+	steps = steps_of(empty);
+	g_assert_cmpstr(steps, ==, expected);
+	g_unlink(full);
+	g_unlink(empty);
+	g_rmdir(directory);
+}
+
 /* ---- damage ---- */
 
 struct hostile {
@@ -627,6 +648,7 @@ int main(int argc, char **argv)
 			test_trace_without_completions_takes_constant_memory);
 	g_test_add_func("/trace/readers/unknown-format-names-the-known", test_unknown_format_names_the_known);
 	g_test_add_func("/trace/blktrace/named-in-three-ways", test_blktrace_named_in_three_ways);
+	g_test_add_func("/trace/blktrace/named-by-an-empty-file", test_blktrace_named_by_an_empty_file);
 	g_test_add_func("/trace/blktrace/other-byte-order-is-the-same", test_blktrace_of_the_other_byte_order);
 	g_test_add_func("/trace/blktrace/damaged-sibling-is-named", test_damaged_sibling_is_named);
 	for (unsigned i = 0; i < G_N_ELEMENTS(goldens); i++) {

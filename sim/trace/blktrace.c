@@ -482,6 +482,15 @@ static int blktrace_probe(const uint8_t *bytes, size_t len)
 	return (magic & MAGIC_MASK) == MAGIC || (GUINT32_SWAP_LE_BE(magic) & MAGIC_MASK) == MAGIC ? 100 : 0;
 }
 
+/* A CPU that had nothing to do has an empty file. */
+static bool blktrace_may_be_empty(const char *path)
+{
+	g_autofree char *base = g_path_get_basename(path);
+	g_autofree char *prefix = name_split(base).prefix;
+
+	return prefix != NULL;
+}
+
 static const char *blktrace_path(const void *state)
 {
 	return ((const struct blktrace *)state)->path;
@@ -530,6 +539,7 @@ const struct trace_reader_ops trace_blktrace = {
 	.description = "blktrace binary files, NAME.blktrace.CPU: one of them, NAME, or their directory",
 	.resolve = blktrace_resolve,
 	.probe = blktrace_probe,
+	.may_be_empty = blktrace_may_be_empty,
 	.state_size = sizeof(struct blktrace),
 	.open = blktrace_open,
 	.next = blktrace_next,

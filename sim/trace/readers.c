@@ -61,10 +61,12 @@ static const struct trace_reader_ops *format_probed(struct input *input, GError 
 	if (len < 0)
 		return NULL;
 	for (unsigned i = 0; trace_formats[i]; i++) {
-		int score = trace_formats[i]->probe(bytes, (size_t)len);
+		const struct trace_reader_ops *ops = trace_formats[i];
+		int score = len == 0 ? ops->may_be_empty && ops->may_be_empty(input_path(input))
+				     : ops->probe(bytes, (size_t)len);
 
 		if (score > best_score) {
-			best = trace_formats[i];
+			best = ops;
 			best_score = score;
 		}
 	}

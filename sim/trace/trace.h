@@ -113,6 +113,8 @@ struct trace_reader_ops {
 	char *(*resolve)(const char *path, GError **error);
 	/** Returns how sure it is that @bytes, the first @len of the input, are of this format: 0 no, 100 certain. */
 	int (*probe)(const uint8_t *bytes, size_t len);
+	/** Returns whether an empty file called @path is of this format nevertheless: one of several files. May be NULL. */
+	bool (*may_be_empty)(const char *path);
 	size_t state_size; /* zeroed by the opener */
 	/** Prepares to read @input (borrowed, at its start). @path is the file's, after resolve(): a format kept in
 	 *  several files finds its siblings from it. Returns false with *@error; close() is called then, too. */
