@@ -168,8 +168,8 @@ static void nvme_set_limits(struct nvme *nvme)
 	bool large = transfer == NVME_TRANSFER_8M_OPTIMAL;
 
 	limits->max_bytes = large ? NVME_MAX_BYTES : NVME_MAX_BYTES_4M;
-	if (transfer != NVME_TRANSFER_4M)
-		limits->max_bytes = MIN(limits->max_bytes, dma_opt_mapping_size(nvme->dev));
+	limits->max_bytes = MIN(limits->max_bytes, transfer == NVME_TRANSFER_4M ? dma_max_mapping_size(nvme->dev)
+										  : dma_opt_mapping_size(nvme->dev));
 	if (nvme->config.mdts)
 		limits->max_bytes = MIN(limits->max_bytes, (uint64_t)NVME_PAGE << nvme->config.mdts);
 	limits->max_segments =

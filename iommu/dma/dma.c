@@ -295,9 +295,16 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	dma_unmap_and_free(dev, addr - offset, size, size);
 }
 
+uint64_t dma_max_mapping_size(const struct dma_device *dev)
+{
+	if (!dma_use_iommu(dev))
+		return dma_direct_max_mapping_size(dev);
+	return dev->config.untrusted && dev->config.swiotlb ? swiotlb_max_mapping_size(dev->config.swiotlb) : UINT64_MAX;
+}
+
 uint64_t dma_opt_mapping_size(const struct dma_device *dev)
 {
-	return dma_use_iommu(dev) ? DMA_OPT_MAPPING_SIZE : dma_direct_max_mapping_size(dev);
+	return MIN(dma_max_mapping_size(dev), dma_use_iommu(dev) ? DMA_OPT_MAPPING_SIZE : UINT64_MAX);
 }
 
 /** Whether the device would see more in the granules around [@paddr, @paddr + @len) than it should. */

@@ -201,6 +201,10 @@ static inline bool dma_need_unmap(const struct dma_device *dev)
 	return dev->need_unmap;
 }
 
+/** Returns the largest mapping that a driver may ask for: where all of it may be bounced, what a bounce buffer holds; UINT64_MAX:
+ *  any. Source: dma_max_mapping_size() in kernel/dma/mapping.c, iommu_dma_max_mapping_size(). */
+uint64_t dma_max_mapping_size(const struct dma_device *dev);
+
 /** Returns the largest mapping that a driver should ask for: what the IOVA caches serve, or what a bounce buffer holds;
  *  UINT64_MAX: any. */
 uint64_t dma_opt_mapping_size(const struct dma_device *dev);

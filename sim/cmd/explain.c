@@ -41,6 +41,17 @@ static const char *plural(uint64_t count)
 	return count == 1 ? "" : "s";
 }
 
+/** Whether the driver maps data as lists of entries. */
+static bool explain_maps_lists(const struct explain *explain)
+{
+	return behaves(explain->machine->sim, BLKDMA_MAPPER) == BLKDMA_MAPPER_SG;
+}
+
+static unsigned explain_sgl_choice(const struct explain *explain)
+{
+	return behaves(explain->machine->sim, NVME_SGL_CHOICE);
+}
+
 /* ---- the block layer ---- */
 
 static uint64_t joint_bits(const struct bio_vec *vec, const struct bio_vec *next)
@@ -81,7 +92,22 @@ static char *gap_text(const struct request *req)
 	return g_strdup(bit);
 }
 
-/** Says why a bio ends in front of byte split.bytes, of which no more than @next follow at once. */
+/** Says why a request takes no more bytes than it does, to continue a sentence. */
+static const char *max_bytes_reason(const struct explain *explain)
+{
+	const struct dma_device *dev = &explain->machine->dev;
+	uint64_t max = explain->limits.max_bytes;
+
+	if (explain->config.mdts && max == (uint64_t)NVME_PAGE << explain->config.mdts)
+		return ", what a command of the controller moves (nvme.mdts)";
+	if (max == dma_max_mapping_size(dev))
+		return ", what a bounce buffer holds (dma_max_mapping_size)";
+	if (max == dma_opt_mapping_size(dev))
+		return ", what the IOVA caches serve (dma_opt_mapping_size)";
+	return "";
+}
+
+/** Says why a bio ends in front of byte split.bytes; NULL: it does not. */
 static char *split_text(const struct explain *explain, const struct piece *piece)
 {
 	const struct queue_limits *limits = &explain->limits;
@@ -91,18 +117,13 @@ static char *split_text(const struct explain *explain, const struct piece *piece
 		return NULL;
 	if (piece->split.bytes + limits->logical_block_bytes > limits->max_bytes)
 		return g_strdup_printf("split after %s: a request takes %s%s", bytes, max,
-				       dma_use_iommu(&explain->machine->dev)
-					       ? ", what the IOVA caches serve (dma_opt_mapping_size)"
-				       : limits->max_bytes < NVME_MAX_BYTES
-					       ? ", what a bounce buffer holds (dma_opt_mapping_size)"
-					       : "");
+				       max_bytes_reason(explain));
 	if (piece->split.segments >= limits->max_segments)
 		return g_strdup_printf("split after %s: a request takes %u segments", bytes,
 				       limits->max_segments);
 	return g_strdup_printf(
-		"split after %s: without SGLs vectors must meet on page boundaries (virt_boundary_mask " HEX
-		")",
-		bytes, limits->virt_boundary_mask);
+		"split after %s: %s vectors must meet on page boundaries (virt_boundary_mask " HEX ")", bytes,
+		explain_maps_lists(explain) ? "of a list" : "without SGLs", limits->virt_boundary_mask);
 }
 
 static void tell_ranges(struct explain *explain, const char *key, const char *title, const GArray *ranges)
@@ -180,14 +201,33 @@ static void tell_block_layer(struct explain *explain, const struct piece *piece)
 
 /* ---- mapping ---- */
 
+/** The same of a list of entries. */
+static const char *coalescing_list(const struct explain *explain, const struct dma_call *list,
+				   bool *ret_coalesced)
+{
+	const struct dma_device *dev = &explain->machine->dev;
+
+	*ret_coalesced = !list->err && dma_use_iommu(dev) && !dev->config.untrusted;
+	if (list->err)
+		return "no: the list could not be mapped";
+	if (!dma_use_iommu(dev))
+		return "no: there is no IOMMU, addresses are physical";
+	if (dev->config.untrusted)
+		return "no: entries that may be bounced are mapped each by itself";
+	return "yes: a list of entries always gets one IOVA, in which each takes whole granules (before "
+	       "6.17)";
+}
+
 /** Whether one IOVA was had for all, and why, or why not. */
 static const char *coalescing(const struct explain *explain, const struct piece *piece, bool *ret_coalesced)
 {
-	uint64_t addr = 0;
-	bool asked = explain_heard_try_alloc(&explain->hearing, &addr);
+	const struct dma_call *asked = explain_heard_call(&explain->hearing, DMA_CALL_TRY_ALLOC);
+	const struct dma_call *list = explain_heard_call(&explain->hearing, DMA_CALL_MAP_SG);
 
-	*ret_coalesced = addr != 0;
-	if (addr)
+	if (list)
+		return coalescing_list(explain, list, ret_coalesced);
+	*ret_coalesced = asked && asked->addr;
+	if (*ret_coalesced)
 		return "yes: the gap mask has no bit below the granule (4 KiB), so one IOVA holds all "
 		       "segments without a hole";
 	if (asked)
@@ -196,31 +236,59 @@ static const char *coalescing(const struct explain *explain, const struct piece 
 			       : "no: there is no IOMMU, addresses are physical";
 	if (piece->req.nr_phys_segments == 1)
 		return "no: a single segment is mapped by itself";
+	if (explain_maps_lists(explain))
+		return "no: there was no memory for a list of entries";
 	return "no: the gap mask has bits below the granule (4 KiB): in one IOVA there would be holes; "
 	       "segment by segment";
+}
+
+/** What forces an SGL; NULL: nothing. */
+static const char *descriptor_force(const struct explain *explain, const struct piece *piece)
+{
+	const struct request *req = &piece->req;
+	bool lists = explain_maps_lists(explain);
+
+	if (req->op == REQ_OP_DRV &&
+	    (!lists || (!piece->iod->single && explain_sgl_choice(explain) == NVME_SGL_USER)))
+		return "forced: a passthrough command, and the controller takes SGLs";
+	if (!lists && request_gap_mask(req) & (NVME_PAGE - 1))
+		return "forced: the gap mask has bits below the controller's page, and PRPs have no holes";
+	if (piece->iod->single)
+		return "one segment in more than two pages, which PRP1 and PRP2 cannot say";
+	return NULL;
+}
+
+/** Among how many segments the driver shares the bytes out, for the mean that it compares with the threshold; *@ret_which
+ *  says how it counts. */
+static uint64_t mean_segments(const struct explain *explain, const struct piece *piece, bool coalesced,
+			      const char **ret_which)
+{
+	if (!explain_maps_lists(explain)) {
+		*ret_which = coalesced ? ", all behind one IOVA counting as one" : ", in the mean";
+		return coalesced ? 1 : piece->req.nr_phys_segments;
+	}
+	if (explain_sgl_choice(explain) == NVME_SGL_COUNTED) {
+		*ret_which = ", in the mean of the segments as counted before mapping";
+		return piece->req.nr_phys_segments;
+	}
+	*ret_which = ", in the mean of what the list was mapped to";
+	return piece->iod->single ? 1 : piece->iod->sgt.nents;
 }
 
 /** Why the command has an SGL, or PRPs. */
 static char *descriptor_reason(const struct explain *explain, const struct piece *piece, bool coalesced)
 {
 	const struct machine_config *config = &explain->config;
-	const struct request *req = &piece->req;
-	uint64_t entries = coalesced ? 1 : req->nr_phys_segments, mean = (req->bytes + entries - 1) / entries;
-	g_autofree char *size = text_size(mean), *threshold = text_size(config->sgl_threshold);
-	g_autofree char *means =
-		g_strdup_printf("%s a segment%s", size,
-				coalesced ? ", all behind one IOVA counting as one" : ", in the mean");
+	const char *forced = descriptor_force(explain, piece), *which;
+	uint64_t entries = mean_segments(explain, piece, coalesced, &which);
+	g_autofree char *size = text_size((piece->req.bytes + entries - 1) / entries),
+			*threshold = text_size(config->sgl_threshold);
 
-	if (piece->iod->sgl) {
-		if (req->op == REQ_OP_DRV)
-			return g_strdup("forced: a passthrough command, and the controller takes SGLs");
-		if (request_gap_mask(req) & (NVME_PAGE - 1))
-			return g_strdup("forced: the gap mask has bits below the controller's page, and PRPs "
-					"have no holes");
-		if (piece->iod->single)
-			return g_strdup("one segment in more than two pages, which PRP1 and PRP2 cannot say");
-		return g_strdup_printf("%s: at least nvme.sgl-threshold, %s", means, threshold);
-	}
+	if (piece->iod->sgl && forced)
+		return g_strdup(forced);
+	if (piece->iod->sgl)
+		return g_strdup_printf("%s a segment%s: at least nvme.sgl-threshold, %s", size, which,
+				       threshold);
 	if (explain->request.queue == 0)
 		return g_strdup("the admin queue takes no SGLs");
 	if (!config->sgl)
@@ -229,7 +297,7 @@ static char *descriptor_reason(const struct explain *explain, const struct piece
 		return g_strdup("one segment in at most two pages, which PRP1 and PRP2 can say");
 	if (!config->sgl_threshold)
 		return g_strdup("nothing forces an SGL, and nvme.sgl-threshold=0 says never else");
-	return g_strdup_printf("%s: below nvme.sgl-threshold, %s", means, threshold);
+	return g_strdup_printf("%s a segment%s: below nvme.sgl-threshold, %s", size, which, threshold);
 }
 
 static const char *status_text(enum blk_status status)
@@ -418,13 +486,39 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 		tell_prps(explain, iod);
 	if (piece->req.meta_vec_count) {
 		facts_line(facts, "metadata at " HEX "%s", iod->sqe.metadata,
-			   explain->config.meta_bytes ? "" : " (which a namespace without nvme.metadata leaves alone)");
+			   explain->config.meta_bytes
+				   ? ""
+				   : " (which a namespace without nvme.metadata leaves alone)");
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
 	}
 	facts_end(facts);
 }
 
 /* ---- the device, and the way back ---- */
+
+/** What becomes of a command that the controller does not complete, or nobody hears of. */
+static const char *loss_text(enum controller_loss loss)
+{
+	static const char *const texts[] = {
+		[CONTROLLER_LOSES_COMMAND] = "the command hangs: when its time is over an Abort gets it "
+					     "back, and it is tried again",
+		[CONTROLLER_LOSES_INTERRUPT] = "no interrupt tells of it: it is found when its time is over",
+		[CONTROLLER_LOSES_ALL] = "the command is lost: when its time is over no Abort finds it, and "
+					 "a reset cancels it"};
+
+	return texts[loss];
+}
+
+static const char *device_status_text(uint16_t status)
+{
+	if (status == NVME_SC_SUCCESS)
+		return ": success";
+	if (status & NVME_STATUS_DNR)
+		return ", and not to be tried again: the request ends with an error";
+	if ((status & NVME_STATUS_TYPE_CODE) == NVME_SC_DATA_XFER_ERROR)
+		return ": data transfer error; the driver tries again five times";
+	return ": an error; the driver tries again five times";
+}
 
 static void tell_device(struct explain *explain, const struct controller_command *done)
 {
@@ -438,15 +532,15 @@ static void tell_device(struct explain *explain, const struct controller_command
 	if (iommu)
 		facts_line(facts, "%u of these missed the IOTLB: %u page-table entr%s read",
 			   done->iotlb_misses, done->table_reads, done->table_reads == 1 ? "y" : "ies");
-	facts_line(facts, "status 0x%x%s", done->status,
-		   done->status == NVME_SC_SUCCESS
-			   ? ": success"
-			   : ": data transfer error; the driver tries again five times");
+	facts_line(facts, "status 0x%x%s", done->status, device_status_text(done->status));
+	if (done->loss != CONTROLLER_LOSES_NOTHING)
+		facts_line(facts, "%s", loss_text(done->loss));
 	facts_u64(facts, "accesses", NULL, done->accesses);
 	facts_u64(facts, "moved_bytes", NULL, done->bytes);
 	facts_u64(facts, "iotlb_misses", NULL, done->iotlb_misses);
 	facts_u64(facts, "table_reads", NULL, done->table_reads);
 	facts_u64(facts, "nvme_status", NULL, done->status);
+	facts_bool(facts, "completion_lost", NULL, done->loss != CONTROLLER_LOSES_NOTHING);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(facts);
 }
@@ -461,21 +555,70 @@ static void tell_unmap(struct explain *explain)
 	facts_end(explain->facts);
 }
 
+/** Undoes a command that a reset cancels. */
+static void cancelled(void *data, struct nvme_iod *iod)
+{
+	struct explain *explain = data;
+
+	nvme_unmap_rq(explain->machine->nvme, iod);
+}
+
+/** The controller, which has failed or does not answer, is reset; then it works again. */
+static void reset_controller(struct explain *explain)
+{
+	struct machine *machine = explain->machine;
+
+	machine->ctrl.fatal = true;
+	nvme_cancel_all(machine->nvme, cancelled, explain);
+	machine->ctrl.fatal = false;
+}
+
+/** The controller does nothing for the command any more. */
+static void tell_failed_controller(struct explain *explain)
+{
+	struct facts *facts = explain->facts;
+
+	facts_begin(facts, "device", "device");
+	facts_line(facts, "the controller fails (CSTS.CFS) and does nothing: when the command's time is over "
+			  "it is reset, "
+			  "and the command, cancelled, is tried again");
+	facts_bool(facts, "failed", NULL, true);
+	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
+	facts_end(facts);
+}
+
+static void complete_piece(struct explain *explain, struct piece *piece,
+			   const struct controller_command *done)
+{
+	struct machine *machine = explain->machine;
+	unsigned qid = (unsigned)explain->request.queue;
+	uint16_t status;
+
+	controller_complete(&machine->ctrl, qid, done);
+	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
+		g_assert_not_reached();
+	nvme_unmap_rq(machine->nvme, piece->iod);
+}
+
 static void send_piece(struct explain *explain, struct piece *piece)
 {
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;
 	struct controller_command done;
-	uint16_t status;
+	bool works;
 
 	nvme_submit(machine->nvme, qid, piece->iod, true);
-	if (!controller_execute(&machine->ctrl, qid, &done))
-		g_assert_not_reached();
-	tell_device(explain, &done);
-	controller_complete(&machine->ctrl, qid, &done);
-	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
-		g_assert_not_reached();
-	nvme_unmap_rq(machine->nvme, piece->iod);
+	works = controller_execute(&machine->ctrl, qid, &done);
+	if (works && done.loss == CONTROLLER_LOSES_COMMAND)
+		done.status = NVME_SC_ABORT_REQ;
+	if (works)
+		tell_device(explain, &done);
+	else
+		tell_failed_controller(explain);
+	if (works && done.loss != CONTROLLER_LOSES_ALL)
+		complete_piece(explain, piece, &done);
+	else
+		reset_controller(explain);
 	tell_unmap(explain);
 }
 
