@@ -70,10 +70,8 @@ static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned
 	tags = nvme_queue_tags(queue);
 	queue->iods = g_new0(struct nvme_iod, tags);
 	queue->free_tags = g_new(uint16_t, tags);
-	for (unsigned i = 0; i < tags; i++) {
-		queue->iods[i].tag = (uint16_t)i;
+	for (unsigned i = 0; i < tags; i++)
 		queue->free_tags[i] = (uint16_t)(tags - 1 - i); /* the lowest tag first */
-	}
 	queue->free_tag_count = (uint16_t)tags;
 	return 0;
 }
@@ -240,8 +238,14 @@ void nvme_free(struct nvme *nvme)
 struct nvme_iod *nvme_get_tag(struct nvme *nvme, unsigned qid)
 {
 	struct nvme_queue *queue = &nvme->queues[qid];
+	uint16_t tag;
 
-	return queue->free_tag_count ? &queue->iods[queue->free_tags[--queue->free_tag_count]] : NULL;
+	if (!queue->free_tag_count)
+		return NULL;
+	tag = queue->free_tags[--queue->free_tag_count];
+	/* Written here and not at the probe: what is never used of deep queues costs no memory. */
+	queue->iods[tag].tag = tag;
+	return &queue->iods[tag];
 }
 
 void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod)

@@ -706,6 +706,8 @@ static void replay_reset(struct replay *replay, unsigned cpu)
 	begun_ns = sim_cursor_ns(sim);
 	nvme_cancel_all(replay->nvme, replay_cancel, replay);
 	end_ns = sim_step_end(sim, begun_ns);
+	for (unsigned tag = 0; tag < NVME_ADMIN_DEPTH; tag++)
+		replay->aborts[tag].done_ns = NEVER;
 	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET, 0);
 }
 
@@ -750,7 +752,7 @@ static void replay_abort_event(struct sim *sim, uint32_t tag)
 	struct replay_abort *abort = &replay->aborts[tag];
 	struct replay_request *rr;
 
-	/* A reset has ended it, or is about to. */
+	/* A reset has ended it, or the controller has failed and one will. */
 	if (abort->done_ns != sim->now_ns || replay->machine->ctrl.fatal)
 		return;
 	abort->done_ns = NEVER;
