@@ -414,7 +414,9 @@ static void heard_finding(void *data, struct sim *sim, unsigned kind, const char
 		say(stage, "! WARN __iommu_dma_iova_unlink: unmapped != size");
 		stage->warnings++;
 	}
-	for (unsigned i = 0; kind == FINDING_KERNEL_WARNING && i < G_N_ELEMENTS(warnings); i++)
+	if (kind != FINDING_KERNEL_WARNING && kind != FINDING_LINK_IN_GRANULE)
+		return;
+	for (unsigned i = 0; i < G_N_ELEMENTS(warnings); i++)
 		if (g_str_has_prefix(text, warnings[i].function)) {
 			say(stage, "! WARN %s%s", warnings[i].function, warnings[i].warning);
 			stage->warnings += !warnings[i].uncounted;

@@ -29,8 +29,7 @@ struct explain {
 /** What goes to the driver at once: the request, or a part of it. */
 struct piece {
 	struct request req;
-	GArray *vecs;
-	struct bio_vec meta;
+	GArray *vecs, *meta_vecs;
 	struct bio_split split;
 	struct nvme_iod *iod;
 	enum blk_status status;
@@ -251,6 +250,8 @@ static const char *descriptor_force(const struct explain *explain, const struct 
 	if (req->op == REQ_OP_DRV &&
 	    (!lists || (!piece->iod->single && explain_sgl_choice(explain) == NVME_SGL_USER)))
 		return "forced: a passthrough command, and the controller takes SGLs";
+	if (!lists && req->nr_integrity_segments > 1)
+		return "forced: several pieces of metadata, which need an SGL as well";
 	if (!lists && request_gap_mask(req) & (NVME_PAGE - 1))
 		return "forced: the gap mask has bits below the controller's page, and PRPs have no holes";
 	if (piece->iod->single)
@@ -466,6 +467,24 @@ static void tell_sgl(struct explain *explain, const struct nvme_iod *iod)
 	facts_list_end(facts);
 }
 
+/** Tells the SGL of the metadata: a data descriptor, or a segment descriptor and the list behind it. */
+static void tell_meta_sgl(struct explain *explain, const struct nvme_iod *iod)
+{
+	const struct nvme_sgl_desc *list =
+		physmem_bytes(&explain->machine->sim->mem, iod->meta_descriptor.paddr);
+	unsigned count = list->type == NVME_SGL_DATA ? 0 : list->length / (unsigned)sizeof(*list);
+
+	facts_list_begin(explain->facts, "metadata_entries", NULL);
+	for (unsigned i = 0; i <= count; i++) {
+		g_autofree char *title = g_strdup_printf("  [%u] ", i);
+
+		facts_begin(explain->facts, NULL, NULL);
+		tell_sgl_entry(explain, title, &list[i]);
+		facts_end(explain->facts);
+	}
+	facts_list_end(explain->facts);
+}
+
 static void tell_command(struct explain *explain, const struct piece *piece)
 {
 	const struct nvme_iod *iod = piece->iod;
@@ -490,6 +509,8 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 				   ? ""
 				   : " (which a namespace without nvme.metadata leaves alone)");
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
+		if (iod->has_meta_descriptor)
+			tell_meta_sgl(explain, iod);
 	}
 	facts_end(facts);
 }
@@ -678,7 +699,8 @@ static void take_vecs(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t
 	}
 }
 
-static void init_piece(const struct explain *explain, struct piece *piece, uint64_t number, uint64_t done)
+static void init_piece(const struct explain *explain, struct piece *piece, uint64_t number, uint64_t done,
+		       uint64_t meta_bytes)
 {
 	const struct explain_request *request = &explain->request;
 	uint32_t block = explain->limits.logical_block_bytes;
@@ -695,15 +717,18 @@ static void init_piece(const struct explain *explain, struct piece *piece, uint6
 				      .to_device = request->to_device};
 	for (guint i = 0; i < piece->vecs->len; i++)
 		piece->req.bytes += piece->req.vecs[i].len;
-	if (!request->meta.len)
-		return;
-	/* As bio_integrity_advance() shares it out. */
-	piece->meta.len = request->meta.len / (request->bytes / block) * (piece->req.bytes / block);
-	piece->meta.paddr =
-		request->meta.paddr + request->meta.len / (request->bytes / block) * (done / block);
-	piece->req.meta_vecs = &piece->meta;
-	piece->req.meta_vec_count = 1;
-	piece->req.meta_bytes = piece->meta.len;
+	piece->req.meta_vecs = (struct bio_vec *)(void *)piece->meta_vecs->data;
+	piece->req.meta_vec_count = piece->meta_vecs->len;
+	piece->req.meta_bytes = meta_bytes;
+}
+
+/** Returns how much of the integrity data goes with @bytes of the data, as bio_integrity_advance() shares it out. */
+static uint64_t piece_meta_bytes(const struct explain *explain, uint64_t bytes)
+{
+	const struct explain_request *request = &explain->request;
+	uint32_t block = explain->limits.logical_block_bytes;
+
+	return request->meta_bytes ? request->meta_bytes / (request->bytes / block) * (bytes / block) : 0;
 }
 
 /** Runs the pieces of the request, one after the other. */
@@ -711,13 +736,16 @@ static void run_pieces(struct explain *explain)
 {
 	const struct explain_request *request = &explain->request;
 	g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	uint64_t done = 0, number = 0, skip = 0;
-	uint32_t at = 0;
+	g_autoptr(GArray) meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	uint64_t done = 0, number = 0, skip = 0, meta_skip = 0;
+	uint32_t at = 0, meta_at = 0;
 
 	facts_list_begin(explain->facts, "requests", NULL);
 	do {
 		const struct bio_vec *rest = &g_array_index(request->vecs, struct bio_vec, at);
-		struct piece piece = {.vecs = vecs, .split = {.bytes = request->bytes}};
+		struct piece piece = {
+			.vecs = vecs, .meta_vecs = meta_vecs, .split = {.bytes = request->bytes}};
+		uint64_t meta_bytes;
 
 		if (request->op != REQ_OP_DISCARD && request->bio_first->len == 1 && request->bytes)
 			piece.split = bio_split(rest, request->vecs->len - at, skip, &explain->limits);
@@ -729,7 +757,9 @@ static void run_pieces(struct explain *explain)
 			break;
 		}
 		take_vecs(request->vecs, &at, &skip, piece.split.bytes, vecs);
-		init_piece(explain, &piece, ++number, done);
+		meta_bytes = piece_meta_bytes(explain, piece.split.bytes);
+		take_vecs(request->meta, &meta_at, &meta_skip, meta_bytes, meta_vecs);
+		init_piece(explain, &piece, ++number, done, meta_bytes);
 		run_piece(explain, &piece);
 		done += piece.req.bytes;
 	} while (done < request->bytes);
@@ -865,6 +895,19 @@ static bool check_bios(const struct explain *explain, GError **error)
 	return true;
 }
 
+/** Whether a controller takes as many pieces of integrity data. */
+static bool check_meta(const struct explain *explain, GError **error)
+{
+	unsigned most = explain->limits.max_integrity_segments;
+
+	if (explain->request.meta->len <= most)
+		return true;
+	return sim_error_plain(error,
+			       "--request: meta: %u pieces: a request takes %u (15 with nvme.metadata-sgl, and "
+			       "without lists of entries)",
+			       explain->request.meta->len, most) == 0;
+}
+
 /** Makes the machine. Faults count from here on, not from its probe. */
 static bool make_machine(struct explain *explain, GError **error)
 {
@@ -887,7 +930,7 @@ static bool make_machine(struct explain *explain, GError **error)
 	explain->limits = machine->nvme->limits;
 	if (explain->request.queue == 0)
 		explain->limits.virt_boundary_mask = NVME_PAGE - 1;
-	return check_bios(explain, error);
+	return check_bios(explain, error) && check_meta(explain, error);
 }
 
 static int explain_run(struct explain *explain, const struct cmd_common *common)
@@ -934,7 +977,7 @@ int cmd_explain(const struct command *command, int argc, char **argv)
 	gboolean all = FALSE;
 	const GOptionEntry entries[] = {
 		{"request", 'r', 0, G_OPTION_ARG_FILENAME, &request,
-		 "OP [lba=N] [bvec=ADDR+LEN,...] [meta=ADDR+LEN] [queue=N] [dir=in|out]; OP: read, write, "
+		 "OP [lba=N] [bvec=ADDR+LEN,...] [meta=ADDR+LEN,...] [queue=N] [dir=in|out]; OP: read, write, "
 		 "flush, discard, "
 		 "write-zeroes, passthrough; \"/\" between vectors starts the next bio",
 		 "TEXT"},

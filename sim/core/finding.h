@@ -36,6 +36,7 @@ enum finding_kind {
 				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */
 	FINDING_STALE_REACHABLE,    /* observation: entries left behind that the device can still use (D8) */
+	FINDING_LINK_IN_GRANULE,    /* observation: a segment of a request's IOVA that starts inside a granule (D6) */
 	FINDING_KINDS,
 };
 

@@ -193,6 +193,25 @@ def _():
     equal(request['mapping']['status'], 'RESOURCE', 'without a buffer')
 
 
+@case('op/metadata-of-several-pieces')
+def _():
+    options = '--set', 'nvme.metadata=8', '--set', 'nvme.metadata-sgl=yes'
+    fitting, inside, short = '0x200000000+64', '0x200000010+32,0x200010010+32', '0x200001000+32,0x200003000+32'
+    equal('metadata_entries' in only(f'read bvec=0x100000000+4k meta={fitting}', *options)['command'], False, 'one: pointer')
+    for meta in inside, short:
+        text = f'read bvec=0x100000000+4k meta={meta}'
+        answer = said(text, *options)
+        equal(answer['requests'][0]['mapping']['status'], 'IOERR', 'D6')
+        equal([row['kind'] for row in answer['observations']], ['segment linked inside a granule'], 'observed')
+        answer = said(text, *options, '--set', 'kernel.version=fixed')
+        request = answer['requests'][0]
+        equal([fact['len_bytes'] for fact in request['command']['metadata_entries']], [32, 32, 32], 'list of two')
+        check('pieces of metadata' in request['mapping']['descriptor_reason'], request['mapping']['descriptor_reason'])
+        equal((request['device']['nvme_status'], answer['observation_count']), (0, 0), 'repaired')
+    pieces = said('read bvec=0x100000000+256k meta=0x200000000+2k,0x200010000+2k', *options)['requests']
+    equal([number(request['mapping']['calls'][-1]['pa']) for request in pieces], [0x200000000, 0x200010000], 'shared out')
+
+
 # ---- lists of entries: before 6.17 ----
 
 LIST = [(A, 4096), (A + 0x2000, 4096), (A + 0x5000, 4096)]
@@ -491,6 +510,8 @@ REFUSED = {
     'flush bvec=0x1000+4k': 'no bvec', 'write-zeroes bvec=0x1000+4k': 'no bvec', 'discard bvec=0x1000+8k': 'range list',
     'discard bvec=0x1000+2k,0x2000+2k': 'range list', 'read dir=in bvec=0x1000+4k': 'dir=', 'passthrough dir=up': 'dir=up',
     'write queue=0 bvec=0x1000+4k': 'admin', 'write queue=2 bvec=0x1000+4k': '1 to 1', 'write queue=x bvec=0x1000+4k': 'queue=x',
+    'write bvec=0x1000+4k meta=0x2000+8,0x3000+8': 'a request takes 1', 'write bvec=0x1000+4k meta=': 'meta',
+    'write bvec=0x1000+8k meta=' + ','.join(['0x2000+1'] * 16): 'more than 15 pieces',
     'flush meta=0x1000+8': 'meta=', 'write bvec=0x1000+4k meta=0x2000+7': 'shared out', 'write meta=8 bvec=0x1000+4k': 'meta',
     'passthrough bvec=0x1000+256k': 'cannot be', 'write bvec=0x1000+4k/0x10000+256k': 'bio 2',
     'write bvec=0x10000+100k/0x100000+100k': 'not merged',
