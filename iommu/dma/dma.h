@@ -181,6 +181,7 @@ struct dma_iova_state {
 	uint64_t addr; /* IOVA, with the offset of the first segment in its granule */
 	uint64_t size; /* payload in bytes; 0: not in use */
 	bool bounced;  /* some of it by way of a bounce buffer */
+	bool to_device; /* of what was linked last */
 };
 
 /** Initialises *@dev for @domain (borrowed; NULL for no translation) and @iovad (borrowed, with caches). */
