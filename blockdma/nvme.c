@@ -32,15 +32,6 @@ G_STATIC_ASSERT(sizeof(struct nvme_sgl_desc) == 16);
 
 /* ---- queues ---- */
 
-static unsigned nvme_order(uint64_t bytes)
-{
-	unsigned order = 0;
-
-	while ((uint64_t)FRAME_SIZE << order < bytes)
-		order++;
-	return order;
-}
-
 /** nvme_alloc_queue: completion queue first, then submission queue. */
 static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned qid, unsigned depth)
 {
@@ -50,8 +41,8 @@ static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned
 	*queue = (struct nvme_queue){.qid = qid,
 				     .polled = qid > nvme->config.io_queues - nvme->config.poll_queues,
 				     .depth = depth,
-				     .sq_order = nvme_order((uint64_t)depth * NVME_SQE_BYTES),
-				     .cq_order = nvme_order((uint64_t)depth * NVME_CQE_BYTES),
+				     .sq_order = physmem_order((uint64_t)depth * NVME_SQE_BYTES),
+				     .cq_order = physmem_order((uint64_t)depth * NVME_CQE_BYTES),
 				     .cq_phase = true,
 				     .cq_tail_phase = true,
 				     .lock.name = "submission queue"};
@@ -101,7 +92,7 @@ static void nvme_dbbuf_init(struct nvme *nvme)
 {
 	struct nvme_dbbuf *dbbuf = &nvme->dbbuf;
 
-	dbbuf->order = nvme_order((nvme->config.io_queues + 1) * UINT64_C(8));
+	dbbuf->order = physmem_order((nvme->config.io_queues + 1) * UINT64_C(8));
 	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->values_paddr,
 			       &dbbuf->values_addr) != 0)
 		return;

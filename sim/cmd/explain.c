@@ -53,11 +53,6 @@ static unsigned explain_sgl_choice(const struct explain *explain)
 
 /* ---- the block layer ---- */
 
-static uint64_t joint_bits(const struct bio_vec *vec, const struct bio_vec *next)
-{
-	return (next->paddr % NVME_PAGE) | (vec->paddr % NVME_PAGE + vec->len);
-}
-
 static bool starts_bio(const struct request *req, uint32_t vec)
 {
 	for (uint32_t bio = 1; bio < req->bio_count; bio++)
@@ -80,7 +75,7 @@ static char *gap_text(const struct request *req)
 		bool touch = vec->paddr + vec->len == next->paddr;
 
 		/* What touches counts inside a bio alone. */
-		if (!(joint_bits(vec, next) >> (req->gap_bit - 1) & 1) || (touch && starts_bio(req, i)))
+		if (!(bio_joint_bits(vec, next) >> (req->gap_bit - 1) & 1) || (touch && starts_bio(req, i)))
 			continue;
 		return g_strdup_printf(
 			"%s: vector %u ends at " HEX " and %u begins at " HEX "%s", bit, i,
@@ -678,27 +673,6 @@ static void run_piece(struct explain *explain, struct piece *piece)
 
 /* ---- the request ---- */
 
-/** Takes @bytes off @vecs, from *@at on with *@skip bytes of that one gone, into @ret_vecs. */
-static void take_vecs(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *ret_vecs)
-{
-	g_array_set_size(ret_vecs, 0);
-	while (bytes) {
-		struct bio_vec vec = g_array_index(vecs, struct bio_vec, *at);
-
-		vec.paddr += *skip;
-		vec.len -= *skip;
-		if (vec.len > bytes) {
-			vec.len = bytes;
-			*skip += bytes;
-		} else {
-			*skip = 0;
-			++*at;
-		}
-		bytes -= vec.len;
-		g_array_append_val(ret_vecs, vec);
-	}
-}
-
 static void init_piece(const struct explain *explain, struct piece *piece, uint64_t number, uint64_t done,
 		       uint64_t meta_bytes)
 {
@@ -756,9 +730,9 @@ static void run_pieces(struct explain *explain)
 				   done, fault_errno_name(piece.split.err));
 			break;
 		}
-		take_vecs(request->vecs, &at, &skip, piece.split.bytes, vecs);
+		bio_vecs_take(request->vecs, &at, &skip, piece.split.bytes, vecs);
 		meta_bytes = piece_meta_bytes(explain, piece.split.bytes);
-		take_vecs(request->meta, &meta_at, &meta_skip, meta_bytes, meta_vecs);
+		bio_vecs_take(request->meta, &meta_at, &meta_skip, meta_bytes, meta_vecs);
 		init_piece(explain, &piece, ++number, done, meta_bytes);
 		run_piece(explain, &piece);
 		done += piece.req.bytes;

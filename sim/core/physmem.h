@@ -54,6 +54,16 @@ struct physmem {
 void physmem_init(struct physmem *mem);
 void physmem_finish(struct physmem *mem);
 
+/** Returns the smallest order of frames that hold @bytes. */
+static inline unsigned physmem_order(uint64_t bytes)
+{
+	unsigned order = 0;
+
+	while ((uint64_t)FRAME_SIZE << order < bytes)
+		order++;
+	return order;
+}
+
 /** Returns the address of 2^@order zeroed frames, aligned to their size, used for @use. Never fails: the caller has
  *  asked its fault point before. */
 uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use);

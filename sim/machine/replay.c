@@ -857,27 +857,6 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 	replay->stats->recorded_segments++;
 }
 
-/** Takes the first @bytes off the segments in scratch, from *@at on with *@skip bytes of that one gone, into @vecs. */
-static void replay_take_segments(GArray *scratch, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *vecs)
-{
-	g_array_set_size(vecs, 0);
-	while (bytes) {
-		struct bio_vec vec = g_array_index(scratch, struct bio_vec, *at);
-
-		vec.paddr += *skip;
-		vec.len -= *skip;
-		if (vec.len > bytes) {
-			vec.len = bytes;
-			*skip += bytes;
-		} else {
-			*skip = 0;
-			(*at)++;
-		}
-		bytes -= vec.len;
-		g_array_append_val(vecs, vec);
-	}
-}
-
 static unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)
 {
 	unsigned there = replay->nvme->queue_count - 1;
@@ -985,7 +964,7 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 			replay->stats->splits++;
 			last = rr;
 		}
-		replay_take_segments(replay->scratch, &at, &skip, bytes, rr->vecs);
+		bio_vecs_take(replay->scratch, &at, &skip, bytes, rr->vecs);
 		replay_fill_piece(replay, rr, bytes);
 	}
 	return head;
