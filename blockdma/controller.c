@@ -46,8 +46,9 @@ static char *controller_owner(const struct physmem *mem, uint64_t paddr)
 		return g_strdup_printf("belongs to request %" G_GUINT64_FORMAT, owner);
 	if (physmem_has_bytes(mem, paddr))
 		return g_strdup_printf("belongs to set-up (%s)",
-				       uses[mem->use[(paddr - PHYSMEM_BASE) >> FRAME_LG2]]);
-	return g_strdup(paddr >= PHYSMEM_BASE ? "is free" : "belongs to nobody");
+				       uses[mem->use[(paddr - mem->base) >> FRAME_LG2]]);
+	return g_strdup(paddr >= mem->base && (paddr - mem->base) >> FRAME_LG2 < mem->next_frame ? "is free"
+												 : "belongs to nobody");
 }
 
 /** Returns since when there is no mapping behind a stale answer for @addr, in words; free with g_free(). */
@@ -74,13 +75,13 @@ static void controller_report_stale(struct controller *ctrl, uint64_t addr, uint
 	controller_report(ctrl, FINDING_STALE, addr, write, detail);
 }
 
-/** Returns what the driver of the IOMMU logs of a refused access, on one line that continues a sentence; free with g_free(). The
- * device's number on its bus is not modelled: it is stream 0. */
-static char *controller_logged(const struct dma_device *dev, enum iommu_fault_reason reason, uint64_t addr,
+/** Returns what the driver of the IOMMU logs of a refused access, on one line that continues a sentence; free with g_free(). */
+static char *controller_logged(const struct controller *ctrl, enum iommu_fault_reason reason, uint64_t addr,
 			       bool write)
 {
-	const struct iommu_domain *domain = dev->domain;
-	struct iommu_fault fault = {.iova = addr, .reason = reason, .write = write, .domain = domain->id};
+	const struct iommu_domain *domain = ctrl->nvme->dev->domain;
+	struct iommu_fault fault = {
+		.iova = addr, .reason = reason, .write = write, .stream = ctrl->stream, .domain = domain->id};
 	g_autoptr(GString) logged = g_string_new(NULL);
 	struct pgtable_walk walk;
 
@@ -101,7 +102,7 @@ static void controller_refused(struct controller *ctrl, enum iommu_fault_reason 
 {
 	const struct dma_device *dev = ctrl->nvme->dev;
 	enum finding_kind kind = reason == IOMMU_FAULT_PERMISSION ? FINDING_PERMISSION : FINDING_HOLE;
-	g_autofree char *logged = controller_logged(dev, reason, addr, write);
+	g_autofree char *logged = controller_logged(ctrl, reason, addr, write);
 
 	SIM_ANNOUNCE(ctrl->nvme->sim, io_page_fault, dev->domain->id, addr, write);
 	ctrl->stats.faults++;

@@ -59,6 +59,7 @@ struct controller {
 	struct nvme *nvme;
 	bool iotlb; /* translate through the IOTLB; else walk every time (functional runs) */
 	struct controller_faults faults;
+	unsigned stream; /* what the IOMMU knows it by */
 	bool fatal; /* CSTS.CFS: it does nothing more before a reset */
 	struct controller_stats stats;
 };

@@ -163,6 +163,7 @@ static void nvme_set_limits(struct nvme *nvme)
 		limits->max_bytes = MIN(limits->max_bytes, (uint64_t)NVME_PAGE << nvme->config.mdts);
 	limits->max_segments =
 		MIN((uint32_t)(limits->max_bytes / NVME_PAGE) + 1, nvme_segments_max(nvme, large));
+	limits->page_lg2 = (uint8_t)nvme->dev->granule_lg2; /* no kernel runs with smaller ones */
 	limits->logical_block_bytes = nvme->config.logical_block_bytes;
 	limits->virt_boundary_mask = nvme->config.sgl && !nvme_maps_sg(nvme) ? 0 : NVME_PAGE - 1;
 	limits->seg_boundary_mask = nvme_maps_sg(nvme) ? UINT32_MAX : 0;

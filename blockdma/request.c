@@ -6,12 +6,10 @@
 const char *const req_op_names[REQ_OPS] = {"read",    "write",	      "flush",
 					   "discard", "write-zeroes", "passthrough"};
 
-#define PAGE_BYTES UINT64_C(4096)
-
 /** Returns the offset of @paddr in its page. */
-static uint64_t page_offset(uint64_t paddr)
+static uint64_t page_offset(const struct queue_limits *limits, uint64_t paddr)
 {
-	return paddr & (PAGE_BYTES - 1);
+	return paddr & ((UINT64_C(1) << (limits && limits->page_lg2 ? limits->page_lg2 : 12)) - 1);
 }
 
 uint64_t bio_vec_limit(const struct queue_limits *limits, uint64_t paddr)
@@ -83,9 +81,10 @@ bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment
 	return true;
 }
 
-uint64_t bio_joint_bits(const struct bio_vec *vec, const struct bio_vec *next)
+uint64_t bio_joint_bits(const struct queue_limits *limits, const struct bio_vec *vec,
+			   const struct bio_vec *next)
 {
-	return page_offset(next->paddr) | (page_offset(vec->paddr) + vec->len);
+	return page_offset(limits, next->paddr) | (page_offset(limits, vec->paddr) + vec->len);
 }
 
 static unsigned lowest_bit(uint64_t bits)
@@ -127,7 +126,7 @@ struct bio_split bio_split(const struct bio_vec *vecs, uint32_t count, uint64_t 
 			break;
 		}
 		if (i)
-			gaps |= bio_joint_bits(&previous, &vec);
+			gaps |= bio_joint_bits(limits, &previous, &vec);
 		split.split = !split_vector(&split, vec.paddr, vec.len, limits);
 		previous = vec;
 	}
@@ -146,7 +145,7 @@ uint64_t request_integrity_gap_mask(const struct request *req)
 
 	for (uint32_t i = 1; i < req->meta_vec_count; i++)
 		if (!bio_vec_touches(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]))
-			gaps |= bio_joint_bits(&req->meta_vecs[i - 1], &req->meta_vecs[i]);
+			gaps |= bio_joint_bits(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]);
 	return gaps ? ~UINT64_C(0) << (lowest_bit(gaps) - 1) : 0;
 }
 
@@ -204,7 +203,7 @@ void request_prepare(struct request *req)
 			continue;
 		/* Also where two vectors of a bio touch and will merge (D10); at the joint of two bios not. */
 		if (!starts_bio(req->bio_first, req->bio_count, i, &bio) || !bio_vec_touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
-			gaps |= bio_joint_bits(&req->vecs[i - 1], &req->vecs[i]);
+			gaps |= bio_joint_bits(req->limits, &req->vecs[i - 1], &req->vecs[i]);
 	}
 	if (req->special)
 		req->nr_phys_segments = 1;

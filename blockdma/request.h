@@ -40,6 +40,7 @@ struct queue_limits {
 	uint64_t seg_boundary_mask;  /* a segment lies in one window of this and one more bytes; 0: anywhere */
 	uint32_t max_segment_size;   /* 0: UINT32_MAX */
 	uint32_t max_integrity_segments;
+	uint8_t page_lg2; /* of the CPU's pages, in which vectors have their offsets; 0: 12 */
 	uint32_t dma_alignment;	     /* bits that addresses and lengths of vectors must not have */
 };
 
@@ -105,8 +106,9 @@ uint64_t bio_vec_limit(const struct queue_limits *limits, uint64_t paddr);
 /** Whether @next goes on where @vec ends, in the same window of @limits (NULL: none). */
 bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *vec, const struct bio_vec *next);
 
-/** Returns the bits in which the joint between @vec and @next is not aligned to pages; those above an offset say nothing. */
-uint64_t bio_joint_bits(const struct bio_vec *vec, const struct bio_vec *next);
+/** Returns the bits in which the joint between @vec and @next is not aligned to the pages of @limits (NULL: of 4 KiB). */
+uint64_t bio_joint_bits(const struct queue_limits *limits, const struct bio_vec *vec,
+			const struct bio_vec *next);
 
 /** Takes the next @bytes off @vecs (of struct bio_vec, and it has as many), from *@at on with *@skip bytes of that one gone, into
  *  @ret_vecs, replacing what that holds. */

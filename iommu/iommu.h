@@ -70,6 +70,7 @@ struct iommu_hw_ops {
 	const char *name;	   /* "intel" */
 	const char *description;   /* both never NULL */
 	const struct pgtable_ops *format; /* of a domain's table, unless @domain_format says; never NULL */
+	bool deferred_flush; /* lazy mode may be had (IOMMU_CAP_DEFERRED_FLUSH) */
 	size_t state_size; /* of what the driver knows of an IOMMU: iommu->state, zeroed */
 	/** Takes @config in. Returns 0, or -EINVAL for what there is none of. */
 	int (*init)(struct iommu *iommu, const struct iommu_hw_config *config);
@@ -164,6 +165,13 @@ void iommu_domain_free(struct iommu_domain *domain);
 
 /** Points the hardware at the domain's table. Returns 0 or a negative errno. */
 int iommu_domain_attach(struct iommu_domain *domain);
+
+/** Returns the smallest page that the domain's table maps, which is what IOVAs are handed out in (the order of __ffs() of the
+ *  domain's page sizes in iommu_dma_init_domain): at least 4 KiB. */
+static inline unsigned iommu_granule_lg2(const struct iommu_domain *domain)
+{
+	return MAX((unsigned)__builtin_ctzll(domain->pt->page_sizes | UINT64_C(1) << 63), (unsigned)FRAME_LG2);
+}
 
 /** Maps without telling the hardware (iommu_map_nosync). On failure what this call mapped is unmapped again, with an
  *  immediate sync. Fault point iommu.map. Returns 0 or a negative errno; under nosync-map-error = inverted 0 also when a

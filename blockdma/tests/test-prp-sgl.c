@@ -878,8 +878,11 @@ static void test_incorrectly_formed(const void *data)
 		struct bio_vec vecs[4];
 		uint32_t count;
 	} shapes[] = {
-		{{{A, PAGE}, {B, STEP}, {M, PAGE}, {M + 2 * PAGE, PAGE}}, 4}, /* ends early */
-		{{{A, PAGE}, {B + STEP, 2 * PAGE}}, 2},			      /* begins late */
+		/* One ends early; also where the sum is of pages again. */
+		{{{A, PAGE}, {B, STEP}, {M, PAGE}, {M + 2 * PAGE, PAGE}}, 4},
+		{{{A, PAGE}, {B, STEP}, {M, PAGE}, {M + 2 * PAGE, PAGE - STEP}}, 4},
+		/* One begins late. */
+		{{{A, PAGE}, {B + STEP, 2 * PAGE}}, 2},
 	};
 	struct fixture fixture;
 

@@ -31,7 +31,7 @@ void dma_device_init(struct dma_device *dev, struct sim *sim, const struct dma_c
 				   .config = *config,
 				   .domain = domain,
 				   .iovad = iovad,
-				   .granule_lg2 = FRAME_LG2,
+				   .granule_lg2 = domain ? iommu_granule_lg2(domain) : FRAME_LG2,
 				   .try_32bit = !config->forcedac,
 				   .need_unmap = domain || config->incoherent,
 				   .attach_deferred = domain && config->deferred_attach};
@@ -692,6 +692,12 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 
 /* ---- memory shared with the device ---- */
 
+/** The kernel's pages are as large as granules, and what a device is to see has its pages to itself. */
+static unsigned dma_coherent_order(const struct dma_device *dev, unsigned order)
+{
+	return MAX(order, dev->granule_lg2 - FRAME_LG2);
+}
+
 int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use use, uint64_t *ret_paddr,
 		       uint64_t *ret_addr)
 {
@@ -699,6 +705,7 @@ int dma_alloc_coherent(struct dma_device *dev, unsigned order, enum frame_use us
 
 	if (dev->memory)
 		return dev->memory->alloc_coherent(dev, order, use, ret_paddr, ret_addr);
+	order = dma_coherent_order(dev, order);
 	paddr = addr = physmem_alloc(&dev->sim->mem, order, use);
 	if (dma_use_iommu(dev)) {
 		addr = dma_map(dev, paddr, (uint64_t)FRAME_SIZE << order,
@@ -720,6 +727,7 @@ void dma_free_coherent(struct dma_device *dev, unsigned order, uint64_t paddr, u
 		dev->memory->free_coherent(dev, order, paddr, addr);
 		return;
 	}
+	order = dma_coherent_order(dev, order);
 	if (dma_use_iommu(dev))
 		dma_unmap(dev, addr, (uint64_t)FRAME_SIZE << order);
 	physmem_free(&dev->sim->mem, paddr, order);

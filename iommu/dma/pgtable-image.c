@@ -321,11 +321,22 @@ static int check_leaf(const struct image_reading *reading, unsigned level, const
 	return 0;
 }
 
-/** Whether a table of @len_bytes may lie at @paddr. */
-static bool table_can_lie(uint64_t paddr, uint64_t len_bytes)
+/** Where the memory begins that has a table at @paddr: tables of a machine do not lie further apart. */
+static uint64_t memory_base(uint64_t paddr)
 {
-	return paddr >= PHYSMEM_BASE && (paddr & (len_bytes - 1)) == 0 &&
-	       paddr - PHYSMEM_BASE <= PHYSMEM_PLACE_MAX - len_bytes;
+	return paddr & -PHYSMEM_PLACE_MAX;
+}
+
+/** Whether a table of @len_bytes may lie at @paddr. The first one says in which memory the others are. */
+static bool table_can_lie(struct pgtable_image *image, uint64_t paddr, uint64_t len_bytes)
+{
+	uint64_t base = memory_base(paddr);
+
+	if (!image->knows_memory)
+		image->memory = base;
+	image->knows_memory = true;
+	return image->memory == base && (paddr & (len_bytes - 1)) == 0 &&
+	       paddr - base <= PHYSMEM_PLACE_MAX - len_bytes;
 }
 
 /** Where the table that all unused entries share is not known yet, takes it from @raw, one of those. */
@@ -337,7 +348,7 @@ static void learn_zero_table(struct pgtable_image *image, unsigned level, uint64
 	if (!image->shares_zero_table || pt->zero_table)
 		return;
 	decode_raw(pt, level, raw, &entry);
-	if (entry.kind == ENTRY_TABLE && table_can_lie(entry.paddr, pgtable_table_bytes(pt, level - 1)))
+	if (entry.kind == ENTRY_TABLE && table_can_lie(image, entry.paddr, pgtable_table_bytes(pt, level - 1)))
 		pt->zero_table = entry.paddr;
 }
 
@@ -429,7 +440,7 @@ static int read_table(struct pgtable_images *images, const struct image_reading 
 	if (table.first & span || last - table.first != span)
 		return fault(reading, error, "with other IOVAs than a table of level %u is for",
 			     (unsigned)level);
-	if (!table_can_lie(table.paddr, pgtable_table_bytes(pt, (unsigned)level)))
+	if (!table_can_lie(reading->image, table.paddr, pgtable_table_bytes(pt, (unsigned)level)))
 		return fault(
 			reading, error, "with pa=%s, where no table of %" G_GUINT64_FORMAT " bytes can lie",
 			snapshot_line_get(reading->line, "pa"), pgtable_table_bytes(pt, (unsigned)level));
@@ -742,6 +753,7 @@ struct pgtable *pgtable_image_place(const struct pgtable_images *images, const s
 		return NULL;
 	}
 	sim = sim_new(1, 1);
+	physmem_move(&sim->mem, image->memory);
 	for (unsigned i = 0; i < count; i++)
 		if (!physmem_place(&sim->mem, path[i]->paddr, pgtable_table_bytes(image->pt, path[i]->level),
 				   FRAME_PGTABLE))

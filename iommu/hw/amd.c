@@ -249,6 +249,7 @@ static void amd_fault_handle(struct iommu *iommu, const struct iommu_registers *
 const struct iommu_hw_ops amd_ops = {
 	.name = "amd",
 	.description = "AMD IOMMU, host (v1) tables, command buffer",
+	.deferred_flush = true,
 	.format = &amdv1_ops,
 	.state_size = sizeof(struct amd),
 	.domain_config = amd_domain_config,

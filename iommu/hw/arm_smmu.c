@@ -433,6 +433,7 @@ static void arm_smmu_fault_handle(struct iommu *iommu, const struct iommu_regist
 const struct iommu_hw_ops arm_smmu_ops = {
 	.name = "arm-smmu",
 	.description = "Arm SMMU, versions 1 and 2",
+	.deferred_flush = true,
 	.format = &arm_64_lpae_s1_ops,
 	.state_size = sizeof(struct arm_smmu),
 	.init = arm_smmu_init,

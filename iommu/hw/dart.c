@@ -243,7 +243,8 @@ static void dart_domain_config(const struct iommu *iommu, struct pgtable_config 
 	config->oas_bits = soc->ias_bits ? soc->oas_bits : MIN(config->oas_bits, 42);
 	config->quirks = 0;
 	config->incoherent = false;
-	if (!config->table_offset)
+	/* The usual memory of a simulation is out of its reach. */
+	if (!config->table_offset && iommu->sim->mem.base == PHYSMEM_BASE)
 		config->table_offset = soc->memory - PHYSMEM_BASE;
 }
 

@@ -132,6 +132,7 @@ static void intel_fault_handle(struct iommu *iommu, const struct iommu_registers
 const struct iommu_hw_ops intel_ops = {
 	.name = "intel",
 	.description = "Intel VT-d, second stage, queued invalidation",
+	.deferred_flush = true,
 	.format = &vtdss_ops,
 	.fault_latch = intel_fault_latch,
 	.fault_handle = intel_fault_handle,

@@ -434,6 +434,7 @@ static void smmuv3_fault_handle(struct iommu *iommu, const struct iommu_register
 const struct iommu_hw_ops smmuv3_ops = {
 	.name = "arm-smmu-v3",
 	.description = "Arm SMMUv3, command queue, with or without range invalidation",
+	.deferred_flush = true,
 	.format = &arm_64_lpae_s1_ops,
 	.state_size = sizeof(struct smmuv3),
 	.init = smmuv3_init,

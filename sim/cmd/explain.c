@@ -75,7 +75,7 @@ static char *gap_text(const struct request *req)
 		bool touch = vec->paddr + vec->len == next->paddr;
 
 		/* What touches counts inside a bio alone. */
-		if (!(bio_joint_bits(vec, next) >> (req->gap_bit - 1) & 1) || (touch && starts_bio(req, i)))
+		if (!(bio_joint_bits(req->limits, vec, next) >> (req->gap_bit - 1) & 1) || (touch && starts_bio(req, i)))
 			continue;
 		return g_strdup_printf(
 			"%s: vector %u ends at " HEX " and %u begins at " HEX "%s", bit, i,
@@ -548,7 +548,8 @@ static void tell_device(struct explain *explain, const struct controller_command
 	if (iommu)
 		facts_line(facts, "%u of these missed the IOTLB: %u page-table entr%s read",
 			   done->iotlb_misses, done->table_reads, done->table_reads == 1 ? "y" : "ies");
-	facts_line(facts, "status 0x%x%s", done->status, device_status_text(done->status));
+	facts_line(facts, "status 0x%x%s", done->status & NVME_STATUS_TYPE_CODE,
+		   device_status_text(done->status));
 	if (done->loss != CONTROLLER_LOSES_NOTHING)
 		facts_line(facts, "%s", loss_text(done->loss));
 	facts_u64(facts, "accesses", NULL, done->accesses);
@@ -598,7 +599,7 @@ static void tell_failed_controller(struct explain *explain)
 	facts_line(facts, "the controller fails (CSTS.CFS) and does nothing: when the command's time is over "
 			  "it is reset, "
 			  "and the command, cancelled, is tried again");
-	facts_bool(facts, "failed", NULL, true);
+	facts_bool(facts, "stops", NULL, true);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(facts);
 }
@@ -613,6 +614,7 @@ static void complete_piece(struct explain *explain, struct piece *piece,
 	controller_complete(&machine->ctrl, qid, done);
 	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
 		g_assert_not_reached();
+	nvme_ring_cq(machine->nvme, qid);
 	nvme_unmap_rq(machine->nvme, piece->iod);
 }
 
@@ -902,6 +904,13 @@ static bool make_machine(struct explain *explain, GError **error)
 		fault_rules_arm(explain->rules, machine->sim);
 	explain_hearing_init(&explain->hearing, machine, explain->rules);
 	explain->limits = machine->nvme->limits;
+	/* The device touches as much of them as the request has; where it has none, the device makes them (PRACT). */
+	if (config->meta_bytes)
+		machine->nvme->config.meta_bytes = 0;
+	if (config->meta_bytes && explain->request.meta_bytes)
+		machine->nvme->config.meta_bytes =
+			(unsigned)(explain->request.meta_bytes /
+				   (explain->request.bytes / machine->nvme->config.logical_block_bytes));
 	if (explain->request.queue == 0)
 		explain->limits.virt_boundary_mask = NVME_PAGE - 1;
 	return check_bios(explain, error) && check_meta(explain, error);
@@ -932,11 +941,12 @@ static int explain_run(struct explain *explain, const struct cmd_common *common)
 static int explain_options(struct explain *explain, const struct run_options *options, const char *request,
 			   const struct cmd_common *common)
 {
+	struct machine_board *board = NULL; /* there is no option for one */
 	GError *error = NULL;
 
 	if (!request)
 		return cmd_fail("explain needs a request: --request \"write lba=0 bvec=0x100000000+4k\"");
-	if (run_read_config(options, &explain->config, &explain->rules, &error) &&
+	if (run_read_config(options, &explain->config, &board, &explain->rules, &error) &&
 	    explain_request_parse(&explain->request, request, (uint32_t)explain->config.logical_block_bytes,
 				  &error) &&
 	    make_machine(explain, &error))

@@ -34,7 +34,22 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 
 	facts_begin(facts, "machine", "machine");
 	facts_text(facts, "kernel_version", "kernel", kernel_version_names[config->version]);
-	facts_text(facts, "iommu", "IOMMU", machine_config_hardware(config)->name);
+	if (config->board) {
+		facts_text(facts, "board", "board", config->board->tree->name);
+		facts_text(facts, "nvme", "NVMe controller", config->board->nvme);
+	}
+	facts_text(facts, "iommu", "IOMMU",
+		   config->board && !config->board->hw ? "none" : machine_config_hardware(config)->name);
+	if (config->board && config->board->hw) {
+		g_autofree char *memory =
+			g_strdup_printf("0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x",
+					config->board->memory_base,
+					config->board->memory_base + config->board->memory_bytes - 1);
+
+		facts_text(facts, "iommu_node", "its node", config->board->iommu);
+		facts_u64(facts, "stream", "stream", config->board->stream);
+		facts_text(facts, "memory", "memory (segments are moved into its upper half)", memory);
+	}
 	facts_text(facts, "iommu_mode", "IOMMU mode", iommu_mode_names[config->iommu_mode]);
 	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
 	facts_u64(facts, "queues", "NVMe queues", machine->queues);

@@ -19,6 +19,11 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "override one key of the machine file", "GROUP.KEY=VALUE"},
 		{"faults", 'f', 0, G_OPTION_ARG_FILENAME, &options->faults_file, "the faults file",
 		 "FAULTS.ini"},
+		{"dtb", 0, 0, G_OPTION_ARG_FILENAME, &options->dtb, "the machine is the board of this device tree",
+		 "BOARD.dtb"},
+		{"nvme", 0, 0, G_OPTION_ARG_FILENAME, &options->nvme,
+		 "which device of the board the controller is: a host bridge or a device with iommus (default: first)",
+		 "PATH|first"},
 		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &options->trace_format,
 		 "format of the trace; auto tells by content", "auto|NAME"},
 		{"mode", 0, 0, G_OPTION_ARG_FILENAME, &options->mode, "when requests arrive and complete",
@@ -49,6 +54,8 @@ void run_options_clear(struct run_options *options)
 	g_free(options->machine_file);
 	g_strfreev(options->sets);
 	g_free(options->faults_file);
+	g_free(options->dtb);
+	g_free(options->nvme);
 	g_free(options->trace_format);
 	g_free(options->mode);
 	g_free(options->limit);
@@ -58,8 +65,20 @@ void run_options_clear(struct run_options *options)
 	g_free(options->snapshot_every);
 }
 
-bool run_read_config(const struct run_options *options, struct machine_config *config, struct fault_rules **rules,
-		     GError **error)
+/** Reads the device tree, where one is given. */
+static bool run_read_board(const struct run_options *options, struct machine_config *config,
+			   struct machine_board **board, GError **error)
+{
+	if (options->nvme && !options->dtb)
+		return sim_error_plain(error, "--nvme names a device of a board: give --dtb as well") == 0;
+	if (!options->dtb)
+		return true;
+	*board = machine_board_load(options->dtb, options->nvme, error);
+	return *board && machine_config_set_board(config, *board, error);
+}
+
+bool run_read_config(const struct run_options *options, struct machine_config *config,
+		     struct machine_board **board, struct fault_rules **rules, GError **error)
 {
 	machine_config_init(config);
 	if (options->machine_file && !machine_config_load(config, options->machine_file, error))
@@ -69,7 +88,7 @@ bool run_read_config(const struct run_options *options, struct machine_config *c
 			return false;
 	if (options->seed && !text_parse_u64(options->seed, &config->seed))
 		return sim_error_plain(error, "--seed=%s: must be a number", options->seed) == 0;
-	if (!machine_config_check(config, error))
+	if (!run_read_board(options, config, board, error) || !machine_config_check(config, error))
 		return false;
 	if (!options->faults_file)
 		return true;
@@ -254,7 +273,8 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	run->stats = g_new0(struct replay_stats, 1);
 	if (format && strcmp(format, "auto") == 0)
 		format = NULL;
-	if (!run_read_config(options, &run->config, &run->rules, error) || !run_parse_replay(run, options, error))
+	if (!run_read_config(options, &run->config, &run->board, &run->rules, error) ||
+	    !run_parse_replay(run, options, error))
 		return false;
 	run->stream = io_stream_open(trace, format, error);
 	if (!run->stream)
@@ -296,6 +316,7 @@ void run_clear(struct run *run)
 	machine_free(run->machine);
 	if (run->stream)
 		io_stream_close(run->stream);
+	machine_board_free(run->board);
 	fault_rules_free(run->rules);
 	g_free(run->snap_ns);
 	g_free(run->snap_count);

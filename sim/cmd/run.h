@@ -12,6 +12,8 @@ struct run_options {
 	char *machine_file;
 	char **sets;
 	char *faults_file;
+	char *dtb;
+	char *nvme;
 	char *trace_format;
 	char *mode;
 	char *limit;
@@ -25,9 +27,10 @@ struct run_options {
 GOptionEntry *run_option_entries(struct run_options *options, bool outputs);
 void run_options_clear(struct run_options *options);
 
-/** Reads the machine, and with a faults file its rules, into *@rules, which is NULL before; free that in either case. */
-bool run_read_config(const struct run_options *options, struct machine_config *config, struct fault_rules **rules,
-		     GError **error);
+/** Reads the machine, with a device tree the board into *@board, and with a faults file its rules into *@rules. Both are NULL
+ *  before; free them in either case. */
+bool run_read_config(const struct run_options *options, struct machine_config *config,
+		     struct machine_board **board, struct fault_rules **rules, GError **error);
 
 /** Warns of rules that never fired: most often a wrong nth. @rules may be NULL. */
 void run_warn_idle_rules(const struct fault_rules *rules);
@@ -35,6 +38,7 @@ void run_warn_idle_rules(const struct fault_rules *rules);
 /** A finished run. */
 struct run {
 	struct machine_config config;
+	struct machine_board *board;
 	struct fault_rules *rules;
 	struct io_stream *stream;
 	struct machine *machine;

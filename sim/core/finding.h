@@ -32,11 +32,15 @@ enum finding_kind {
 	FINDING_NULL_DEREF,	/* null dereference that the modelled kernel would have hit */
 	FINDING_KERNEL_WARNING, /* a WARN of the modelled kernel */
 	FINDING_CORRUPTION,	/* the modelled kernel writes to memory that is somebody else's */
+	FINDING_USE_AFTER_RELEASE, /* the modelled kernel uses what it has released */
+	FINDING_UNINITIALISED,	   /* the modelled kernel decides by a variable that was never set */
 	FINDING_STUCK, /* observation: request for which no resource was found so often that the run goes on
 				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */
 	FINDING_STALE_REACHABLE,    /* observation: entries left behind that the device can still use (D8) */
 	FINDING_LINK_IN_GRANULE,    /* observation: a segment of a request's IOVA that starts inside a granule (D6) */
+	FINDING_UNTRANSLATED,	    /* observation: a device that has an IOMMU came to run without */
+	FINDING_DRIVER_ODDITY,	    /* observation: what a driver does wrong and no known fix repairs */
 	FINDING_KINDS,
 };
 

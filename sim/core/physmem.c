@@ -7,7 +7,15 @@
 void physmem_init(struct physmem *mem)
 {
 	memset(mem, 0, sizeof(*mem));
+	mem->base = PHYSMEM_BASE;
 	umap_init(&mem->data);
+}
+
+void physmem_move(struct physmem *mem, uint64_t base)
+{
+	g_assert(mem->next_frame == 0);
+	g_assert(base % ((uint64_t)PHYSMEM_CHUNK_FRAME << FRAME_LG2) == 0);
+	mem->base = base;
 }
 
 void physmem_finish(struct physmem *mem)
@@ -61,7 +69,7 @@ uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use)
 		frame = mem->free_list[order][--mem->free_count[order]];
 	else
 		frame = physmem_fresh(mem, order);
-	paddr = PHYSMEM_BASE + ((uint64_t)frame << FRAME_LG2);
+	paddr = mem->base + ((uint64_t)frame << FRAME_LG2);
 	memset(mem->use + frame, use, count);
 	mem->in_use[use] += count;
 	for (uint32_t i = 0; i < count; i++)
@@ -71,12 +79,12 @@ uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use)
 
 bool physmem_place(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, enum frame_use use)
 {
-	uint64_t offset = paddr - PHYSMEM_BASE;
+	uint64_t offset = paddr - mem->base;
 	uint32_t first, last;
 
 	g_assert(use != FRAME_FREE);
 	g_assert(len_bytes > 0);
-	if (paddr < PHYSMEM_BASE || offset >= PHYSMEM_PLACE_MAX || len_bytes > PHYSMEM_PLACE_MAX - offset)
+	if (paddr < mem->base || offset >= PHYSMEM_PLACE_MAX || len_bytes > PHYSMEM_PLACE_MAX - offset)
 		return false;
 	first = (uint32_t)(offset >> FRAME_LG2);
 	last = (uint32_t)((offset + len_bytes - 1) >> FRAME_LG2);
@@ -86,14 +94,14 @@ bool physmem_place(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, enum
 			continue;
 		mem->use[frame] = (uint8_t)use;
 		mem->in_use[use]++;
-		memset(physmem_bytes(mem, PHYSMEM_BASE + ((uint64_t)frame << FRAME_LG2)), 0, FRAME_SIZE);
+		memset(physmem_bytes(mem, mem->base + ((uint64_t)frame << FRAME_LG2)), 0, FRAME_SIZE);
 	}
 	return true;
 }
 
 void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order)
 {
-	uint32_t frame = (uint32_t)((paddr - PHYSMEM_BASE) >> FRAME_LG2), count = 1u << order;
+	uint32_t frame = (uint32_t)((paddr - mem->base) >> FRAME_LG2), count = 1u << order;
 
 	g_assert(physmem_has_bytes(mem, paddr));
 	g_assert((frame & (count - 1)) == 0);

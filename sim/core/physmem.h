@@ -7,7 +7,7 @@
  *
  * Two kinds of frame:
  * - frames with bytes: what the modelled kernel allocates and a device or a page walk reads (page tables, NVMe queues,
- *   descriptor lists). They lie at and above PHYSMEM_BASE, are handed out last freed first, else at the next higher
+ *   descriptor lists). They lie together from one address on, are handed out last freed first, else at the next higher
  *   address, and so are the same in every run.
  * - data frames: the buffers of requests, at the addresses that a recording names or a layout rule made. They have an
  *   owner and a use count but no bytes, so that a device access can be checked against who owns the frame *now*.
@@ -22,13 +22,14 @@
 #define FRAME_LG2  12
 #define FRAME_SIZE (1u << FRAME_LG2)
 
-/** Frames with bytes start here: 64 TiB, above what recordings of real machines name and below 52 bits. */
+/** Frames with bytes start here unless physmem_move() says else: 64 TiB, above what recordings of real machines name and
+ *  below 52 bits. */
 #define PHYSMEM_BASE (UINT64_C(1) << 46)
 
 #define PHYSMEM_ORDER_MAX   10 /* 4 MiB, as the kernel's page allocator */
 #define PHYSMEM_CHUNK_LG2   PHYSMEM_ORDER_MAX /* frames a host allocation: no block lies in two of them */
 #define PHYSMEM_CHUNK_FRAME (1u << PHYSMEM_CHUNK_LG2)
-#define PHYSMEM_PLACE_MAX   (UINT64_C(1) << 36) /* bytes from PHYSMEM_BASE on where frames can be placed */
+#define PHYSMEM_PLACE_MAX   (UINT64_C(1) << 36) /* bytes from the base on where frames can be placed */
 
 enum frame_use {
 	FRAME_FREE,
@@ -40,6 +41,7 @@ enum frame_use {
 };
 
 struct physmem {
+	uint64_t base;	  /* of the first frame with bytes; whole chunks */
 	uint8_t **chunks; /* bytes of PHYSMEM_CHUNK_FRAME frames each; NULL: none of them was handed out */
 	uint8_t *use;	  /* enum frame_use of each frame with bytes */
 	uint32_t chunk_count;
@@ -64,6 +66,10 @@ static inline unsigned physmem_order(uint64_t bytes)
 	return order;
 }
 
+/** Lets the frames with bytes start at @base, a multiple of 4 MiB: for a machine whose IOMMU or devices reach less than the
+ *  usual place. Before the first frame. */
+void physmem_move(struct physmem *mem, uint64_t base);
+
 /** Returns the address of 2^@order zeroed frames, aligned to their size, used for @use. Never fails: the caller has
  *  asked its fault point before. */
 uint64_t physmem_alloc(struct physmem *mem, unsigned order, enum frame_use use);
@@ -79,16 +85,16 @@ void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order);
 /** Returns whether @paddr lies in a frame with bytes that is in use. */
 static inline bool physmem_has_bytes(const struct physmem *mem, uint64_t paddr)
 {
-	uint64_t frame = (paddr - PHYSMEM_BASE) >> FRAME_LG2;
+	uint64_t frame = (paddr - mem->base) >> FRAME_LG2;
 
-	return paddr >= PHYSMEM_BASE && frame < mem->next_frame && mem->use[frame] != FRAME_FREE;
+	return paddr >= mem->base && frame < mem->next_frame && mem->use[frame] != FRAME_FREE;
 }
 
 /** Returns the bytes at @paddr, which physmem_alloc() handed out; valid to the end of the block it is
  *  part of, until that is freed. */
 static inline void *physmem_bytes(const struct physmem *mem, uint64_t paddr)
 {
-	uint64_t frame = (paddr - PHYSMEM_BASE) >> FRAME_LG2;
+	uint64_t frame = (paddr - mem->base) >> FRAME_LG2;
 
 	return mem->chunks[frame >> PHYSMEM_CHUNK_LG2] +
 	       ((frame & (PHYSMEM_CHUNK_FRAME - 1)) << FRAME_LG2 | (paddr & (FRAME_SIZE - 1)));

@@ -338,18 +338,26 @@ static unsigned fault_rule_cover(const struct fault_rules *rules, struct fault_r
 	return count;
 }
 
-bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t nth, int error)
+bool fault_rules_add_nth_of(struct fault_rules *rules, const char *glob, const char *device, uint64_t nth,
+			    int error, bool persist)
 {
 	struct fault_rule *rule = fault_rule_new(glob);
 
 	rule->nth = nth;
 	rule->error = error;
+	rule->device = g_strdup(device);
+	rule->persist = persist;
 	if (fault_rule_cover(rules, rule, glob) == 0) {
 		fault_rule_free(rule);
 		return false;
 	}
 	g_ptr_array_add(rules->rules, rule);
 	return true;
+}
+
+bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t nth, int error)
+{
+	return fault_rules_add_nth_of(rules, glob, NULL, nth, error, false);
 }
 
 static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *file, const char *group,

@@ -29,6 +29,7 @@ enum {
 	FAULT_ROOM_DMA = 32,
 	FAULT_ROOM_NVME = 48,
 	FAULT_ROOM_CONTROLLER = 64,
+	FAULT_ROOM_DEVTREE = 80,
 	FAULT_ROOM_TEST = SIM_FAULTS_MAX - 16,
 };
 
@@ -62,6 +63,10 @@ bool fault_rules_load(struct fault_rules *rules, const char *path, GError **erro
 /** Adds the rule that the @nth pass, from 1, of the points that match @glob fails with @error, a negative errno (0: the
  * point's own). Returns whether there are such points. Arm @rules afterwards. */
 bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t nth, int error);
+
+/** The same for passes on behalf of @device alone (sim->device); @persist: all from the @nth on fail. */
+bool fault_rules_add_nth_of(struct fault_rules *rules, const char *glob, const char *device, uint64_t nth,
+			    int error, bool persist);
 
 /** Returns the point numbered @id, or NULL. */
 const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id);

@@ -8,6 +8,7 @@
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 #include "sim/io/keyfile.h"
+#include "sim/machine/board.h"
 
 const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", NULL};
 const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
@@ -169,7 +170,14 @@ G_STATIC_ASSERT(CONFIG_WALK_LEVELS == 5); /* a row each */
 
 const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *config)
 {
+	if (config->board && config->board->hw)
+		return config->board->hw;
 	return config_hardware[config->hardware];
+}
+
+bool machine_config_translates(const struct machine_config *config)
+{
+	return config->iommu_mode != IOMMU_PASSTHROUGH && (!config->board || config->board->hw);
 }
 
 /** Gives the keys that nobody chose the values of the hardware. */
@@ -187,6 +195,17 @@ static void config_add_hardware(struct machine_config *config)
 	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++)
 		if (config_keys[i].of_hardware && !config->chosen[i])
 			*config_slot(config, &config_keys[i]) = *config_slot(&hardware, &config_keys[i]);
+}
+
+bool machine_config_set_board(struct machine_config *config, const struct machine_board *board, GError **error)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++)
+		if (config_keys[i].offset == AT(hardware) && config->chosen[i])
+			return sim_error_plain(error, "iommu.hardware: %s says which IOMMU there is",
+					       board->tree->name) == 0;
+	config->board = board;
+	config_add_hardware(config);
+	return true;
 }
 
 void machine_config_tlb(const struct machine_config *config, struct iotlb_config *ret_tlb)
@@ -554,6 +573,7 @@ char **machine_config_changes(const struct machine_config *config)
 
 	machine_config_init(&plain);
 	plain.hardware = config->hardware; /* whose values are no change of somebody's */
+	plain.board = config->board;
 	config_add_hardware(&plain);
 	plain.hardware = 0;
 	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {

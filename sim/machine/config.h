@@ -44,6 +44,8 @@ struct config_range {
 	uint64_t first, last; /* bytes, last inclusive */
 };
 
+struct machine_board;
+
 struct machine_config {
 	uint64_t version; /* enum kernel_version */
 	uint64_t hz;	  /* scheduler ticks a second */
@@ -82,6 +84,7 @@ struct machine_config {
 	uint64_t cost_ns[WORK_KINDS];
 	int behaviour[BEHAVIOURS]; /* -1: as the version has it */
 
+	const struct machine_board *board; /* borrowed; NULL: the IOMMU is @hardware. See machine_config_set_board() */
 	bool chosen[CONFIG_KEYS_MAX]; /* by key: somebody set it, so the hardware does not */
 };
 
@@ -98,6 +101,13 @@ bool machine_config_check(const struct machine_config *config, GError **error);
 
 /** Returns the IOMMU that the machine has. */
 const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *config);
+
+/** Makes it the machine of @board, which is borrowed: its IOMMU is the one, and says what nobody chose of [iotlb]. Returns
+ *  false, with *@error, where the file asks for another IOMMU. */
+bool machine_config_set_board(struct machine_config *config, const struct machine_board *board, GError **error);
+
+/** Whether something translates the controller's accesses. */
+bool machine_config_translates(const struct machine_config *config);
 
 /** Fills *@ret_tlb for iommu_new(). */
 void machine_config_tlb(const struct machine_config *config, struct iotlb_config *ret_tlb);

@@ -8,7 +8,8 @@
 #include "iommu/dma/snapshot.h"
 
 const struct fault_table *const machine_fault_tables[] = {
-	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, &controller_fault_table, NULL,
+	&iova_fault_table, &iommu_fault_table, &dma_fault_table, &nvme_fault_table, &controller_fault_table,
+	&devtree_fault_table, NULL,
 };
 
 /** Runs what a timer does as a step of @cpu, for nobody's request. */
@@ -62,7 +63,12 @@ struct machine *machine_new(const struct machine_config *config, unsigned cpus, 
 	for (unsigned kind = 0; kind < WORK_KINDS; kind++)
 		sim->cost_ps[kind] = (uint32_t)config->cost_ns[kind] * 1000;
 	sim->device = MACHINE_DEVICE;
-	ledger_new(sim);
+	if (config->board)
+		physmem_move(&sim->mem, config->board->memory_base);
+	if (config->board)
+		machine->board = board_new_in(sim, config->board->tree);
+	else
+		ledger_new(sim);
 	sim_handle(sim, EVENT_DEPOT, machine_depot_timer, machine);
 	sim_handle(sim, EVENT_FLUSH, machine_flush_timer, machine);
 	if (rules)
@@ -84,7 +90,10 @@ void machine_free(struct machine *machine)
 	iommu_domain_free(machine->domain);
 	iotlb_free(machine->device_tlb);
 	iommu_free(machine->iommu);
-	ledger_free(machine->sim);
+	if (machine->board)
+		board_free(machine->board);
+	else
+		ledger_free(machine->sim);
 	sim_free(machine->sim);
 	g_free(machine);
 }
@@ -93,9 +102,10 @@ void machine_free(struct machine *machine)
 static int machine_init_iova(struct machine *machine, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
+	unsigned granule_lg2 = iommu_granule_lg2(machine->domain);
 	int err;
 
-	machine->iovad = iova_domain_new(machine->sim, FRAME_SIZE, 1, MACHINE_DOMAIN, EVENT_DEPOT);
+	machine->iovad = iova_domain_new(machine->sim, 1u << granule_lg2, 1, MACHINE_DOMAIN, EVENT_DEPOT);
 	err = iova_rcaches_init(machine->iovad);
 	if (err) {
 		*reterr_step = "IOVA caches";
@@ -104,8 +114,8 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 	for (unsigned i = 0; i < config->reserved_count; i++) {
 		uint64_t lo, hi;
 
-		if (!iova_reserve(machine->iovad, config->reserved[i].first >> FRAME_LG2,
-				  config->reserved[i].last >> FRAME_LG2, &lo, &hi)) {
+		if (!iova_reserve(machine->iovad, config->reserved[i].first >> granule_lg2,
+				  config->reserved[i].last >> granule_lg2, &lo, &hi)) {
 			*reterr_step = "reserved regions";
 			return -ENOMEM;
 		}
@@ -116,6 +126,7 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 static int machine_attach(struct machine *machine, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
+	static const struct iommu_hw_config usual = {0};
 	const struct iotlb_config device_tlb = {.entries = (uint32_t)config->ats_entries,
 						.ways = (uint32_t)config->ats_ways};
 	struct iotlb_config tlb;
@@ -125,7 +136,12 @@ static int machine_attach(struct machine *machine, const char **reterr_step)
 	int err;
 
 	machine_config_tlb(config, &tlb);
-	machine->iommu = iommu_new(machine->sim, machine_config_hardware(config), &tlb);
+	machine->iommu = iommu_new_config(machine->sim, machine_config_hardware(config),
+					  config->board ? &config->board->hw_config : &usual, &tlb);
+	if (!machine->iommu) {
+		*reterr_step = "IOMMU";
+		return -EINVAL;
+	}
 	machine->iommu->caching_mode = config->caching_mode;
 	err = iommu_domain_new(machine->iommu, MACHINE_DOMAIN, &pgtable, &machine->domain);
 	if (err) {
@@ -176,9 +192,26 @@ static struct swiotlb *machine_swiotlb(const struct machine_config *config)
 					       .slots = (uint32_t)(config->swiotlb_bytes / SWIOTLB_SLOT_BYTES),
 					       .slot_bytes = SWIOTLB_SLOT_BYTES,
 					       .run_max = SWIOTLB_RUN_MAX};
-	bool beyond_reach = config->iommu_mode == IOMMU_PASSTHROUGH && config->dma_bits < 64;
+	bool beyond_reach = !machine_config_translates(config) && config->dma_bits < 64;
 
 	return swiotlb.slots && (config->untrusted || beyond_reach) ? swiotlb_new(&swiotlb) : NULL;
+}
+
+/** Brings the board up. Returns whether the controller has an IOMMU then: an error on the way leaves it without. */
+static bool machine_boot(struct machine *machine)
+{
+	const struct machine_board *config = machine->config.board;
+	const struct platform_iommu *platform;
+	struct sim *sim = machine->sim;
+
+	board_boot(machine->board, NULL);
+	sim->device = MACHINE_DEVICE;
+	if (machine_board_iommu(machine->board->core, config->nvme, &platform))
+		return true;
+	if (config->hw)
+		sim_find(sim, FINDING_UNTRANSLATED, NULL, "%s is behind %s, and does its DMA without it", config->nvme,
+			 config->iommu);
+	return false;
 }
 
 int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
@@ -207,10 +240,11 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 				   .mdts = (unsigned)config->mdts,
 				   .shadow_doorbells = config->shadow_doorbells,
 				   .logical_block_bytes = (uint32_t)config->logical_block_bytes};
+	bool translated = machine->board ? machine_boot(machine) : true;
 	int err = 0;
 
 	machine_hold(machine);
-	if (config->iommu_mode != IOMMU_PASSTHROUGH)
+	if (translated && machine_config_translates(config))
 		err = machine_attach(machine, reterr_step);
 	if (err)
 		goto release;
@@ -219,8 +253,9 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	dma.swiotlb = machine->swiotlb = machine_swiotlb(config);
 	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
 	machine->has_dev = true;
-	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for. */
-	if (config->iommu_mode == IOMMU_LAZY && !config->caching_mode)
+	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for; and others always are. */
+	if (machine->domain && config->iommu_mode == IOMMU_LAZY && !config->caching_mode &&
+	    machine->iommu->ops->deferred_flush)
 		machine->dev.fq =
 			fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
 			       1000000000 / config->hz, EVENT_FLUSH, MACHINE_DOMAIN);
@@ -234,6 +269,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	machine->ctrl = (struct controller){
 		.nvme = machine->nvme,
 		.iotlb = timed,
+		.stream = config->board ? config->board->stream : 0,
 		.faults = {.status = (uint16_t)config->fault_status,
 			   .dnr = config->fault_dnr,
 			   .loss = (enum controller_loss)config->lost_completion}};
@@ -290,7 +326,10 @@ void machine_remove(struct machine *machine)
 	for (unsigned use = FRAME_NVME_QUEUE; use < FRAME_USES; use++)
 		g_assert(sim->mem.in_use[use] == 0);
 	machine_release(machine);
-	ledger_report_leaks(sim);
+	if (machine->board)
+		board_down(machine->board);
+	else
+		ledger_report_leaks(sim);
 }
 
 /* ---- snapshots ---- */

@@ -8,6 +8,7 @@
 #include "blockdma/controller.h"
 #include "devtree/device/ledger.h"
 #include "sim/fault/fault.h"
+#include "sim/machine/board.h"
 #include "sim/machine/config.h"
 
 /** Kinds of event, and what their payload is. */
@@ -41,6 +42,7 @@ struct machine {
 	struct dma_device dev;
 	struct nvme *nvme; /* NULL before probing and after removal */
 	struct controller ctrl;
+	struct board *board; /* NULL: the machine is of no device tree */
 	bool has_dev;
 };
 

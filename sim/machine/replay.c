@@ -857,6 +857,15 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 	replay->stats->recorded_segments++;
 }
 
+/** Moves @vecs, which belong to one request and are no longer than one may be, into the memory of the board. */
+static void replay_place(const struct replay *replay, GArray *vecs)
+{
+	const struct machine_board *board = replay->machine->config.board;
+
+	for (guint i = 0; board && i < vecs->len; i++)
+		machine_board_place(board, &g_array_index(vecs, struct bio_vec, i));
+}
+
 static unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)
 {
 	unsigned there = replay->nvme->queue_count - 1;
@@ -917,6 +926,7 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 	rr->req.meta_bytes = bytes;
 	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;
 	rr->req.meta_vec_count = rr->meta_vecs->len;
+	replay_place(replay, rr->meta_vecs);
 	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
 		physmem_claim(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len,
 			      rr->req.number);
@@ -924,6 +934,7 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 
 static void replay_fill_piece(struct replay *replay, struct replay_request *rr, uint64_t bytes)
 {
+	replay_place(replay, rr->vecs);
 	rr->req.bytes = bytes;
 	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
 	rr->req.vec_count = rr->vecs->len;

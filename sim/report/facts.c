@@ -62,6 +62,18 @@ void facts_u64(struct facts *facts, const char *key, const char *label, uint64_t
 	}
 }
 
+void facts_i64(struct facts *facts, const char *key, const char *label, int64_t value)
+{
+	g_autofree char *digits = g_strdup_printf("%" G_GINT64_FORMAT, value);
+
+	if (key) {
+		json_builder_set_member_name(facts->json, key);
+		json_builder_add_int_value(facts->json, value);
+	}
+	if (label)
+		facts_row(facts, label, digits);
+}
+
 void facts_item(struct facts *facts, const char *value)
 {
 	g_autofree char *valid = g_utf8_make_valid(value, -1);

@@ -19,6 +19,8 @@ struct facts *facts_new(void);
 void facts_free(struct facts *facts);
 
 void facts_u64(struct facts *facts, const char *key, const char *label, uint64_t value);
+/** The same of a number that may be negative. */
+void facts_i64(struct facts *facts, const char *key, const char *label, int64_t value);
 void facts_text(struct facts *facts, const char *key, const char *label, const char *value);
 void facts_bool(struct facts *facts, const char *key, const char *label, bool value);
 /** One value of a list, which then holds no groups; only the JSON has it. */

@@ -625,11 +625,12 @@ static int ftrace_next(void *state, struct trace_event *ret_event, GError **erro
 
 	for (;;) {
 		int result = input_line(ftrace->input, &text, &len, error);
-		struct scan scan = {.at = text, .end = text + len};
+		struct scan scan;
 		struct line line;
 
 		if (result <= 0)
 			return result;
+		scan = (struct scan){.at = text, .end = text + len};
 		if (line_split(text, len, &line))
 			return line_event(ftrace, &line, ret_event, error);
 		if (is_header_line(scan)) {

@@ -351,13 +351,15 @@ def _():
 
 @case('op/metadata')
 def _():
-    answer = said('write bvec=0x100000000+256k meta=0x200000000+4k')
+    answer = said('write bvec=0x100000000+256k meta=0x200000000+4k', '--set', 'nvme.metadata=8')
+    without = said('write bvec=0x100000000+256k', '--set', 'nvme.metadata=8')
     equal([number(request['mapping']['calls'][-1]['pa']) for request in answer['requests']], [0x200000000, 0x200000800],
           'each half has its own')
     for request in answer['requests']:
         call = request['mapping']['calls'][-1]
         equal((call['call'], call['size_bytes'], call['addr']), ('dma_map_phys', 2048, request['command']['metadata']), 'mptr')
         equal(names(request['unmap']['calls'])[0], 'dma_unmap_phys', 'metadata first')
+        equal(request['device']['accesses'], without['requests'][0]['device']['accesses'] + 1, 'the device reads it')
 
 
 @case('lazy/unmap-waits-for-the-timer')
@@ -411,7 +413,7 @@ def _():
 def _():
     answer = said('write ' + bvec((A, 600 * 1024)), *fault('controller.fatal', 2))
     devices = [request['device'] for request in answer['requests']]
-    equal([device.get('failed', False) for device in devices], [False, True, False, False, False], 'the second fails')
+    equal([device.get('stops', False) for device in devices], [False, True, False, False, False], 'the second fails')
     equal(names(answer['requests'][1]['unmap']['calls']), ['dma_unmap_phys'], 'a reset cancels it')
     equal((answer['violation_count'], answer['observation_count']), (0, 0), 'nothing is left')
 
@@ -432,6 +434,16 @@ def _():
         text = program.expect(0, 'explain', '-r', 'write ' + bvec((A, 4096)), *fault('controller.status'),
                               '--set', f'nvme.fault-dnr={dnr}').out
         check(words in text, words)
+
+
+@case('faults/of-the-controller')
+def _():
+    for point in ('status', 'transfer_error', 'lost_completion', 'fatal'):
+        answer = said('write ' + bvec((A, 4096), (A + 0x5000, 4096)), *fault(f'controller.{point}', 1))['requests'][0]
+        check(answer['device'], point)
+        equal(names(answer['unmap']['calls']), ['dma_iova_destroy'], point)
+    equal(said('write ' + bvec((A, 4096)), *fault('controller.transfer_error', 1))['requests'][0]['device']['nvme_status'],
+          4, 'status')
 
 
 @case('faults/idle-rule-is-told')
