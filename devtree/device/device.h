@@ -74,7 +74,7 @@ struct device {
 
 	const struct device_driver *driver; /* set while a probe runs, and when bound */
 	bool bound;
-	bool unbinding; /* it and its consumers are on their way */
+	bool unbinding;	   /* it and its consumers are on their way */
 	bool deferred;	   /* waits for another device to bind */
 	unsigned attempts; /* probes by its driver, and those that ended before it */
 	int error;	   /* of the last one: 0 or a negative errno */

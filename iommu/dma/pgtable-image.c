@@ -144,6 +144,19 @@ static int read_config(const struct image_reading *reading, struct pgtable_confi
 	return read_options(reading, config, error);
 }
 
+/** Machines that have their memory in another place say where. */
+static int read_memory(const struct image_reading *reading, uint64_t *memory, GError **error)
+{
+	if (!has_field(reading, "memory"))
+		return 0;
+	if (read_u64(reading, "memory", PHYSMEM_BASE, memory, error) < 0)
+		return -1;
+	if (*memory % PHYSMEM_ALIGN)
+		return fault(reading, error, "with memory=%s, which is no multiple of 4 MiB",
+			     snapshot_line_get(reading->line, "memory"));
+	return 0;
+}
+
 static int read_format(struct pgtable_images *images, const struct image_reading *reading, uint64_t domain,
 		       GError **error)
 {
@@ -151,6 +164,7 @@ static int read_format(struct pgtable_images *images, const struct image_reading
 	const struct pgtable_ops *format = name ? pgtable_format(name) : NULL;
 	struct pgtable_config config = {0};
 	struct pgtable_image *image;
+	uint64_t memory = PHYSMEM_BASE;
 	struct pgtable *pt = NULL;
 	struct sim *sim;
 
@@ -162,9 +176,10 @@ static int read_format(struct pgtable_images *images, const struct image_reading
 		return fault(reading, error, "a second time for domain %" G_GUINT64_FORMAT, domain);
 	if (images->all->len == DOMAINS_MAX)
 		return fault(reading, error, "beyond the %u that a snapshot may have", DOMAINS_MAX);
-	if (read_config(reading, &config, error) < 0)
+	if (read_config(reading, &config, error) < 0 || read_memory(reading, &memory, error) < 0)
 		return -1;
 	sim = sim_new(1, 1);
+	physmem_move(&sim->mem, memory);
 	if (pgtable_new(sim, format, &config, &pt) == 0 && pt->config.top_level != config.top_level)
 		g_clear_pointer(&pt, pgtable_free);
 	if (!pt) {
@@ -174,6 +189,7 @@ static int read_format(struct pgtable_images *images, const struct image_reading
 	image = g_new0(struct pgtable_image, 1);
 	image->domain = domain;
 	image->line = reading->line->number;
+	image->memory = memory;
 	image->pt = pt;
 	image->shares_zero_table = pt->zero_table != 0;
 	pt->zero_table = 0;
@@ -321,22 +337,11 @@ static int check_leaf(const struct image_reading *reading, unsigned level, const
 	return 0;
 }
 
-/** Where the memory begins that has a table at @paddr: tables of a machine do not lie further apart. */
-static uint64_t memory_base(uint64_t paddr)
+/** Whether a table of @len_bytes may lie at @paddr. */
+static bool table_can_lie(const struct pgtable_image *image, uint64_t paddr, uint64_t len_bytes)
 {
-	return paddr & -PHYSMEM_PLACE_MAX;
-}
-
-/** Whether a table of @len_bytes may lie at @paddr. The first one says in which memory the others are. */
-static bool table_can_lie(struct pgtable_image *image, uint64_t paddr, uint64_t len_bytes)
-{
-	uint64_t base = memory_base(paddr);
-
-	if (!image->knows_memory)
-		image->memory = base;
-	image->knows_memory = true;
-	return image->memory == base && (paddr & (len_bytes - 1)) == 0 &&
-	       paddr - base <= PHYSMEM_PLACE_MAX - len_bytes;
+	return paddr >= image->memory && (paddr & (len_bytes - 1)) == 0 &&
+	       paddr - image->memory <= PHYSMEM_PLACE_MAX - len_bytes;
 }
 
 /** Where the table that all unused entries share is not known yet, takes it from @raw, one of those. */

@@ -38,8 +38,7 @@ struct pgtable_image {
 	/** Empty, of the same configuration: for decode() and describe(). Withdrawn, not freed: its zero_table is the file's,
 	 * 0 before that is known. */
 	struct pgtable *pt;
-	uint64_t memory; /* where the memory begins that has the tables */
-	bool knows_memory;
+	uint64_t memory; /* where that of the tables begins */
 	bool shares_zero_table; /* entries may be of kind ENTRY_ZERO */
 	GArray *tables;		/* struct pgtable_image_table, by level, then IOVA */
 	GArray *runs; /* struct pgtable_image_run, the same; entries that point to tables are among them */

@@ -225,6 +225,8 @@ static void write_format(const struct section_writer *w)
 	snapshot_hex(w->writer, "page_sizes", config->page_sizes, 16);
 	snapshot_text(w->writer, "options", options->len ? options->str : "none");
 	snapshot_hex(w->writer, "table_offset", config->table_offset, 16);
+	if (w->pt->sim->mem.base != PHYSMEM_BASE)
+		snapshot_hex(w->writer, "memory", w->pt->sim->mem.base, 16);
 }
 
 void pgtable_section_write(struct snapshot_writer *writer, uint64_t domain, const struct pgtable *pt)
@@ -241,7 +243,7 @@ void pgtable_section_write(struct snapshot_writer *writer, uint64_t domain, cons
 
 /* Where a table lies is chance, and where a page lies is what [mapping] compares; so is what is mapped at all. */
 
-static const char *const format_unseen[] = {"table_offset", NULL};
+static const char *const format_unseen[] = {"table_offset", "memory", NULL};
 static const char *const leaf_unseen[] = {"level", "raw", "step", NULL};
 static const char *const table_unseen[] = {"entry", "pa", NULL};
 static const char *const zero_unseen[] = {"raw", NULL};

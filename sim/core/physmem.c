@@ -14,7 +14,7 @@ void physmem_init(struct physmem *mem)
 void physmem_move(struct physmem *mem, uint64_t base)
 {
 	g_assert(mem->next_frame == 0);
-	g_assert(base % ((uint64_t)PHYSMEM_CHUNK_FRAME << FRAME_LG2) == 0);
+	g_assert(base % PHYSMEM_ALIGN == 0);
 	mem->base = base;
 }
 

@@ -31,6 +31,8 @@
 #define PHYSMEM_CHUNK_FRAME (1u << PHYSMEM_CHUNK_LG2)
 #define PHYSMEM_PLACE_MAX   (UINT64_C(1) << 36) /* bytes from the base on where frames can be placed */
 
+#define PHYSMEM_ALIGN ((uint64_t)FRAME_SIZE << PHYSMEM_ORDER_MAX) /* of its base */
+
 enum frame_use {
 	FRAME_FREE,
 	FRAME_PGTABLE,

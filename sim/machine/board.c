@@ -8,7 +8,6 @@
 #define GIB		(UINT64_C(1) << 30)
 #define REACH_32BIT	(4 * GIB)
 #define MEMORY_MIN	(64u << 20)
-#define MEMORY_ALIGN	((uint64_t)FRAME_SIZE << PHYSMEM_ORDER_MAX)
 #define MEMORY_USUAL	GIB /* where the tree leaves it to the boot loader, as most do */
 #define MEMORY_USUAL_AT GIB
 #define DART_MEMORY_AT	(32 * GIB) /* of every Apple board up to the M1 */
@@ -18,12 +17,12 @@
 /** Takes as much of [@base, @base + @bytes) as the machine uses. Returns whether that is enough. */
 static bool board_take_memory(struct machine_board *board, uint64_t base, uint64_t bytes)
 {
-	uint64_t first = (base + MEMORY_ALIGN - 1) & -MEMORY_ALIGN, skipped = first - base;
+	uint64_t first = (base + PHYSMEM_ALIGN - 1) & -PHYSMEM_ALIGN, skipped = first - base;
 
 	bytes = bytes > skipped ? MIN(bytes - skipped, REACH_32BIT) : 0;
 	if (first < REACH_32BIT)
 		bytes = MIN(bytes, REACH_32BIT - first);
-	bytes &= -(2 * MEMORY_ALIGN);
+	bytes &= -(2 * PHYSMEM_ALIGN);
 	if (first < base || bytes < MEMORY_MIN || first + bytes > PHYSMEM_BASE)
 		return false;
 	board->memory_base = first;
