@@ -7,6 +7,9 @@
 #include "sim/core/text.h"
 
 #define VECS_MAX     65536 /* of a request */
+#define BYTES_MAX    (16u << 20) /* of its data, and as much of integrity data: four times what recordings have */
+#define PADDR_LG2    52		 /* what page tables can hold */
+#define SEGMENT_MIN  4096	 /* what the block layer lets a driver limit segments to: BLK_MIN_SEGMENT_SIZE */
 #define REQUESTS_MAX 64
 #define OPS_MAX	     65536
 
@@ -22,8 +25,9 @@ static const struct setting {
 	const char *key;
 	size_t at;
 	uint64_t initial;
-	const char *const *words; /* of a choice; NULL: a number, up to @max */
+	const char *const *words; /* of a choice; NULL: a number, from @min to @max */
 	uint64_t max;
+	uint64_t min;
 } settings[] = {
 	{"mode", AT(mode), GOLDEN_STRICT, modes},
 	{"driver", AT(driver), GOLDEN_PT, drivers},
@@ -47,13 +51,13 @@ static const struct setting {
 	{"qid", AT(qid), 1, NULL, 1},
 	{"sgl_threshold", AT(sgl_threshold), 32768, NULL, UINT32_MAX},
 	{"meta_size", AT(meta_size), 0, NULL, 4096},
-	{"interval_exp", AT(interval_exp), 12, NULL, 16},
+	{"interval_exp", AT(interval_exp), 12, NULL, 16, 9},
 	{"dma_alignment", AT(dma_alignment), 3, NULL, UINT32_MAX},
 	{"virt_boundary", AT(virt_boundary), 0, NULL, UINT64_MAX},
-	{"seg_boundary", AT(seg_boundary), UINT64_MAX, NULL, UINT64_MAX},
-	{"max_segment_size", AT(max_segment_size), UINT32_MAX, NULL, UINT32_MAX},
+	{"seg_boundary", AT(seg_boundary), UINT64_MAX, NULL, UINT64_MAX, SEGMENT_MIN - 1},
+	{"max_segment_size", AT(max_segment_size), UINT32_MAX, NULL, UINT32_MAX, SEGMENT_MIN},
 	{"max_segments", AT(max_segments), 256, NULL, UINT32_MAX},
-	{"lbs", AT(lbs), 512, NULL, 65536},
+	{"lbs", AT(lbs), 512, NULL, 65536, 512},
 	{"max_bytes", AT(max_bytes), 8388608, NULL, UINT32_MAX},
 };
 
@@ -112,7 +116,7 @@ static const char *setting_read(struct golden_case *rec, const struct setting *s
 		/* A mask may be written as ~0. */
 		if (strcmp(text, "~0") == 0 && setting->max == UINT64_MAX)
 			value = UINT64_MAX;
-		else if (!text_parse_u64(text, &value) || value > setting->max)
+		else if (!text_parse_u64(text, &value) || value > setting->max || value < setting->min)
 			return "a setting is not a number that can be";
 	} else {
 		while (setting->words[value] && strcmp(setting->words[value], text) != 0)
@@ -139,6 +143,8 @@ static const char *define_settings(struct golden_case *rec, char **words)
 		if (wrong)
 			return wrong;
 	}
+	if (rec->settings.seg_boundary & (rec->settings.seg_boundary + 1))
+		return "seg_boundary is not one less than a power of two";
 	return NULL;
 }
 
@@ -176,6 +182,15 @@ static const char *define_request(struct golden_case *rec, char **words, unsigne
 	return NULL;
 }
 
+static uint64_t vecs_bytes(const GArray *vecs)
+{
+	uint64_t bytes = 0;
+
+	for (guint i = 0; i < vecs->len; i++)
+		bytes += g_array_index(vecs, struct bio_vec, i).len;
+	return bytes;
+}
+
 /** "bvec PADDR LEN [COUNT STEP]" */
 static const char *define_vecs(GArray *vecs, char **words, unsigned count)
 {
@@ -186,11 +201,16 @@ static const char *define_vecs(GArray *vecs, char **words, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		if (!text_parse_u64(words[i], &number[i]))
 			return "a vector is not of numbers";
-	if (number[1] > UINT32_MAX || number[2] > VECS_MAX || vecs->len + number[2] > VECS_MAX)
+	if (number[1] == 0)
+		return "a vector of no bytes";
+	if (number[1] > BYTES_MAX || number[2] > VECS_MAX || vecs->len + number[2] > VECS_MAX ||
+	    vecs_bytes(vecs) + number[1] * number[2] > BYTES_MAX)
 		return "too many vectors, or too long ones";
 	for (uint64_t i = 0; i < number[2]; i++) {
 		struct bio_vec vec = {number[0] + i * number[3], number[1]};
 
+		if (vec.paddr >> PADDR_LG2 || (vec.paddr + vec.len - 1) >> PADDR_LG2)
+			return "a vector beyond 2^52 bytes of memory";
 		g_array_append_val(vecs, vec);
 	}
 	return NULL;

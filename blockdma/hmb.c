@@ -22,21 +22,12 @@ struct hmb_desc {
 
 G_STATIC_ASSERT(sizeof(struct hmb_desc) == 16);
 
-static unsigned hmb_order(uint64_t bytes)
-{
-	unsigned order = 0;
-
-	while ((uint64_t)FRAME_SIZE << order < bytes)
-		order++;
-	return order;
-}
-
 /** Takes the list, of @count entries. */
 static int hmb_alloc_descs(struct nvme *nvme, unsigned count)
 {
 	struct nvme_hmb *hmb = &nvme->hmb;
 
-	hmb->desc_order = hmb_order((uint64_t)count * sizeof(struct hmb_desc));
+	hmb->desc_order = physmem_order((uint64_t)count * sizeof(struct hmb_desc));
 	return dma_alloc_coherent(nvme->dev, hmb->desc_order, FRAME_NVME_HMB, &hmb->desc_paddr, &hmb->desc_addr);
 }
 
@@ -87,7 +78,7 @@ static int hmb_alloc_multi(struct nvme *nvme, uint64_t bytes, uint64_t chunk)
 		return -ENOMEM;
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t len = MIN(chunk, bytes - done);
-		struct nvme_hmb_block block = {.order = hmb_order(len)};
+		struct nvme_hmb_block block = {.order = physmem_order(len)};
 
 		if (sim_fault_size(nvme->sim, FAULT_NVME_HMB, len) ||
 		    dma_alloc_coherent(nvme->dev, block.order, FRAME_NVME_HMB, &block.paddr, &block.addr) != 0)

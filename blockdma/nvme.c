@@ -32,15 +32,6 @@ G_STATIC_ASSERT(sizeof(struct nvme_sgl_desc) == 16);
 
 /* ---- queues ---- */
 
-static unsigned nvme_order(uint64_t bytes)
-{
-	unsigned order = 0;
-
-	while ((uint64_t)FRAME_SIZE << order < bytes)
-		order++;
-	return order;
-}
-
 /** nvme_alloc_queue: completion queue first, then submission queue. */
 static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned qid, unsigned depth)
 {
@@ -50,8 +41,8 @@ static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned
 	*queue = (struct nvme_queue){.qid = qid,
 				     .polled = qid > nvme->config.io_queues - nvme->config.poll_queues,
 				     .depth = depth,
-				     .sq_order = nvme_order((uint64_t)depth * NVME_SQE_BYTES),
-				     .cq_order = nvme_order((uint64_t)depth * NVME_CQE_BYTES),
+				     .sq_order = physmem_order((uint64_t)depth * NVME_SQE_BYTES),
+				     .cq_order = physmem_order((uint64_t)depth * NVME_CQE_BYTES),
 				     .cq_phase = true,
 				     .cq_tail_phase = true,
 				     .lock.name = "submission queue"};
@@ -70,10 +61,8 @@ static int nvme_queue_init(struct nvme *nvme, struct nvme_queue *queue, unsigned
 	tags = nvme_queue_tags(queue);
 	queue->iods = g_new0(struct nvme_iod, tags);
 	queue->free_tags = g_new(uint16_t, tags);
-	for (unsigned i = 0; i < tags; i++) {
-		queue->iods[i].tag = (uint16_t)i;
+	for (unsigned i = 0; i < tags; i++)
 		queue->free_tags[i] = (uint16_t)(tags - 1 - i); /* the lowest tag first */
-	}
 	queue->free_tag_count = (uint16_t)tags;
 	return 0;
 }
@@ -103,7 +92,7 @@ static void nvme_dbbuf_init(struct nvme *nvme)
 {
 	struct nvme_dbbuf *dbbuf = &nvme->dbbuf;
 
-	dbbuf->order = nvme_order((nvme->config.io_queues + 1) * UINT64_C(8));
+	dbbuf->order = physmem_order((nvme->config.io_queues + 1) * UINT64_C(8));
 	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->values_paddr,
 			       &dbbuf->values_addr) != 0)
 		return;
@@ -168,8 +157,8 @@ static void nvme_set_limits(struct nvme *nvme)
 	bool large = transfer == NVME_TRANSFER_8M_OPTIMAL;
 
 	limits->max_bytes = large ? NVME_MAX_BYTES : NVME_MAX_BYTES_4M;
-	if (transfer != NVME_TRANSFER_4M)
-		limits->max_bytes = MIN(limits->max_bytes, dma_opt_mapping_size(nvme->dev));
+	limits->max_bytes = MIN(limits->max_bytes, transfer == NVME_TRANSFER_4M ? dma_max_mapping_size(nvme->dev)
+										  : dma_opt_mapping_size(nvme->dev));
 	if (nvme->config.mdts)
 		limits->max_bytes = MIN(limits->max_bytes, (uint64_t)NVME_PAGE << nvme->config.mdts);
 	limits->max_segments =
@@ -241,8 +230,14 @@ void nvme_free(struct nvme *nvme)
 struct nvme_iod *nvme_get_tag(struct nvme *nvme, unsigned qid)
 {
 	struct nvme_queue *queue = &nvme->queues[qid];
+	uint16_t tag;
 
-	return queue->free_tag_count ? &queue->iods[queue->free_tags[--queue->free_tag_count]] : NULL;
+	if (!queue->free_tag_count)
+		return NULL;
+	tag = queue->free_tags[--queue->free_tag_count];
+	/* Written here and not at the probe: what is never used of deep queues costs no memory. */
+	queue->iods[tag].tag = tag;
+	return &queue->iods[tag];
 }
 
 void nvme_put_tag(struct nvme *nvme, unsigned qid, struct nvme_iod *iod)

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include <glib.h>
-
 const char *const req_op_names[REQ_OPS] = {"read",    "write",	      "flush",
 					   "discard", "write-zeroes", "passthrough"};
 
@@ -36,6 +34,26 @@ bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *ve
 	return vec->paddr + vec->len == next->paddr && (vec->paddr | mask) == ((next->paddr + next->len - 1) | mask);
 }
 
+void bio_vecs_take(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *ret_vecs)
+{
+	g_array_set_size(ret_vecs, 0);
+	while (bytes) {
+		struct bio_vec vec = g_array_index(vecs, struct bio_vec, *at);
+
+		vec.paddr += *skip;
+		vec.len -= *skip;
+		if (vec.len > bytes) {
+			vec.len = bytes;
+			*skip += bytes;
+		} else {
+			*skip = 0;
+			++*at;
+		}
+		bytes -= vec.len;
+		g_array_append_val(ret_vecs, vec);
+	}
+}
+
 /** A vector that is cut leaves the rest for the next segment, and nothing is merged to its front part. */
 bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment)
 {
@@ -63,8 +81,7 @@ bool request_next_segment(struct req_iterator *iter, struct bio_vec *ret_segment
 	return true;
 }
 
-/** Returns the bits in which the joint between two vectors is not aligned. */
-static uint64_t joint_bits(const struct queue_limits *limits, const struct bio_vec *vec,
+uint64_t bio_joint_bits(const struct queue_limits *limits, const struct bio_vec *vec,
 			   const struct bio_vec *next)
 {
 	return page_offset(limits, next->paddr) | (page_offset(limits, vec->paddr) + vec->len);
@@ -109,7 +126,7 @@ struct bio_split bio_split(const struct bio_vec *vecs, uint32_t count, uint64_t 
 			break;
 		}
 		if (i)
-			gaps |= joint_bits(limits, &previous, &vec);
+			gaps |= bio_joint_bits(limits, &previous, &vec);
 		split.split = !split_vector(&split, vec.paddr, vec.len, limits);
 		previous = vec;
 	}
@@ -128,7 +145,7 @@ uint64_t request_integrity_gap_mask(const struct request *req)
 
 	for (uint32_t i = 1; i < req->meta_vec_count; i++)
 		if (!bio_vec_touches(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]))
-			gaps |= joint_bits(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]);
+			gaps |= bio_joint_bits(req->limits, &req->meta_vecs[i - 1], &req->meta_vecs[i]);
 	return gaps ? ~UINT64_C(0) << (lowest_bit(gaps) - 1) : 0;
 }
 
@@ -186,7 +203,7 @@ void request_prepare(struct request *req)
 			continue;
 		/* Also where two vectors of a bio touch and will merge (D10); at the joint of two bios not. */
 		if (!starts_bio(req->bio_first, req->bio_count, i, &bio) || !bio_vec_touches(req->limits, &req->vecs[i - 1], &req->vecs[i]))
-			gaps |= joint_bits(req->limits, &req->vecs[i - 1], &req->vecs[i]);
+			gaps |= bio_joint_bits(req->limits, &req->vecs[i - 1], &req->vecs[i]);
 	}
 	if (req->special)
 		req->nr_phys_segments = 1;

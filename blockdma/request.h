@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <glib.h>
+
 enum req_op {
 	REQ_OP_READ,
 	REQ_OP_WRITE,
@@ -103,6 +105,14 @@ static inline uint64_t request_split_bytes(const struct bio_vec *vecs, uint32_t 
 uint64_t bio_vec_limit(const struct queue_limits *limits, uint64_t paddr);
 /** Whether @next goes on where @vec ends, in the same window of @limits (NULL: none). */
 bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *vec, const struct bio_vec *next);
+
+/** Returns the bits in which the joint between @vec and @next is not aligned to the pages of @limits (NULL: of 4 KiB). */
+uint64_t bio_joint_bits(const struct queue_limits *limits, const struct bio_vec *vec,
+			const struct bio_vec *next);
+
+/** Takes the next @bytes off @vecs (of struct bio_vec, and it has as many), from *@at on with *@skip bytes of that one gone, into
+ *  @ret_vecs, replacing what that holds. */
+void bio_vecs_take(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *ret_vecs);
 
 struct req_iterator {
 	const struct bio_vec *vecs;

@@ -295,9 +295,16 @@ static void dma_unmap(struct dma_device *dev, uint64_t addr, uint64_t len)
 	dma_unmap_and_free(dev, addr - offset, size, size);
 }
 
+uint64_t dma_max_mapping_size(const struct dma_device *dev)
+{
+	if (!dma_use_iommu(dev))
+		return dma_direct_max_mapping_size(dev);
+	return dev->config.untrusted && dev->config.swiotlb ? swiotlb_max_mapping_size(dev->config.swiotlb) : UINT64_MAX;
+}
+
 uint64_t dma_opt_mapping_size(const struct dma_device *dev)
 {
-	return dma_use_iommu(dev) ? DMA_OPT_MAPPING_SIZE : dma_direct_max_mapping_size(dev);
+	return MIN(dma_max_mapping_size(dev), dma_use_iommu(dev) ? DMA_OPT_MAPPING_SIZE : UINT64_MAX);
 }
 
 /** Whether the device would see more in the granules around [@paddr, @paddr + @len) than it should. */
@@ -367,6 +374,13 @@ static void dma_unmap_special(struct dma_device *dev, uint64_t addr, uint64_t le
 static const char *const unmap_names[DMA_TAKERS] = {
 	[DMA_TAKER_MAP_PHYS] = "dma_unmap_phys", [DMA_TAKER_MAP_SG] = "dma_unmap_sg"};
 
+static void dma_report_direction(struct dma_device *dev, uint64_t addr, bool to_device, const char *taken)
+{
+	sim_find(dev->sim, FINDING_WRONG_DIRECTION, taken,
+		 "IOVA 0x%" G_GINT64_MODIFIER "x was mapped %s the device, and is unmapped the other way", addr,
+		 to_device ? "to" : "from");
+}
+
 /** Reports an unmap of @addr that is not the counterpart of a map by @taker, as DMA debugging does. Returns whether there
  *  is something to unmap nevertheless. */
 static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, enum dma_taker taker,
@@ -390,10 +404,7 @@ static bool dma_report_misuse(struct dma_device *dev, uint64_t addr, enum dma_ta
 			 "%s of IOVA 0x%" G_GINT64_MODIFIER "x, taken by %s", unmap_names[taker], addr,
 			 dma_taker_names[live.taker]);
 	else
-		sim_find(dev->sim, FINDING_WRONG_DIRECTION, taken,
-			 "IOVA 0x%" G_GINT64_MODIFIER
-			 "x was mapped %s the device, and is unmapped the other way",
-			 addr, live.to_device ? "to" : "from");
+		dma_report_direction(dev, addr, live.to_device, taken);
 	return true;
 }
 
@@ -575,11 +586,16 @@ static int dma_link(struct dma_device *dev, struct dma_iova_state *state, uint64
 	uint64_t pad = dma_offset(dev, paddr);
 	int err;
 
+	/* The kernel warns. Only the block mapper's choice for metadata leads here, which has no known repair (D6). */
 	if (offset && pad) {
-		sim_find(dev->sim, FINDING_KERNEL_WARNING, NULL,
+		sim_find(dev->sim, FINDING_LINK_IN_GRANULE, NULL,
 			 "dma_iova_link: segment 0x%" G_GINT64_MODIFIER "x starts inside a granule", paddr);
 		return -EIO;
 	}
+	/* The same, but the segment before ends inside one: no warning, the page table refuses. */
+	if (G_UNLIKELY(dma_offset(dev, state->addr + offset - pad)))
+		sim_find(dev->sim, FINDING_LINK_IN_GRANULE, NULL,
+			 "segment 0x%" G_GINT64_MODIFIER "x comes after one that ends inside a granule", paddr);
 	if (flags & DMA_ATTR_REQUIRE_COHERENT && (dev->config.incoherent || state->bounced))
 		return -EOPNOTSUPP;
 	err = sim_fault_size(dev->sim, FAULT_DMA_LINK, size);
@@ -599,6 +615,7 @@ int dma_iova_link(struct dma_device *dev, struct dma_iova_state *state, uint64_t
 	int err = dma_link(dev, state, paddr, offset, size, flags);
 
 	dev->stats.links++;
+	state->to_device = flags & DMA_TO_DEVICE;
 	if (err)
 		dev->stats.errors++;
 	DMA_ANNOUNCE(dev, .kind = DMA_CALL_LINK, .paddr = paddr, .offset = offset, .size = size, .err = err,
@@ -653,6 +670,11 @@ void dma_iova_destroy(struct dma_device *dev, struct dma_iova_state *state, uint
 		sim_find(dev->sim, FINDING_DOUBLE_UNMAP, NULL,
 			 "destroy of a request's IOVA that is not held");
 		return;
+	}
+	if (G_UNLIKELY(mapped && state->to_device != !!(flags & DMA_TO_DEVICE)) && dma_live_find(dev, iova, &live)) {
+		g_autofree char *taken = dma_live_text(&live);
+
+		dma_report_direction(dev, state->addr, state->to_device, taken);
 	}
 	if (mapped && (state->bounced || dma_syncs(dev, flags)))
 		dma_unlink_sync(dev, state->addr, mapped, flags);

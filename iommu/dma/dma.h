@@ -181,6 +181,7 @@ struct dma_iova_state {
 	uint64_t addr; /* IOVA, with the offset of the first segment in its granule */
 	uint64_t size; /* payload in bytes; 0: not in use */
 	bool bounced;  /* some of it by way of a bounce buffer */
+	bool to_device; /* of what was linked last */
 };
 
 /** Initialises *@dev for @domain (borrowed; NULL for no translation) and @iovad (borrowed, with caches). */
@@ -200,6 +201,10 @@ static inline bool dma_need_unmap(const struct dma_device *dev)
 {
 	return dev->need_unmap;
 }
+
+/** Returns the largest mapping that a driver may ask for: where all of it may be bounced, what a bounce buffer holds; UINT64_MAX:
+ *  any. Source: dma_max_mapping_size() in kernel/dma/mapping.c, iommu_dma_max_mapping_size(). */
+uint64_t dma_max_mapping_size(const struct dma_device *dev);
 
 /** Returns the largest mapping that a driver should ask for: what the IOVA caches serve, or what a bounce buffer holds;
  *  UINT64_MAX: any. */

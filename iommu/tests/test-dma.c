@@ -285,7 +285,7 @@ static void test_linked_segments_lie_side_by_side(struct fixture *fixture, const
 					segments[i].paddr + byte);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, 4 * PAGE);
 	sent = fixture->iommu->stats.invalidate_commands;
-	dma_iova_destroy(&fixture->dev, &state, total, DMA_TO_DEVICE);
+	dma_iova_destroy(&fixture->dev, &state, total, DMA_FROM_DEVICE);
 	g_assert_cmpuint(fixture->iommu->stats.invalidate_commands, ==, sent + 1);
 	g_assert_cmphex(state.addr | state.size, ==, 0);
 	assert_empty(fixture);
@@ -299,10 +299,27 @@ static void test_link_inside_a_granule_warns(struct fixture *fixture, const void
 	g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, 2 * PAGE));
 	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, PAGE, DMA_TO_DEVICE), ==, 0);
 	g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR + 512, PAGE, 512, DMA_TO_DEVICE), ==, -EIO);
-	g_assert_cmpuint(found(fixture, FINDING_KERNEL_WARNING), ==, 1);
+	g_assert_cmpuint(found(fixture, FINDING_LINK_IN_GRANULE), ==, 1);
+	g_assert_cmpuint(findings_violations(&fixture->sim->findings), ==, 0);
 	g_assert_cmpuint(mapped_bytes(fixture), ==, PAGE);
 	dma_iova_destroy(&fixture->dev, &state, PAGE, DMA_TO_DEVICE);
 	assert_empty(fixture);
+}
+
+static void test_destroy_in_the_other_direction_is_reported(struct fixture *fixture, const void *data)
+{
+	struct dma_iova_state state;
+
+	for (unsigned to = 0; to < 2; to++)
+		for (unsigned from = 0; from < 2; from++) {
+			g_assert_true(dma_iova_try_alloc(&fixture->dev, &state, PADDR, PAGE));
+			g_assert_cmpint(dma_iova_link(&fixture->dev, &state, PADDR, 0, PAGE, to), ==, 0);
+			g_assert_cmpint(dma_iova_sync(&fixture->dev, &state, 0, PAGE), ==, 0);
+			dma_iova_destroy(&fixture->dev, &state, PAGE, from);
+			g_assert_cmpuint(found(fixture, FINDING_WRONG_DIRECTION), ==, to ? 2 : from);
+		}
+	assert_empty(fixture);
+	g_assert_cmpuint(all_found(fixture), ==, 2);
 }
 
 static void test_destroy_of_nothing_linked_only_frees(struct fixture *fixture, const void *data)
@@ -530,7 +547,7 @@ static int play_linked(struct fixture *fixture, uint64_t pages)
 		err = dma_iova_link(&fixture->dev, &state, PADDR + linked * 3 * PAGE, linked * PAGE, PAGE, DMA_FROM_DEVICE);
 	if (!err)
 		err = dma_iova_sync(&fixture->dev, &state, 0, pages * PAGE);
-	dma_iova_destroy(&fixture->dev, &state, linked * PAGE, DMA_TO_DEVICE);
+	dma_iova_destroy(&fixture->dev, &state, linked * PAGE, DMA_FROM_DEVICE);
 	return err;
 }
 
@@ -639,6 +656,7 @@ int main(int argc, char **argv)
 	TEST("try-alloc-refuses-what-the-kernel-refuses", test_try_alloc_refuses_what_the_kernel_refuses);
 	TEST("linked-segments-lie-side-by-side", test_linked_segments_lie_side_by_side);
 	TEST("link-inside-a-granule-warns", test_link_inside_a_granule_warns);
+	TEST("destroy-in-the-other-direction-is-reported", test_destroy_in_the_other_direction_is_reported);
 	TEST("destroy-of-nothing-linked-only-frees", test_destroy_of_nothing_linked_only_frees);
 	TEST("partial-destroy-pollutes-the-smaller-class", test_partial_destroy_pollutes_the_smaller_class);
 	TEST_FIXED("partial-destroy-of-the-whole-keeps-the-class",

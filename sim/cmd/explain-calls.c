@@ -297,15 +297,6 @@ static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *c
 	hearing->coherent = false;
 }
 
-static void heard_translate(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
-			    bool hit)
-{
-	struct explain_hearing *hearing = data;
-
-	hearing->translations++;
-	hearing->misses += !hit;
-}
-
 void explain_hearing_init(struct explain_hearing *hearing, struct machine *machine, struct fault_rules *rules)
 {
 	*hearing = (struct explain_hearing){
@@ -323,7 +314,6 @@ void explain_hearing_init(struct explain_hearing *hearing, struct machine *machi
 			     .map = heard_map,
 			     .unmap = heard_unmap,
 			     .invalidate = heard_invalidate,
-			     .translate = heard_translate,
 			     .data = hearing},
 	};
 	g_array_set_clear_func(hearing->below, below_clear);
@@ -339,17 +329,15 @@ void explain_hearing_finish(struct explain_hearing *hearing)
 	g_clear_pointer(&hearing->below, g_array_unref);
 }
 
-bool explain_heard_try_alloc(const struct explain_hearing *hearing, uint64_t *ret_addr)
+const struct dma_call *explain_heard_call(const struct explain_hearing *hearing, enum dma_call_kind kind)
 {
 	for (guint i = 0; i < hearing->calls->len; i++) {
 		const struct explain_call *call = &g_array_index(hearing->calls, struct explain_call, i);
 
-		if (call->kind == CALL_DMA && call->dma.kind == DMA_CALL_TRY_ALLOC) {
-			*ret_addr = call->dma.addr;
-			return true;
-		}
+		if (call->kind == CALL_DMA && call->dma.kind == kind)
+			return &call->dma;
 	}
-	return false;
+	return NULL;
 }
 
 /* ---- telling ---- */
@@ -507,6 +495,15 @@ static char *dma_text(const struct dma_call *call, const char **ret_name)
 						 call->addr);
 	case DMA_CALL_UNMAP_PHYS:
 		*ret_name = "dma_unmap_phys";
+		return g_strdup_printf("addr=" HEX ", size=%s)", call->addr, size);
+	case DMA_CALL_MAP_SG:
+		*ret_name = "dma_map_sg";
+		return call->err
+			       ? g_strdup_printf("first phys=" HEX ", size=%s) -> %s", call->paddr, size, err)
+			       : g_strdup_printf("first phys=" HEX ", size=%s) -> " HEX, call->paddr, size,
+						 call->addr);
+	case DMA_CALL_UNMAP_SG:
+		*ret_name = "dma_unmap_sg";
 		return g_strdup_printf("addr=" HEX ", size=%s)", call->addr, size);
 	case DMA_CALL_BUS_ADDR:
 		*ret_name = "p2p_bus_addr";

@@ -21,7 +21,6 @@ struct explain_hearing {
 	unsigned firings;
 	bool coherent; /* the call that has not returned is one for the memory of lists, at … */
 	uint64_t coherent_iova;
-	uint64_t translations, misses; /* of the device, since they were last told */
 };
 
 /** Starts hearing @machine, which is probed, for as long as it lives. */
@@ -38,9 +37,8 @@ bool explain_has_calls(struct explain_hearing *hearing);
 void explain_tell_calls(struct explain_hearing *hearing, struct facts *facts, const char *key,
 			const char *label, const char *others, bool all);
 
-/** Returns what dma_iova_try_alloc() gave among the calls heard since they were last told: true with *@ret_addr, 0 being none;
- *  false if nobody asked. */
-bool explain_heard_try_alloc(const struct explain_hearing *hearing, uint64_t *ret_addr);
+/** Returns the first call of @kind among those heard since they were last told, until they are; NULL if there was none. */
+const struct dma_call *explain_heard_call(const struct explain_hearing *hearing, enum dma_call_kind kind);
 
 /** Adds an address in hexadecimal. */
 void explain_facts_hex(struct facts *facts, const char *key, uint64_t value);

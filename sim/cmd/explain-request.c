@@ -95,7 +95,19 @@ static bool parse_lba(struct explain_request *request, const char *value, GError
 
 static bool parse_meta(struct explain_request *request, const char *value, GError **error)
 {
-	return parse_vec("meta", value, &request->meta, error);
+	g_auto(GStrv) words = g_strsplit(value, ",", -1);
+
+	for (char **word = words; *word; word++) {
+		struct bio_vec vec;
+
+		if (!parse_vec("meta", *word, &vec, error))
+			return false;
+		if (request->meta->len == NVME_MAX_META_SEGMENTS)
+			return wrong(error, "meta: more than %u pieces", NVME_MAX_META_SEGMENTS);
+		request->meta_bytes += vec.len;
+		g_array_append_val(request->meta, vec);
+	}
+	return request->meta->len || wrong(error, "meta= needs a value: ADDR+LEN,...");
 }
 
 static bool parse_queue(struct explain_request *request, const char *value, GError **error)
@@ -147,7 +159,7 @@ static bool parse_word(struct explain_request *request, const char *word, unsign
 		*seen |= 1u << i;
 		return keys[i].parse(request, equals + 1, error);
 	}
-	return wrong(error, "\"%s\": must be lba=N, bvec=ADDR+LEN,..., meta=ADDR+LEN, queue=N or dir=in|out",
+	return wrong(error, "\"%s\": must be lba=N, bvec=ADDR+LEN,..., meta=ADDR+LEN,..., queue=N or dir=in|out",
 		     word);
 }
 
@@ -165,13 +177,13 @@ static bool check_request(struct explain_request *request, uint32_t block_bytes,
 			     name, request->bytes, block_bytes);
 	if ((request->op == REQ_OP_FLUSH || request->op == REQ_OP_WRITE_ZEROES) && request->bytes)
 		return wrong(error, "a %s has no data: no bvec=", name);
-	if (request->meta.len && !moves)
+	if (request->meta_bytes && !moves)
 		return wrong(error, "meta= is for read and write");
-	if (request->meta.len % (moves ? request->bytes / block_bytes : 1))
+	if (request->meta_bytes % (moves ? request->bytes / block_bytes : 1))
 		return wrong(error,
 			     "meta: %" G_GUINT64_FORMAT " bytes cannot be shared out among %" G_GUINT64_FORMAT
 			     " blocks",
-			     request->meta.len, request->bytes / block_bytes);
+			     request->meta_bytes, request->bytes / block_bytes);
 	if (request->has_queue && request->queue == 0 && request->op != REQ_OP_DRV)
 		return wrong(error, "queue=0, the admin queue, is for passthrough");
 	if (request->op != REQ_OP_DISCARD)
@@ -195,7 +207,8 @@ bool explain_request_parse(struct explain_request *request, const char *text, ui
 	uint32_t first = 0;
 
 	*request = (struct explain_request){.vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec)),
-					    .bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t))};
+					    .bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
+					    .meta = g_array_new(FALSE, FALSE, sizeof(struct bio_vec))};
 	for (char **word = words; *word; word++) {
 		if (!**word)
 			continue;
@@ -215,4 +228,5 @@ void explain_request_clear(struct explain_request *request)
 {
 	g_clear_pointer(&request->vecs, g_array_unref);
 	g_clear_pointer(&request->bio_first, g_array_unref);
+	g_clear_pointer(&request->meta, g_array_unref);
 }

@@ -5,7 +5,7 @@
 /*
  * The request that a user describes on the command line:
  *
- *	OP [lba=N] [bvec=ADDR+LEN[,ADDR+LEN...][/ADDR+LEN...]] [meta=ADDR+LEN] [queue=N] [dir=in|out]
+ *	OP [lba=N] [bvec=ADDR+LEN[,ADDR+LEN...][/ADDR+LEN...]] [meta=ADDR+LEN[,ADDR+LEN...]] [queue=N] [dir=in|out]
  *
  * OP is read, write, flush, discard, write-zeroes or passthrough; the words may stand in any order after it, each once.
  * A "/" between two vectors starts the next bio of the request. Addresses are physical, decimal or 0x…, lengths may have
@@ -26,7 +26,8 @@ struct explain_request {
 	uint64_t bytes; /* of the vectors */
 	GArray *vecs;	/* of struct bio_vec */
 	GArray *bio_first; /* of uint32_t: number of the first vector of each bio; as many as there are bios, at least 1 */
-	struct bio_vec meta; /* len 0: none */
+	GArray *meta;	     /* of struct bio_vec: integrity data, maybe none */
+	uint64_t meta_bytes; /* of these */
 };
 
 /** Parses @text for a device with blocks of @block_bytes. A discard without bvec gets its range list at

@@ -29,8 +29,7 @@ struct explain {
 /** What goes to the driver at once: the request, or a part of it. */
 struct piece {
 	struct request req;
-	GArray *vecs;
-	struct bio_vec meta;
+	GArray *vecs, *meta_vecs;
 	struct bio_split split;
 	struct nvme_iod *iod;
 	enum blk_status status;
@@ -41,12 +40,18 @@ static const char *plural(uint64_t count)
 	return count == 1 ? "" : "s";
 }
 
-/* ---- the block layer ---- */
-
-static uint64_t joint_bits(const struct bio_vec *vec, const struct bio_vec *next)
+/** Whether the driver maps data as lists of entries. */
+static bool explain_maps_lists(const struct explain *explain)
 {
-	return (next->paddr % NVME_PAGE) | (vec->paddr % NVME_PAGE + vec->len);
+	return behaves(explain->machine->sim, BLKDMA_MAPPER) == BLKDMA_MAPPER_SG;
 }
+
+static unsigned explain_sgl_choice(const struct explain *explain)
+{
+	return behaves(explain->machine->sim, NVME_SGL_CHOICE);
+}
+
+/* ---- the block layer ---- */
 
 static bool starts_bio(const struct request *req, uint32_t vec)
 {
@@ -70,7 +75,7 @@ static char *gap_text(const struct request *req)
 		bool touch = vec->paddr + vec->len == next->paddr;
 
 		/* What touches counts inside a bio alone. */
-		if (!(joint_bits(vec, next) >> (req->gap_bit - 1) & 1) || (touch && starts_bio(req, i)))
+		if (!(bio_joint_bits(req->limits, vec, next) >> (req->gap_bit - 1) & 1) || (touch && starts_bio(req, i)))
 			continue;
 		return g_strdup_printf(
 			"%s: vector %u ends at " HEX " and %u begins at " HEX "%s", bit, i,
@@ -81,7 +86,22 @@ static char *gap_text(const struct request *req)
 	return g_strdup(bit);
 }
 
-/** Says why a bio ends in front of byte split.bytes, of which no more than @next follow at once. */
+/** Says why a request takes no more bytes than it does, to continue a sentence. */
+static const char *max_bytes_reason(const struct explain *explain)
+{
+	const struct dma_device *dev = &explain->machine->dev;
+	uint64_t max = explain->limits.max_bytes;
+
+	if (explain->config.mdts && max == (uint64_t)NVME_PAGE << explain->config.mdts)
+		return ", what a command of the controller moves (nvme.mdts)";
+	if (max == dma_max_mapping_size(dev))
+		return ", what a bounce buffer holds (dma_max_mapping_size)";
+	if (max == dma_opt_mapping_size(dev))
+		return ", what the IOVA caches serve (dma_opt_mapping_size)";
+	return "";
+}
+
+/** Says why a bio ends in front of byte split.bytes; NULL: it does not. */
 static char *split_text(const struct explain *explain, const struct piece *piece)
 {
 	const struct queue_limits *limits = &explain->limits;
@@ -91,18 +111,13 @@ static char *split_text(const struct explain *explain, const struct piece *piece
 		return NULL;
 	if (piece->split.bytes + limits->logical_block_bytes > limits->max_bytes)
 		return g_strdup_printf("split after %s: a request takes %s%s", bytes, max,
-				       dma_use_iommu(&explain->machine->dev)
-					       ? ", what the IOVA caches serve (dma_opt_mapping_size)"
-				       : limits->max_bytes < NVME_MAX_BYTES
-					       ? ", what a bounce buffer holds (dma_opt_mapping_size)"
-					       : "");
+				       max_bytes_reason(explain));
 	if (piece->split.segments >= limits->max_segments)
 		return g_strdup_printf("split after %s: a request takes %u segments", bytes,
 				       limits->max_segments);
 	return g_strdup_printf(
-		"split after %s: without SGLs vectors must meet on page boundaries (virt_boundary_mask " HEX
-		")",
-		bytes, limits->virt_boundary_mask);
+		"split after %s: %s vectors must meet on page boundaries (virt_boundary_mask " HEX ")", bytes,
+		explain_maps_lists(explain) ? "of a list" : "without SGLs", limits->virt_boundary_mask);
 }
 
 static void tell_ranges(struct explain *explain, const char *key, const char *title, const GArray *ranges)
@@ -180,14 +195,33 @@ static void tell_block_layer(struct explain *explain, const struct piece *piece)
 
 /* ---- mapping ---- */
 
+/** The same of a list of entries. */
+static const char *coalescing_list(const struct explain *explain, const struct dma_call *list,
+				   bool *ret_coalesced)
+{
+	const struct dma_device *dev = &explain->machine->dev;
+
+	*ret_coalesced = !list->err && dma_use_iommu(dev) && !dev->config.untrusted;
+	if (list->err)
+		return "no: the list could not be mapped";
+	if (!dma_use_iommu(dev))
+		return "no: there is no IOMMU, addresses are physical";
+	if (dev->config.untrusted)
+		return "no: entries that may be bounced are mapped each by itself";
+	return "yes: a list of entries always gets one IOVA, in which each takes whole granules (before "
+	       "6.17)";
+}
+
 /** Whether one IOVA was had for all, and why, or why not. */
 static const char *coalescing(const struct explain *explain, const struct piece *piece, bool *ret_coalesced)
 {
-	uint64_t addr = 0;
-	bool asked = explain_heard_try_alloc(&explain->hearing, &addr);
+	const struct dma_call *asked = explain_heard_call(&explain->hearing, DMA_CALL_TRY_ALLOC);
+	const struct dma_call *list = explain_heard_call(&explain->hearing, DMA_CALL_MAP_SG);
 
-	*ret_coalesced = addr != 0;
-	if (addr)
+	if (list)
+		return coalescing_list(explain, list, ret_coalesced);
+	*ret_coalesced = asked && asked->addr;
+	if (*ret_coalesced)
 		return "yes: the gap mask has no bit below the granule (4 KiB), so one IOVA holds all "
 		       "segments without a hole";
 	if (asked)
@@ -196,31 +230,61 @@ static const char *coalescing(const struct explain *explain, const struct piece 
 			       : "no: there is no IOMMU, addresses are physical";
 	if (piece->req.nr_phys_segments == 1)
 		return "no: a single segment is mapped by itself";
+	if (explain_maps_lists(explain))
+		return "no: there was no memory for a list of entries";
 	return "no: the gap mask has bits below the granule (4 KiB): in one IOVA there would be holes; "
 	       "segment by segment";
+}
+
+/** What forces an SGL; NULL: nothing. */
+static const char *descriptor_force(const struct explain *explain, const struct piece *piece)
+{
+	const struct request *req = &piece->req;
+	bool lists = explain_maps_lists(explain);
+
+	if (req->op == REQ_OP_DRV &&
+	    (!lists || (!piece->iod->single && explain_sgl_choice(explain) == NVME_SGL_USER)))
+		return "forced: a passthrough command, and the controller takes SGLs";
+	if (!lists && req->nr_integrity_segments > 1)
+		return "forced: several pieces of metadata, which need an SGL as well";
+	if (!lists && request_gap_mask(req) & (NVME_PAGE - 1))
+		return "forced: the gap mask has bits below the controller's page, and PRPs have no holes";
+	if (piece->iod->single)
+		return "one segment in more than two pages, which PRP1 and PRP2 cannot say";
+	return NULL;
+}
+
+/** Among how many segments the driver shares the bytes out, for the mean that it compares with the threshold; *@ret_which
+ *  says how it counts. */
+static uint64_t mean_segments(const struct explain *explain, const struct piece *piece, bool coalesced,
+			      const char **ret_which)
+{
+	if (!explain_maps_lists(explain)) {
+		*ret_which = coalesced ? ", all behind one IOVA counting as one" : ", in the mean";
+		return coalesced ? 1 : piece->req.nr_phys_segments;
+	}
+	if (explain_sgl_choice(explain) == NVME_SGL_COUNTED) {
+		*ret_which = ", in the mean of the segments as counted before mapping";
+		return piece->req.nr_phys_segments;
+	}
+	*ret_which = ", in the mean of what the list was mapped to";
+	return piece->iod->single ? 1 : piece->iod->sgt.nents;
 }
 
 /** Why the command has an SGL, or PRPs. */
 static char *descriptor_reason(const struct explain *explain, const struct piece *piece, bool coalesced)
 {
 	const struct machine_config *config = &explain->config;
-	const struct request *req = &piece->req;
-	uint64_t entries = coalesced ? 1 : req->nr_phys_segments, mean = (req->bytes + entries - 1) / entries;
-	g_autofree char *size = text_size(mean), *threshold = text_size(config->sgl_threshold);
-	g_autofree char *means =
-		g_strdup_printf("%s a segment%s", size,
-				coalesced ? ", all behind one IOVA counting as one" : ", in the mean");
+	const char *forced = descriptor_force(explain, piece), *which;
+	uint64_t entries = mean_segments(explain, piece, coalesced, &which);
+	g_autofree char *size = text_size((piece->req.bytes + entries - 1) / entries),
+			*threshold = text_size(config->sgl_threshold);
 
-	if (piece->iod->sgl) {
-		if (req->op == REQ_OP_DRV)
-			return g_strdup("forced: a passthrough command, and the controller takes SGLs");
-		if (request_gap_mask(req) & (NVME_PAGE - 1))
-			return g_strdup("forced: the gap mask has bits below the controller's page, and PRPs "
-					"have no holes");
-		if (piece->iod->single)
-			return g_strdup("one segment in more than two pages, which PRP1 and PRP2 cannot say");
-		return g_strdup_printf("%s: at least nvme.sgl-threshold, %s", means, threshold);
-	}
+	if (piece->iod->sgl && forced)
+		return g_strdup(forced);
+	if (piece->iod->sgl)
+		return g_strdup_printf("%s a segment%s: at least nvme.sgl-threshold, %s", size, which,
+				       threshold);
 	if (explain->request.queue == 0)
 		return g_strdup("the admin queue takes no SGLs");
 	if (!config->sgl)
@@ -229,7 +293,7 @@ static char *descriptor_reason(const struct explain *explain, const struct piece
 		return g_strdup("one segment in at most two pages, which PRP1 and PRP2 can say");
 	if (!config->sgl_threshold)
 		return g_strdup("nothing forces an SGL, and nvme.sgl-threshold=0 says never else");
-	return g_strdup_printf("%s: below nvme.sgl-threshold, %s", means, threshold);
+	return g_strdup_printf("%s a segment%s: below nvme.sgl-threshold, %s", size, which, threshold);
 }
 
 static const char *status_text(enum blk_status status)
@@ -398,6 +462,24 @@ static void tell_sgl(struct explain *explain, const struct nvme_iod *iod)
 	facts_list_end(facts);
 }
 
+/** Tells the SGL of the metadata: a data descriptor, or a segment descriptor and the list behind it. */
+static void tell_meta_sgl(struct explain *explain, const struct nvme_iod *iod)
+{
+	const struct nvme_sgl_desc *list =
+		physmem_bytes(&explain->machine->sim->mem, iod->meta_descriptor.paddr);
+	unsigned count = list->type == NVME_SGL_DATA ? 0 : list->length / (unsigned)sizeof(*list);
+
+	facts_list_begin(explain->facts, "metadata_entries", NULL);
+	for (unsigned i = 0; i <= count; i++) {
+		g_autofree char *title = g_strdup_printf("  [%u] ", i);
+
+		facts_begin(explain->facts, NULL, NULL);
+		tell_sgl_entry(explain, title, &list[i]);
+		facts_end(explain->facts);
+	}
+	facts_list_end(explain->facts);
+}
+
 static void tell_command(struct explain *explain, const struct piece *piece)
 {
 	const struct nvme_iod *iod = piece->iod;
@@ -418,24 +500,40 @@ static void tell_command(struct explain *explain, const struct piece *piece)
 		tell_prps(explain, iod);
 	if (piece->req.meta_vec_count) {
 		facts_line(facts, "metadata at " HEX "%s", iod->sqe.metadata,
-			   explain->config.meta_bytes ? "" : " (which a namespace without nvme.metadata leaves alone)");
+			   explain->config.meta_bytes
+				   ? ""
+				   : " (which a namespace without nvme.metadata leaves alone)");
 		explain_facts_hex(facts, "metadata", iod->sqe.metadata);
+		if (iod->has_meta_descriptor)
+			tell_meta_sgl(explain, iod);
 	}
 	facts_end(facts);
 }
 
 /* ---- the device, and the way back ---- */
 
-static const char *nvme_status_text(uint16_t status)
+/** What becomes of a command that the controller does not complete, or nobody hears of. */
+static const char *loss_text(enum controller_loss loss)
 {
-	switch (status & NVME_STATUS_TYPE_CODE) {
-	case NVME_SC_SUCCESS:
-		return "success";
-	case NVME_SC_DATA_XFER_ERROR:
-		return "data transfer error";
-	default:
-		return "an error";
-	}
+	static const char *const texts[] = {
+		[CONTROLLER_LOSES_COMMAND] = "the command hangs: when its time is over an Abort gets it "
+					     "back, and it is tried again",
+		[CONTROLLER_LOSES_INTERRUPT] = "no interrupt tells of it: it is found when its time is over",
+		[CONTROLLER_LOSES_ALL] = "the command is lost: when its time is over no Abort finds it, and "
+					 "a reset cancels it"};
+
+	return texts[loss];
+}
+
+static const char *device_status_text(uint16_t status)
+{
+	if (status == NVME_SC_SUCCESS)
+		return ": success";
+	if (status & NVME_STATUS_DNR)
+		return ", and not to be tried again: the request ends with an error";
+	if ((status & NVME_STATUS_TYPE_CODE) == NVME_SC_DATA_XFER_ERROR)
+		return ": data transfer error; the driver tries again five times";
+	return ": an error; the driver tries again five times";
 }
 
 static void tell_device(struct explain *explain, const struct controller_command *done)
@@ -450,16 +548,16 @@ static void tell_device(struct explain *explain, const struct controller_command
 	if (iommu)
 		facts_line(facts, "%u of these missed the IOTLB: %u page-table entr%s read",
 			   done->iotlb_misses, done->table_reads, done->table_reads == 1 ? "y" : "ies");
-	facts_line(facts, "status 0x%x: %s%s", done->status & NVME_STATUS_TYPE_CODE, nvme_status_text(done->status),
-		   nvme_retries(done->status, 0) ? "; the driver tries again five times" : "");
+	facts_line(facts, "status 0x%x%s", done->status & NVME_STATUS_TYPE_CODE,
+		   device_status_text(done->status));
 	if (done->loss != CONTROLLER_LOSES_NOTHING)
-		facts_line(facts, "this is lost (controller.lost_completion): the driver's time is up first; what "
-				  "follows is the way back all the same");
+		facts_line(facts, "%s", loss_text(done->loss));
 	facts_u64(facts, "accesses", NULL, done->accesses);
 	facts_u64(facts, "moved_bytes", NULL, done->bytes);
 	facts_u64(facts, "iotlb_misses", NULL, done->iotlb_misses);
 	facts_u64(facts, "table_reads", NULL, done->table_reads);
 	facts_u64(facts, "nvme_status", NULL, done->status);
+	facts_bool(facts, "completion_lost", NULL, done->loss != CONTROLLER_LOSES_NOTHING);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(facts);
 }
@@ -474,25 +572,50 @@ static void tell_unmap(struct explain *explain)
 	facts_end(explain->facts);
 }
 
-static void cancel_piece(void *data, struct nvme_iod *iod)
+/** Undoes a command that a reset cancels. */
+static void cancelled(void *data, struct nvme_iod *iod)
 {
-	nvme_unmap_rq(data, iod);
+	struct explain *explain = data;
+
+	nvme_unmap_rq(explain->machine->nvme, iod);
 }
 
-/** The controller has stopped before it took the command: the driver resets it, and cancels what was in its queues. */
-static void tell_dead_device(struct explain *explain)
+/** The controller, which has failed or does not answer, is reset; then it works again. */
+static void reset_controller(struct explain *explain)
 {
 	struct machine *machine = explain->machine;
 
-	facts_begin(explain->facts, "device", "device");
-	facts_line(explain->facts, "stops (controller.fatal): when its time is up, the driver resets it, cancels the "
-				   "command and tries it again");
-	facts_bool(explain->facts, "stops", NULL, true);
-	explain_tell_calls(&explain->hearing, explain->facts, "calls", NULL, "of its accesses", explain->all);
-	facts_end(explain->facts);
-	nvme_cancel_all(machine->nvme, cancel_piece, machine->nvme);
+	machine->ctrl.fatal = true;
+	nvme_cancel_all(machine->nvme, cancelled, explain);
 	machine->ctrl.fatal = false;
-	tell_unmap(explain);
+}
+
+/** The controller does nothing for the command any more. */
+static void tell_failed_controller(struct explain *explain)
+{
+	struct facts *facts = explain->facts;
+
+	facts_begin(facts, "device", "device");
+	facts_line(facts, "the controller fails (CSTS.CFS) and does nothing: when the command's time is over "
+			  "it is reset, "
+			  "and the command, cancelled, is tried again");
+	facts_bool(facts, "stops", NULL, true);
+	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
+	facts_end(facts);
+}
+
+static void complete_piece(struct explain *explain, struct piece *piece,
+			   const struct controller_command *done)
+{
+	struct machine *machine = explain->machine;
+	unsigned qid = (unsigned)explain->request.queue;
+	uint16_t status;
+
+	controller_complete(&machine->ctrl, qid, done);
+	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
+		g_assert_not_reached();
+	nvme_ring_cq(machine->nvme, qid);
+	nvme_unmap_rq(machine->nvme, piece->iod);
 }
 
 static void send_piece(struct explain *explain, struct piece *piece)
@@ -500,19 +623,20 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;
 	struct controller_command done;
-	uint16_t status;
+	bool works;
 
 	nvme_submit(machine->nvme, qid, piece->iod, true);
-	if (!controller_execute(&machine->ctrl, qid, &done)) {
-		tell_dead_device(explain);
-		return;
-	}
-	tell_device(explain, &done);
-	controller_complete(&machine->ctrl, qid, &done);
-	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
-		g_assert_not_reached();
-	nvme_ring_cq(machine->nvme, qid);
-	nvme_unmap_rq(machine->nvme, piece->iod);
+	works = controller_execute(&machine->ctrl, qid, &done);
+	if (works && done.loss == CONTROLLER_LOSES_COMMAND)
+		done.status = NVME_SC_ABORT_REQ;
+	if (works)
+		tell_device(explain, &done);
+	else
+		tell_failed_controller(explain);
+	if (works && done.loss != CONTROLLER_LOSES_ALL)
+		complete_piece(explain, piece, &done);
+	else
+		reset_controller(explain);
 	tell_unmap(explain);
 }
 
@@ -551,28 +675,8 @@ static void run_piece(struct explain *explain, struct piece *piece)
 
 /* ---- the request ---- */
 
-/** Takes @bytes off @vecs, from *@at on with *@skip bytes of that one gone, into @ret_vecs. */
-static void take_vecs(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *ret_vecs)
-{
-	g_array_set_size(ret_vecs, 0);
-	while (bytes) {
-		struct bio_vec vec = g_array_index(vecs, struct bio_vec, *at);
-
-		vec.paddr += *skip;
-		vec.len -= *skip;
-		if (vec.len > bytes) {
-			vec.len = bytes;
-			*skip += bytes;
-		} else {
-			*skip = 0;
-			++*at;
-		}
-		bytes -= vec.len;
-		g_array_append_val(ret_vecs, vec);
-	}
-}
-
-static void init_piece(const struct explain *explain, struct piece *piece, uint64_t number, uint64_t done)
+static void init_piece(const struct explain *explain, struct piece *piece, uint64_t number, uint64_t done,
+		       uint64_t meta_bytes)
 {
 	const struct explain_request *request = &explain->request;
 	uint32_t block = explain->limits.logical_block_bytes;
@@ -589,15 +693,18 @@ static void init_piece(const struct explain *explain, struct piece *piece, uint6
 				      .to_device = request->to_device};
 	for (guint i = 0; i < piece->vecs->len; i++)
 		piece->req.bytes += piece->req.vecs[i].len;
-	if (!request->meta.len)
-		return;
-	/* As bio_integrity_advance() shares it out. */
-	piece->meta.len = request->meta.len / (request->bytes / block) * (piece->req.bytes / block);
-	piece->meta.paddr =
-		request->meta.paddr + request->meta.len / (request->bytes / block) * (done / block);
-	piece->req.meta_vecs = &piece->meta;
-	piece->req.meta_vec_count = 1;
-	piece->req.meta_bytes = piece->meta.len;
+	piece->req.meta_vecs = (struct bio_vec *)(void *)piece->meta_vecs->data;
+	piece->req.meta_vec_count = piece->meta_vecs->len;
+	piece->req.meta_bytes = meta_bytes;
+}
+
+/** Returns how much of the integrity data goes with @bytes of the data, as bio_integrity_advance() shares it out. */
+static uint64_t piece_meta_bytes(const struct explain *explain, uint64_t bytes)
+{
+	const struct explain_request *request = &explain->request;
+	uint32_t block = explain->limits.logical_block_bytes;
+
+	return request->meta_bytes ? request->meta_bytes / (request->bytes / block) * (bytes / block) : 0;
 }
 
 /** Runs the pieces of the request, one after the other. */
@@ -605,13 +712,16 @@ static void run_pieces(struct explain *explain)
 {
 	const struct explain_request *request = &explain->request;
 	g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	uint64_t done = 0, number = 0, skip = 0;
-	uint32_t at = 0;
+	g_autoptr(GArray) meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	uint64_t done = 0, number = 0, skip = 0, meta_skip = 0;
+	uint32_t at = 0, meta_at = 0;
 
 	facts_list_begin(explain->facts, "requests", NULL);
 	do {
 		const struct bio_vec *rest = &g_array_index(request->vecs, struct bio_vec, at);
-		struct piece piece = {.vecs = vecs, .split = {.bytes = request->bytes}};
+		struct piece piece = {
+			.vecs = vecs, .meta_vecs = meta_vecs, .split = {.bytes = request->bytes}};
+		uint64_t meta_bytes;
 
 		if (request->op != REQ_OP_DISCARD && request->bio_first->len == 1 && request->bytes)
 			piece.split = bio_split(rest, request->vecs->len - at, skip, &explain->limits);
@@ -622,8 +732,10 @@ static void run_pieces(struct explain *explain)
 				   done, fault_errno_name(piece.split.err));
 			break;
 		}
-		take_vecs(request->vecs, &at, &skip, piece.split.bytes, vecs);
-		init_piece(explain, &piece, ++number, done);
+		bio_vecs_take(request->vecs, &at, &skip, piece.split.bytes, vecs);
+		meta_bytes = piece_meta_bytes(explain, piece.split.bytes);
+		bio_vecs_take(request->meta, &meta_at, &meta_skip, meta_bytes, meta_vecs);
+		init_piece(explain, &piece, ++number, done, meta_bytes);
 		run_piece(explain, &piece);
 		done += piece.req.bytes;
 	} while (done < request->bytes);
@@ -759,6 +871,19 @@ static bool check_bios(const struct explain *explain, GError **error)
 	return true;
 }
 
+/** Whether a controller takes as many pieces of integrity data. */
+static bool check_meta(const struct explain *explain, GError **error)
+{
+	unsigned most = explain->limits.max_integrity_segments;
+
+	if (explain->request.meta->len <= most)
+		return true;
+	return sim_error_plain(error,
+			       "--request: meta: %u pieces: a request takes %u (15 with nvme.metadata-sgl, and "
+			       "without lists of entries)",
+			       explain->request.meta->len, most) == 0;
+}
+
 /** Makes the machine. Faults count from here on, not from its probe. */
 static bool make_machine(struct explain *explain, GError **error)
 {
@@ -782,13 +907,13 @@ static bool make_machine(struct explain *explain, GError **error)
 	/* The device touches as much of them as the request has; where it has none, the device makes them (PRACT). */
 	if (config->meta_bytes)
 		machine->nvme->config.meta_bytes = 0;
-	if (config->meta_bytes && explain->request.meta.len)
+	if (config->meta_bytes && explain->request.meta_bytes)
 		machine->nvme->config.meta_bytes =
-			(unsigned)(explain->request.meta.len /
+			(unsigned)(explain->request.meta_bytes /
 				   (explain->request.bytes / machine->nvme->config.logical_block_bytes));
 	if (explain->request.queue == 0)
 		explain->limits.virt_boundary_mask = NVME_PAGE - 1;
-	return check_bios(explain, error);
+	return check_bios(explain, error) && check_meta(explain, error);
 }
 
 static int explain_run(struct explain *explain, const struct cmd_common *common)
@@ -836,7 +961,7 @@ int cmd_explain(const struct command *command, int argc, char **argv)
 	gboolean all = FALSE;
 	const GOptionEntry entries[] = {
 		{"request", 'r', 0, G_OPTION_ARG_FILENAME, &request,
-		 "OP [lba=N] [bvec=ADDR+LEN,...] [meta=ADDR+LEN] [queue=N] [dir=in|out]; OP: read, write, "
+		 "OP [lba=N] [bvec=ADDR+LEN,...] [meta=ADDR+LEN,...] [queue=N] [dir=in|out]; OP: read, write, "
 		 "flush, discard, "
 		 "write-zeroes, passthrough; \"/\" between vectors starts the next bio",
 		 "TEXT"},

@@ -23,6 +23,7 @@ const struct finding_kind_info finding_kinds[FINDING_KINDS] = {
 	[FINDING_STUCK] = {"request given up", FALSE},
 	[FINDING_IOVA_SMALLER_CLASS] = {"IOVA returned in a smaller class", FALSE},
 	[FINDING_STALE_REACHABLE] = {"stale entries reachable", FALSE},
+	[FINDING_LINK_IN_GRANULE] = {"segment linked inside a granule", FALSE},
 	[FINDING_UNTRANSLATED] = {"device without translation", FALSE},
 	[FINDING_DRIVER_ODDITY] = {"driver oddity", FALSE},
 };

@@ -38,6 +38,7 @@ enum finding_kind {
 				  * without it; the kernel would try for ever */
 	FINDING_IOVA_SMALLER_CLASS, /* observation: IOVA given back with less than its size (D5, D8) */
 	FINDING_STALE_REACHABLE,    /* observation: entries left behind that the device can still use (D8) */
+	FINDING_LINK_IN_GRANULE,    /* observation: a segment of a request's IOVA that starts inside a granule (D6) */
 	FINDING_UNTRANSLATED,	    /* observation: a device that has an IOMMU came to run without */
 	FINDING_DRIVER_ODDITY,	    /* observation: what a driver does wrong and no known fix repairs */
 	FINDING_KINDS,

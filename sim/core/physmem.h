@@ -58,6 +58,16 @@ struct physmem {
 void physmem_init(struct physmem *mem);
 void physmem_finish(struct physmem *mem);
 
+/** Returns the smallest order of frames that hold @bytes. */
+static inline unsigned physmem_order(uint64_t bytes)
+{
+	unsigned order = 0;
+
+	while ((uint64_t)FRAME_SIZE << order < bytes)
+		order++;
+	return order;
+}
+
 /** Lets the frames with bytes start at @base, a multiple of 4 MiB: for a machine whose IOMMU or devices reach less than the
  *  usual place. Before the first frame. */
 void physmem_move(struct physmem *mem, uint64_t base);

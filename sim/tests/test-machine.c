@@ -1491,7 +1491,7 @@ static const struct failure {
 	const char *name, *point;
 	unsigned nth;
 	bool persist;
-	const char *sets[4];
+	const char *sets[5];
 	uint64_t retries, timeouts, polled, aborts, resets, cancelled;
 	unsigned failed;
 	enum blk_status status; /* of those */
@@ -1521,6 +1521,10 @@ static const struct failure {
 	 .failed = 3, .status = BLK_STS_IOERR, .aborts = 18},
 	{"nothing-left-to-abort", "controller.lost_completion", 3, false, {"nvme.lost-completion=all", NULL},
 	 .retries = 1, .timeouts = 2, .aborts = 1, .resets = 1, .cancelled = 1, .slowest_ms = 60500},
+	/* The third's abort is under way when the first's time is over for good. */
+	{"reset-overtakes-an-abort", "controller.lost_completion", 1, true,
+	 {"nvme.lost-completion=all", "nvme.io-timeout=2500us", "nvme.fetch-latency=1ms", "nvme.reset-time=0", NULL},
+	 .retries = 15, .failed = 3, .status = BLK_STS_IOERR, .aborts = 18, .resets = 6, .cancelled = 18},
 	{"dead", "controller.fatal", 1, false, {NULL}, .retries = 3, .timeouts = 1, .resets = 1, .cancelled = 3,
 	 .slowest_ms = 30500},
 	{"dead-for-the-last", "controller.fatal", 3, false, {NULL}, .retries = 1, .timeouts = 1, .resets = 1,

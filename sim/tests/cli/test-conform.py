@@ -19,6 +19,7 @@ case = cases.case
 GOLDEN = os.path.join(FIXTURES, 'golden', 'iova')
 SHARED = os.environ.get('SHARED', '')
 SHARED_GOLDEN = os.path.join(SHARED, 'golden', 'iova')
+SHARED_BLOCKDMA = os.path.join(SHARED, 'golden', 'blockdma')
 SHARED_TRACES = os.path.join(SHARED, 'traces')
 SHORT = ('01', '02', '05', '07', '15')
 
@@ -55,6 +56,8 @@ def emit(path):
 def without_results(text):
     """The inputs: what the model may see."""
     lines = text.splitlines(keepends=True)
+    if text.startswith('blockdma-golden'):
+        return re.sub(r'^(run .*\n)(?:(?!end\n).*\n)*', r'\1', text, flags=re.M)
     if text.startswith('# alloc-order'):
         return ''.join(line if line.startswith('#') else line.rstrip('\n').rsplit(' ', 1)[0] + '\n' for line in lines)
     return ''.join(line if line.startswith('#') else re.sub(r' = .*', '', line) for line in lines)
@@ -110,6 +113,32 @@ def _():
         emitted_from_inputs_alone(path, emit(path))
 
 
+BLOCKDMA = os.path.join(FIXTURES, 'golden', 'blockdma')
+
+
+def blockdma_recordings(folder):
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))
+            if re.match(r'\w+\.(fixed|buggy|later)\.txt(\.zst)?$', name)]
+
+
+@case('blockdma/all-pass')
+def _():
+    all_pass(27, BLOCKDMA)
+
+
+@case('blockdma/emitted-from-inputs-alone')
+def _():
+    paths = blockdma_recordings(BLOCKDMA)
+    equal(len(paths), 27, 'recordings')
+    for path in paths:
+        emitted_from_inputs_alone(path, emit(path))  # all-pass says that this is what was recorded
+
+
+def shared_blockdma_emits():
+    for path in blockdma_recordings(SHARED_BLOCKDMA):
+        emitted_from_inputs_alone(path, read(path))
+
+
 def shared_golden_passes():
     result = all_pass(15, SHARED_GOLDEN)
     equal(result.err, '', 'README.md and SHA256SUMS are passed over in silence', result)
@@ -139,6 +168,8 @@ def shared_orders_emit():
 if os.path.isdir(SHARED_GOLDEN) and everything:
     cases.add('shared/golden-passes', shared_golden_passes)
     cases.add('shared/golden-emitted-from-inputs-alone', shared_golden_emits)
+if os.path.isdir(SHARED_BLOCKDMA):
+    cases.add('shared/blockdma-emitted-from-inputs-alone', shared_blockdma_emits)
 if os.path.isdir(SHARED_TRACES) and everything:
     cases.add('shared/alloc-orders-pass', shared_orders_pass)
     cases.add('shared/alloc-orders-emitted-from-inputs-alone', shared_orders_emit)
@@ -173,6 +204,20 @@ def flips_are_found(text, separator, count):
 def _():
     for path in recordings(GOLDEN, ('01', '15')):
         flips_are_found(emit(path), ' = ', 20)
+
+
+@case('flipped-digit/blockdma')
+def _():
+    text = emit(os.path.join(BLOCKDMA, 'zero.fixed.txt.zst'))
+    lines = text.splitlines()
+    inputs = set(without_results(text).splitlines())
+    wrong_ones = [i for i, line in enumerate(lines) if line not in inputs and re.search(r'\d$', line)]
+    check(len(wrong_ones) > 8, f'{len(wrong_ones)} results that end in a digit')
+    for i in wrong_ones[:8]:
+        flipped = lines[i][:-1] + str((int(lines[i][-1]) + 1) % 10)
+        result = program.expect(1, 'conform', write('flipped.txt', '\n'.join([*lines[:i], flipped, *lines[i + 1:], ''])))
+        equal(result.out, f'failed: flipped.txt: line {i + 1}: recorded "{flipped[:200]}", model "{lines[i][:200]}"\n'
+              '0 passed, 1 failed\n', 'both sides', result)
 
 
 @case('flipped-digit/alloc-order')
@@ -493,7 +538,7 @@ def _():
     check('no IOVAs in it' in program.refuses('iova', 'stat', 'out/teardown.snap'), 'teardown.snap')
 
 
-# ---- damaged recordings of page tables ----
+# ---- damaged recordings of page tables and of block requests ----
 
 HOSTILE = os.path.join(FIXTURES, 'hostile', 'recordings')
 

@@ -193,6 +193,88 @@ def _():
     equal(request['mapping']['status'], 'RESOURCE', 'without a buffer')
 
 
+@case('op/metadata-of-several-pieces')
+def _():
+    options = '--set', 'nvme.metadata=8', '--set', 'nvme.metadata-sgl=yes'
+    fitting, inside, short = '0x200000000+64', '0x200000010+32,0x200010010+32', '0x200001000+32,0x200003000+32'
+    equal('metadata_entries' in only(f'read bvec=0x100000000+4k meta={fitting}', *options)['command'], False, 'one: pointer')
+    for meta in inside, short:
+        text = f'read bvec=0x100000000+4k meta={meta}'
+        answer = said(text, *options)
+        equal(answer['requests'][0]['mapping']['status'], 'IOERR', 'D6')
+        equal([row['kind'] for row in answer['observations']], ['segment linked inside a granule'], 'observed')
+        answer = said(text, *options, '--set', 'kernel.version=fixed')
+        request = answer['requests'][0]
+        equal([fact['len_bytes'] for fact in request['command']['metadata_entries']], [32, 32, 32], 'list of two')
+        check('pieces of metadata' in request['mapping']['descriptor_reason'], request['mapping']['descriptor_reason'])
+        equal((request['device']['nvme_status'], answer['observation_count']), (0, 0), 'repaired')
+    pieces = said('read bvec=0x100000000+256k meta=0x200000000+2k,0x200010000+2k', *options)['requests']
+    equal([number(request['mapping']['calls'][-1]['pa']) for request in pieces], [0x200000000, 0x200010000], 'shared out')
+
+
+# ---- lists of entries: before 6.17 ----
+
+LIST = [(A, 4096), (A + 0x2000, 4096), (A + 0x5000, 4096)]
+
+
+@case('lists/one-iova-for-all')
+def _():
+    for version in '6.1', '6.6', '6.12':
+        request = only('write ' + bvec(*LIST), '--set', f'kernel.version={version}')
+        mapping = request['mapping']
+        equal((mapping['coalesced'], mapping['descriptor']), (True, 'prp'), version)
+        check('a list of entries' in mapping['coalesced_reason'], mapping['coalesced_reason'])
+        equal(names(mapping['calls']), ['dma_map_sg', 'dma_alloc_coherent'], 'calls')
+        equal([number(fact['pa']) for fact in below(mapping['calls'][:1], 'map')], [addr for addr, _ in LIST], 'runs')
+        equal(names(request['unmap']['calls']), ['dma_unmap_sg'], 'unmap')
+        equal(request['device']['nvme_status'], 0, 'status')
+
+
+@case('lists/entries-that-may-be-bounced')
+def _():
+    options = '--set', 'kernel.version=6.1', '--set', 'iommu.untrusted=yes'
+    mapping = only('write ' + bvec(*LIST), *options)['mapping']
+    equal(mapping['coalesced'], False, 'not one')
+    check('each by itself' in mapping['coalesced_reason'], mapping['coalesced_reason'])
+    equal(names(mapping['calls'])[:4], ['dma_map_phys'] * 3 + ['dma_map_sg'], 'calls')
+
+
+@case('lists/that-cannot-be-mapped-or-had')
+def _():
+    options = '--set', 'kernel.version=6.1'
+    mapping = only('write ' + bvec(*LIST), *options, *fault('iommu.map', 2))['mapping']
+    equal((mapping['coalesced'], mapping['status']), (False, 'RESOURCE'), 'mapping fails')
+    equal(mapping['calls'][0]['errno'], 12, 'ENOMEM')
+    mapping = only('write ' + bvec(*LIST), *options, *fault('nvme.vec_pool'))['mapping']
+    check('no memory for a list' in mapping['coalesced_reason'], mapping['coalesced_reason'])
+
+
+@case('lists/how-the-mean-is-taken')
+def _():
+    vectors = bvec(*[(A + i * 0x2000, 4096) for i in range(16)])
+    counted = only('write ' + vectors, '--set', 'kernel.version=6.1')['mapping']
+    equal(counted['descriptor'], 'prp', '4 KiB a segment, as counted')
+    check('as counted' in counted['descriptor_reason'], counted['descriptor_reason'])
+    mapped = only('write ' + vectors, '--set', 'kernel.version=6.6')['mapping']
+    equal(mapped['descriptor'], 'sgl', '64 KiB in one, as mapped')
+    check('64 KiB a segment, in the mean of what' in mapped['descriptor_reason'], mapped['descriptor_reason'])
+
+
+@case('lists/limits')
+def _():
+    def splits(*options):
+        return [(request['block_layer']['bytes'], request['block_layer'].get('split_reason', ''))
+                for request in said('read ' + bvec((A, 600 * 1024)), '--set', 'kernel.version=6.1', *options)['requests']]
+    equal(splits(), [(600 * 1024, '')], '4 MiB')
+    bounced = splits(*DIRECT, '--set', 'nvme.dma-bits=32')
+    equal([size for size, _ in bounced], [252 * 1024] * 2 + [96 * 1024], 'what a bounce buffer holds')
+    check('what a bounce buffer holds' in bounced[0][1], bounced[0][1])
+    equal([size for size, _ in splits('--set', 'iommu.untrusted=yes')], [252 * 1024] * 2 + [96 * 1024], 'untrusted')
+    check('nvme.mdts' in splits('--set', 'nvme.mdts=6')[0][1], 'MDTS')
+    answer = said('read ' + bvec((A, 512), (A + 0x2000, 512)), '--set', 'kernel.version=6.1')
+    check('of a list vectors must meet' in answer['requests'][0]['block_layer']['split_reason'], 'gap')
+
+
 @case('block-layer/gap-bits')
 def _():
     for vectors, bit, words in [([(A, 4096)], 0, 'no joint'),
@@ -327,6 +409,33 @@ def _():
     equal([number(fact['iova']) != 0 for fact in attempts], [False, True], 'attempts')
 
 
+@case('faults/controller-fails')
+def _():
+    answer = said('write ' + bvec((A, 600 * 1024)), *fault('controller.fatal', 2))
+    devices = [request['device'] for request in answer['requests']]
+    equal([device.get('stops', False) for device in devices], [False, True, False, False, False], 'the second fails')
+    equal(names(answer['requests'][1]['unmap']['calls']), ['dma_unmap_phys'], 'a reset cancels it')
+    equal((answer['violation_count'], answer['observation_count']), (0, 0), 'nothing is left')
+
+
+@case('faults/completion-is-lost')
+def _():
+    for loss, status, words in ('command', 7, 'an Abort gets it back'), ('interrupt', 0, 'no interrupt'), ('all', 0, 'no Abort'):
+        options = *fault('controller.lost_completion'), '--set', f'nvme.lost-completion={loss}'
+        request = only('write ' + bvec((A, 4096)), *options)
+        equal((request['device']['nvme_status'], request['device']['completion_lost']), (status, True), loss)
+        equal(names(request['unmap']['calls']), ['dma_unmap_phys'], 'unmapped in the end')
+        check(words in program.expect(0, 'explain', '-r', 'write ' + bvec((A, 4096)), *options).out, words)
+
+
+@case('faults/status-that-is-not-tried-again')
+def _():
+    for dnr, words in ('yes', 'not to be tried again'), ('no', 'tries again'):
+        text = program.expect(0, 'explain', '-r', 'write ' + bvec((A, 4096)), *fault('controller.status'),
+                              '--set', f'nvme.fault-dnr={dnr}').out
+        check(words in text, words)
+
+
 @case('faults/of-the-controller')
 def _():
     for point in ('status', 'transfer_error', 'lost_completion', 'fatal'):
@@ -413,6 +522,8 @@ REFUSED = {
     'flush bvec=0x1000+4k': 'no bvec', 'write-zeroes bvec=0x1000+4k': 'no bvec', 'discard bvec=0x1000+8k': 'range list',
     'discard bvec=0x1000+2k,0x2000+2k': 'range list', 'read dir=in bvec=0x1000+4k': 'dir=', 'passthrough dir=up': 'dir=up',
     'write queue=0 bvec=0x1000+4k': 'admin', 'write queue=2 bvec=0x1000+4k': '1 to 1', 'write queue=x bvec=0x1000+4k': 'queue=x',
+    'write bvec=0x1000+4k meta=0x2000+8,0x3000+8': 'a request takes 1', 'write bvec=0x1000+4k meta=': 'meta',
+    'write bvec=0x1000+8k meta=' + ','.join(['0x2000+1'] * 16): 'more than 15 pieces',
     'flush meta=0x1000+8': 'meta=', 'write bvec=0x1000+4k meta=0x2000+7': 'shared out', 'write meta=8 bvec=0x1000+4k': 'meta',
     'passthrough bvec=0x1000+256k': 'cannot be', 'write bvec=0x1000+4k/0x10000+256k': 'bio 2',
     'write bvec=0x10000+100k/0x100000+100k': 'not merged',

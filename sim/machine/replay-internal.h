@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_MACHINE_REPLAY_INTERNAL_H
+#define SIM_MACHINE_REPLAY_INTERNAL_H
+
+/*
+ * What the files of the replay share: its requests and where they wait.
+ *
+ *	replay.c		the loop over the trace, and time
+ *	replay-request.c	a record becomes requests to the driver
+ *	replay-io.c		submission and completion, as blk-mq and the driver have them
+ *	replay-timeout.c	commands whose time is over: aborts and resets
+ *	replay-output.c		snapshots and the time line
+ *
+ * Nobody else includes it.
+ */
+#include <stddef.h>
+
+#include "sim/io/output.h"
+#include "sim/machine/replay.h"
+
+enum replay_state {
+	STATE_FREE,
+	STATE_WAITING, /* for a tag */
+	STATE_REQUEUED,
+	STATE_IN_FLIGHT,
+};
+
+/** One request to the driver: a request of the trace, or a piece of one. */
+struct replay_request {
+	struct request req;
+	GArray *vecs, *meta_vecs;
+	struct nvme_iod *iod;
+	struct controller_command command;
+	uint64_t start_ns;
+	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
+	uint64_t deadline_ns; /* when its time is over */
+	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
+	uint32_t slot;
+	uint32_t trace_slot; /* of the record, for a completion that the trace tells */
+	uint32_t head;	     /* slot of the first piece; this one, if there is one piece */
+	uint32_t next;	     /* slot of the next piece or in a waiting list, NO_SLOT at the end */
+	uint32_t wait_next;
+	uint32_t pieces_left; /* of the head */
+	uint16_t qid;
+	uint16_t cpu;
+	uint8_t state;
+	uint8_t retries;
+	bool due;	/* asap: the trace has completed it already */
+	bool posted;	/* its completion is in the queue */
+	uint8_t status; /* enum blk_status: of the head, the first that was not OK */
+};
+
+#define NO_SLOT UINT32_MAX
+#define NEVER	UINT64_MAX
+
+struct replay_wait {
+	uint32_t first, last;
+};
+
+/** What a queue refused for want of a resource. Source: hctx->dispatch and BLK_MQ_S_SCHED_RESTART in block/. */
+struct replay_dispatch {
+	struct replay_wait list;
+	uint64_t run_ns; /* when it is tried again; NEVER */
+	bool running;	 /* it is being tried */
+	bool restart;	 /* try again when a request ends */
+};
+
+struct replay_interrupt {
+	bool raised; /* and not taken yet */
+	bool thread; /* its thread is about to run */
+	unsigned cpu;
+};
+
+/** An Abort on its way, by its tag. */
+struct replay_abort {
+	struct controller_command command;
+	uint64_t done_ns;
+};
+
+struct replay {
+	struct machine *machine;
+	struct sim *sim;
+	struct nvme *nvme;
+	const struct replay_options *options;
+	struct replay_stats *stats;
+	GPtrArray *requests; /* by slot */
+	GArray *free_slots;
+	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
+	struct replay_wait *waiting; /* by queue */
+	uint32_t waiting_count;	     /* in all queues */
+	struct replay_dispatch *dispatch;    /* by queue */
+	struct replay_interrupt *interrupts; /* by queue */
+	struct replay_abort aborts[NVME_ADMIN_DEPTH];
+	bool resetting; /* the queues are stopped */
+	GArray *scratch;	     /* segments of the record at hand */
+	struct prng prng;
+	uint64_t in_flight; /* heads not ended */
+	uint64_t *channel_free_ns;
+	uint64_t link_free_ps;
+
+	struct output *timeline;
+	uint64_t timeline_next_ns;
+	uint64_t timeline_ios, timeline_bytes, timeline_errors;
+	uint64_t snap_next_ns, snap_next_count;
+	unsigned snap_ns_at, snap_count_at;
+};
+
+static inline struct replay_request *replay_at(const struct replay *replay, uint32_t slot)
+{
+	return g_ptr_array_index(replay->requests, slot);
+}
+
+static inline bool replay_timed(const struct replay *replay)
+{
+	return replay->options->mode != REPLAY_ASAP;
+}
+
+/** Returns the request of which @iod is the driver's part. */
+static inline struct replay_request *replay_of(const struct nvme_iod *iod)
+{
+	return (struct replay_request *)((char *)iod->req - offsetof(struct replay_request, req));
+}
+
+/* ---- from record to requests ---- */
+
+/** For the array of requests. */
+void replay_request_free(void *data);
+/** Returns the queue that a request of @record goes to. */
+unsigned replay_queue_of(const struct replay *replay, const struct io_record *record);
+/** Makes requests of @record and submits them. */
+void replay_issue(struct replay *replay, const struct io_record *record);
+
+/* ---- submission and completion ---- */
+
+/** Registers what happens at the events of both. */
+void replay_handle_io(struct replay *replay);
+/** Submits the request whose first piece is @head: its pieces are a batch, as far as a plug holds them. */
+void replay_submit_pieces(struct replay *replay, struct replay_request *head);
+/** Gives freed tags of @qid to who waits for them. */
+void replay_wake(struct replay *replay, unsigned qid);
+/** The time of @rr will be over at its deadline, or is already. */
+void replay_arm(struct replay *replay, struct replay_request *rr);
+/** Unmaps what the driver holds for @rr. */
+void replay_unmap(struct replay *replay, struct replay_request *rr);
+/** nvme_complete_rq: the command ended with @status at @end_ns, and nothing is mapped for it any more. */
+void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t status, uint64_t end_ns);
+/** Takes all completions off queue @qid on @cpu, which got there somehow. What went well is put aside, to be unmapped and
+ *  ended together behind the doorbell; a failure and a passthrough command are dealt with at once. */
+void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu);
+/** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
+ *  needs no interrupt of its own. */
+void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu);
+/** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
+bool replay_post(struct replay *replay, struct replay_request *rr);
+/** asap: the trace says that the request at @head completes on @cpu. */
+void replay_trace_complete(struct replay *replay, struct replay_request *head, unsigned cpu);
+
+/* ---- time-outs ---- */
+
+/** Registers what happens when time is over, and at what follows. */
+void replay_handle_timeouts(struct replay *replay);
+
+/* ---- snapshots and the time line ---- */
+
+/** Writes a snapshot of now, @name in the directory of results. */
+bool replay_snapshot(struct replay *replay, const char *name, GError **error);
+/** Sets when the next snapshots are due, past @past_ns and @past_count requests. */
+void replay_plan_snapshots(struct replay *replay, uint64_t past_ns, uint64_t past_count);
+/** Writes the snapshot that is due at this time. */
+bool replay_snapshot_of_time(struct replay *replay, GError **error);
+/** Writes the snapshot that is due after so many requests, if one is. */
+bool replay_snapshot_of_count(struct replay *replay, GError **error);
+/** Adds a row to the time line. */
+void replay_timeline_row(struct replay *replay);
+/** Closes the row of the time line that ends now, if anything happened in it; the next one ends behind what happens next,
+ *  which is not after @until_ns. */
+void replay_close_row(struct replay *replay, uint64_t until_ns);
+
+#endif

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests on their way to the driver and back: tags and who waits for one, plugs, refusals, interrupts, retries.
+ */
+#include "sim/machine/replay-internal.h"
+
+/* What blk-mq waits at most before it runs a queue again that had no resource. */
+#define REPLAY_REQUEUE_NS UINT64_C(3000000)
+/* A request that finds no resource for so long never will: the run goes on without it. */
+#define REPLAY_REFUSED_MAX_NS (100 * REPLAY_REQUEUE_NS)
+/* What blk-mq gathers before the driver sees it: so many requests at most, and nothing behind a large one. Source:
+ * blk_add_rq_to_plug() in block/blk-mq.c. */
+#define REPLAY_PLUG_MAX	  32
+#define REPLAY_PLUG_BYTES (128u << 10)
+
+/* ---- ending ---- */
+
+/** The trace knows no more of @head: its slot there is free for another request. */
+static void replay_detach(struct replay *replay, struct replay_request *head)
+{
+	if (head->trace_slot != NO_SLOT)
+		g_array_index(replay->by_trace_slot, uint32_t, head->trace_slot) = NO_SLOT;
+	head->trace_slot = NO_SLOT;
+}
+
+static void replay_end_head(struct replay *replay, struct replay_request *head, uint64_t end_ns)
+{
+	struct replay_stats *stats = replay->stats;
+	uint32_t slot = head->slot;
+
+	stats->ios++;
+	stats->status_count[head->status]++;
+	if (head->status != BLK_STS_OK) {
+		stats->errors++;
+		replay->timeline_errors++;
+	} else if (replay_timed(replay)) {
+		histogram_add(&stats->latency[head->req.op], end_ns - head->start_ns);
+	}
+	replay->timeline_ios++;
+	replay->in_flight--;
+	replay_detach(replay, head);
+	while (slot != NO_SLOT) {
+		struct replay_request *piece = replay_at(replay, slot);
+
+		slot = piece->next;
+		piece->state = STATE_FREE;
+		g_array_append_val(replay->free_slots, piece->slot);
+	}
+}
+
+static void replay_end_piece(struct replay *replay, struct replay_request *rr, enum blk_status status,
+			     uint64_t end_ns)
+{
+	struct replay_request *head = replay_at(replay, rr->head);
+
+	for (uint32_t i = 0; i < rr->req.vec_count; i++)
+		physmem_release(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len);
+	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
+		physmem_release(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len);
+	if (status == BLK_STS_OK) {
+		replay->stats->bytes += rr->command.bytes;
+		replay->stats->op_bytes[rr->req.op] += rr->command.bytes;
+		replay->timeline_bytes += rr->command.bytes;
+	} else if (head->status == BLK_STS_OK) {
+		head->status = (uint8_t)status;
+	}
+	rr->state = STATE_FREE;
+	if (--head->pieces_left == 0)
+		replay_end_head(replay, head, end_ns);
+}
+
+/* ---- time on the device ---- */
+
+/** Returns when the command, rung at @rung_ns, is done: fetched, its translations walked, served by its channel, its data
+ *  over the link. Everything is "free at"; nothing here is an event. */
+static uint64_t replay_device_ns(struct replay *replay, const struct controller_command *command,
+				 uint64_t rung_ns)
+{
+	const struct machine_config *config = &replay->machine->config;
+	uint64_t *channel = &replay->channel_free_ns[(command->slba >> 3) % config->channels];
+	uint64_t at_ns = rung_ns + config->fetch_ns + command->table_reads * config->memory_ns +
+			 command->ats_requests * config->ats_ns;
+
+	at_ns = MAX(at_ns, *channel) + (command->write ? config->write_ns : config->read_ns);
+	*channel = at_ns;
+	if (command->bytes) {
+		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) +
+				       command->bytes * 1000000 / config->link_mb_s;
+		at_ns = (replay->link_free_ps + 999) / 1000;
+	}
+	return at_ns;
+}
+
+/* ---- submission ---- */
+
+static void replay_requeue(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	rr->state = STATE_REQUEUED;
+	event_queue_push(&replay->sim->events, at_ns, EVENT_REQUEUE, rr->slot);
+}
+
+static void replay_append(struct replay *replay, struct replay_wait *list, struct replay_request *rr)
+{
+	rr->wait_next = NO_SLOT;
+	if (list->first == NO_SLOT)
+		list->first = rr->slot;
+	else
+		replay_at(replay, list->last)->wait_next = rr->slot;
+	list->last = rr->slot;
+}
+
+/** Takes the first of @list, which is not empty. */
+static struct replay_request *replay_take_first(struct replay *replay, struct replay_wait *list)
+{
+	struct replay_request *rr = replay_at(replay, list->first);
+
+	list->first = rr->wait_next;
+	return rr;
+}
+
+/** blk_mq_delay_run_hw_queue: tries what @dispatch holds again at @at_ns, and not when it was to be tried before. */
+static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
+{
+	replay->dispatch[qid].run_ns = at_ns;
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, qid);
+}
+
+/** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
+ *  queue ends; if that does not help, or nothing is in flight that could end, after some time. Source:
+ *  blk_mq_try_issue_directly(), blk_mq_dispatch_rq_list(), blk_mq_sched_restart() in block/. */
+static void replay_refused(struct replay *replay, struct replay_request *rr, enum blk_status status)
+{
+	struct replay_dispatch *dispatch = &replay->dispatch[rr->qid];
+	struct sim *sim = replay->sim;
+
+	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
+	if (status != BLK_STS_RESOURCE && status != BLK_STS_DEV_RESOURCE) {
+		replay_end_piece(replay, rr, status, sim->now_ns);
+		return;
+	}
+	if (rr->refused_ns == NEVER)
+		rr->refused_ns = sim->now_ns;
+	if (sim->now_ns - rr->refused_ns < REPLAY_REFUSED_MAX_NS) {
+		replay->stats->requeues++;
+		rr->state = STATE_REQUEUED;
+		replay_append(replay, &dispatch->list, rr);
+		replay_run_queue_at(replay, rr->qid, sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
+		return;
+	}
+	sim_find(sim, FINDING_STUCK, NULL,
+		 "request %" G_GUINT64_FORMAT " found no resource for %u ms: given up", rr->req.number,
+		 (unsigned)(REPLAY_REFUSED_MAX_NS / 1000000));
+	replay_end_piece(replay, rr, status, sim->now_ns);
+}
+
+/** Takes a tag, unless none is free or others have been waiting for one: who comes later must not overtake. */
+static bool replay_take_tag(struct replay *replay, struct replay_request *rr)
+{
+	if (replay->resetting || replay->waiting[rr->qid].first != NO_SLOT)
+		return false;
+	rr->iod = nvme_get_tag(replay->nvme, rr->qid);
+	return rr->iod != NULL;
+}
+
+static void replay_wait(struct replay *replay, struct replay_request *rr)
+{
+	struct replay_wait *wait = &replay->waiting[rr->qid];
+
+	replay->stats->tag_waits++;
+	replay->waiting_count++;
+	rr->state = STATE_WAITING;
+	rr->refused_ns = NEVER;
+	replay_append(replay, wait, rr);
+}
+
+static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
+{
+	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
+	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
+}
+
+void replay_arm(struct replay *replay, struct replay_request *rr)
+{
+	rr->deadline_ns = MAX(rr->deadline_ns, replay->sim->now_ns);
+	event_queue_push(&replay->sim->events, rr->deadline_ns, EVENT_TIMEOUT, rr->slot);
+}
+
+/** The command of @rr is in its queue, and the controller was told at @rung_ns. */
+static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
+{
+	struct sim *sim = replay->sim;
+	const struct machine_config *config = &replay->machine->config;
+	bool works = controller_execute(&replay->machine->ctrl, rr->qid, &rr->command);
+
+	g_assert(works || replay->machine->ctrl.fatal);
+	rr->state = STATE_IN_FLIGHT;
+	rr->refused_ns = NEVER;
+	rr->posted = false;
+	rr->done_ns = NEVER;
+	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	if (works && replay_timed(replay))
+		rr->done_ns = replay_device_ns(replay, &rr->command, rung_ns);
+	else if (works && rr->due)
+		rr->done_ns = sim->now_ns;
+	if (rr->done_ns != NEVER)
+		event_queue_push(&sim->events, rr->done_ns, EVENT_COMPLETION, rr->slot);
+	/* Only what will not be done in time needs a timer. */
+	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING ||
+	    (rr->done_ns != NEVER && rr->done_ns > rr->deadline_ns))
+		replay_arm(replay, rr);
+}
+
+/** Submits @rr, which has a tag, on its CPU at the current time. */
+static void replay_dispatch(struct replay *replay, struct replay_request *rr)
+{
+	struct sim *sim = replay->sim;
+	enum blk_status status;
+	uint64_t begun_ns, end_ns;
+
+	sim->actor = rr->req.number;
+	sim_step_begin(sim, rr->cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	status = replay_prepare(replay, rr);
+	if (status == BLK_STS_OK)
+		nvme_submit(replay->nvme, rr->qid, rr->iod, true);
+	end_ns = sim_step_end(sim, begun_ns);
+	if (status != BLK_STS_OK)
+		replay_refused(replay, rr, status);
+	else
+		replay_started(replay, rr, end_ns);
+}
+
+/** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
+struct replay_plug {
+	struct replay_request *requests[REPLAY_PLUG_MAX];
+	unsigned count;
+};
+
+/** Moves what can be prepared to @ready, in order, and tells the driver of it with one doorbell. */
+static void replay_submit_ready(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready)
+{
+	struct nvme_iod *iods[REPLAY_PLUG_MAX];
+	struct replay_plug back = {.count = 0};
+
+	for (unsigned i = 0; i < plug->count; i++) {
+		struct replay_request *rr = plug->requests[i];
+
+		if (replay_prepare(replay, rr) == BLK_STS_OK) {
+			iods[ready->count] = rr->iod;
+			ready->requests[ready->count++] = rr;
+		} else {
+			back.requests[back.count++] = rr;
+		}
+	}
+	if (ready->count)
+		nvme_submit_list(replay->nvme, ready->requests[0]->qid, iods, ready->count);
+	*plug = back;
+}
+
+/** Submits one by one what the list handed back; the doorbell waits for the last of them. What fails again stays. */
+static void replay_submit_back(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready,
+			       enum blk_status *ret_status)
+{
+	struct replay_plug back = {.count = 0};
+
+	for (unsigned i = 0; i < plug->count; i++) {
+		struct replay_request *rr = plug->requests[i];
+		enum blk_status status = replay_prepare(replay, rr);
+
+		if (status == BLK_STS_OK) {
+			nvme_submit(replay->nvme, rr->qid, rr->iod, i + 1 == plug->count);
+			ready->requests[ready->count++] = rr;
+		} else {
+			ret_status[back.count] = status;
+			back.requests[back.count++] = rr;
+		}
+	}
+	if (plug->count)
+		nvme_commit(replay->nvme, plug->requests[0]->qid);
+	*plug = back;
+}
+
+/** Submits what is in @plug and empties it. */
+static void replay_unplug(struct replay *replay, struct replay_plug *plug)
+{
+	struct sim *sim = replay->sim;
+	enum blk_status status[REPLAY_PLUG_MAX];
+	struct replay_plug ready = {.count = 0};
+	uint64_t begun_ns, end_ns;
+
+	if (plug->count == 1)
+		replay_dispatch(replay, plug->requests[0]);
+	if (plug->count > 1) {
+		sim->actor = plug->requests[0]->req.number;
+		sim_step_begin(sim, plug->requests[0]->cpu, sim->now_ns);
+		begun_ns = sim_cursor_ns(sim);
+		replay_submit_ready(replay, plug, &ready);
+		replay_submit_back(replay, plug, &ready, status);
+		end_ns = sim_step_end(sim, begun_ns);
+		for (unsigned i = 0; i < ready.count; i++)
+			replay_started(replay, ready.requests[i], end_ns);
+		for (unsigned i = 0; i < plug->count; i++)
+			replay_refused(replay, plug->requests[i], status[i]);
+	}
+	plug->count = 0;
+}
+
+void replay_submit_pieces(struct replay *replay, struct replay_request *head)
+{
+	struct replay_plug plug = {.count = 0};
+	uint32_t slot = head->slot;
+
+	while (slot != NO_SLOT) {
+		struct replay_request *rr = replay_at(replay, slot);
+
+		slot = rr->next;
+		if (plug.count == REPLAY_PLUG_MAX ||
+		    (plug.count && plug.requests[plug.count - 1]->req.bytes >= REPLAY_PLUG_BYTES))
+			replay_unplug(replay, &plug);
+		if (replay_take_tag(replay, rr)) {
+			plug.requests[plug.count++] = rr;
+		} else {
+			replay_unplug(replay, &plug);
+			replay_wait(replay, rr);
+		}
+	}
+	replay_unplug(replay, &plug);
+}
+
+static void replay_submit(struct replay *replay, struct replay_request *rr)
+{
+	if (replay_take_tag(replay, rr))
+		replay_dispatch(replay, rr);
+	else
+		replay_wait(replay, rr);
+}
+
+void replay_wake(struct replay *replay, unsigned qid)
+{
+	struct replay_wait *wait = &replay->waiting[qid];
+
+	while (!replay->resetting && wait->first != NO_SLOT && replay->nvme->queues[qid].free_tag_count) {
+		struct replay_request *rr = replay_take_first(replay, wait);
+
+		replay->waiting_count--;
+		rr->iod = nvme_get_tag(replay->nvme, qid);
+		replay_dispatch(replay, rr);
+	}
+}
+
+/* ---- completion ---- */
+
+void replay_unmap(struct replay *replay, struct replay_request *rr)
+{
+	replay->sim->actor = rr->req.number;
+	sim_charge(replay->sim, WORK_BLOCK_COMPLETE, 1);
+	nvme_unmap_rq(replay->nvme, rr->iod);
+}
+
+/** blk_mq_sched_restart: a request of queue @qid ended, so there may be resources for those that found none. */
+static void replay_restart(struct replay *replay, unsigned qid)
+{
+	struct replay_dispatch *dispatch = &replay->dispatch[qid];
+
+	if (dispatch->restart && dispatch->list.first != NO_SLOT)
+		replay_run_queue_at(replay, qid, replay->sim->now_ns);
+	dispatch->restart = false;
+}
+
+void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t status, uint64_t end_ns)
+{
+	nvme_put_tag(replay->nvme, rr->qid, rr->iod);
+	if (nvme_retries(status, rr->retries)) {
+		rr->retries++;
+		replay->stats->retries++;
+		replay_requeue(replay, rr, replay->sim->now_ns + nvme_retry_delay_ns(replay->nvme, status));
+	} else {
+		replay_restart(replay, rr->qid);
+		replay_end_piece(replay, rr, nvme_error_status(status), end_ns);
+	}
+}
+
+/** @cpu does one @work, and nothing else. Returns when it is free again. */
+static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
+{
+	uint64_t begun_ns;
+
+	sim_step_begin(replay->sim, cpu, replay->sim->now_ns);
+	begun_ns = sim_cursor_ns(replay->sim);
+	sim_charge(replay->sim, work, 1);
+	return sim_step_end(replay->sim, begun_ns);
+}
+
+void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
+{
+	struct sim *sim = replay->sim;
+	g_autoptr(GPtrArray) batch = g_ptr_array_new();
+	struct nvme_iod *iod;
+	uint64_t begun_ns, end_ns;
+	uint16_t status;
+	bool any = false;
+
+	sim_step_begin(sim, cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
+		struct replay_request *rr = replay_of(iod);
+
+		if (nvme_is_abort(replay->nvme, iod)) {
+			nvme_abort_done(replay->nvme, iod);
+			continue;
+		}
+		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
+			g_ptr_array_add(batch, rr);
+			continue;
+		}
+		replay_unmap(replay, rr);
+		replay_decide(replay, rr, status, sim_cursor_ns(sim));
+	}
+	if (any)
+		nvme_ring_cq(replay->nvme, qid);
+	for (guint i = 0; i < batch->len; i++)
+		replay_unmap(replay, g_ptr_array_index(batch, i));
+	end_ns = sim_step_end(sim, begun_ns);
+	for (guint i = 0; i < batch->len; i++)
+		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
+	replay_wake(replay, qid);
+}
+
+/** The CPU is free for an interrupt, for the thread of one (use_threaded_interrupts), or to look at a polled queue. */
+static void replay_interrupt_event(struct sim *sim, uint32_t qid)
+{
+	struct replay *replay = sim->handler_data[EVENT_INTERRUPT];
+	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	bool polled = replay->nvme->queues[qid].polled;
+	uint64_t end_ns;
+
+	if (!polled) {
+		end_ns = replay_work(replay, interrupt->cpu,
+				     interrupt->thread ? WORK_THREAD_WAKE : WORK_INTERRUPT);
+		if (replay->machine->config.threaded_interrupts && !interrupt->thread) {
+			interrupt->thread = true;
+			event_queue_push(&sim->events, end_ns, EVENT_INTERRUPT, qid);
+			return;
+		}
+	}
+	interrupt->raised = interrupt->thread = false;
+	replay_take_completions(replay, qid, interrupt->cpu);
+}
+
+void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
+{
+	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	struct sim *sim = replay->sim;
+
+	if (interrupt->raised)
+		return;
+	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
+	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
+	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT, qid);
+}
+
+bool replay_post(struct replay *replay, struct replay_request *rr)
+{
+	struct controller *ctrl = &replay->machine->ctrl;
+
+	if (ctrl->fatal) {
+		replay_arm(replay, rr);
+		return false;
+	}
+	if (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL)
+		return false;
+	controller_complete(ctrl, rr->qid, &rr->command);
+	rr->posted = true;
+	return rr->command.loss == CONTROLLER_LOSES_NOTHING || replay->nvme->queues[rr->qid].polled;
+}
+
+static void replay_completion_event(struct sim *sim, uint32_t slot)
+{
+	struct replay *replay = sim->handler_data[EVENT_COMPLETION];
+	struct replay_request *rr = replay_at(replay, slot);
+
+	/* An event of a command that an abort or a reset has ended meanwhile. */
+	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->done_ns != sim->now_ns)
+		return;
+	if (replay_post(replay, rr))
+		replay_interrupt(replay, rr->qid, rr->cpu);
+}
+
+/** asap: the controller completes @rr, and @cpu hears of it, at once. */
+static void replay_complete_now(struct replay *replay, struct replay_request *rr, unsigned cpu)
+{
+	if (rr->posted || !replay_post(replay, rr))
+		return;
+	if (!replay->nvme->queues[rr->qid].polled) {
+		replay->stats->interrupts++;
+		replay_work(replay, cpu, WORK_INTERRUPT);
+		if (replay->machine->config.threaded_interrupts)
+			replay_work(replay, cpu, WORK_THREAD_WAKE);
+	}
+	replay_take_completions(replay, rr->qid, cpu);
+}
+
+static void replay_requeue_event(struct sim *sim, uint32_t slot)
+{
+	struct replay *replay = sim->handler_data[EVENT_REQUEUE];
+
+	replay_submit(replay, replay_at(replay, slot));
+}
+
+/** blk_mq_dispatch_rq_list: tries again what was refused, in order, until one is refused again; those behind it stay. */
+static void replay_run_queue_event(struct sim *sim, uint32_t qid)
+{
+	struct replay *replay = sim->handler_data[EVENT_RUN_QUEUE];
+	struct replay_dispatch *dispatch = &replay->dispatch[qid];
+	struct replay_wait list = dispatch->list;
+
+	if (dispatch->run_ns != sim->now_ns)
+		return;
+	dispatch->run_ns = NEVER;
+	dispatch->list.first = NO_SLOT;
+	dispatch->restart = dispatch->running = list.first != NO_SLOT;
+	while (list.first != NO_SLOT && dispatch->list.first == NO_SLOT)
+		replay_submit(replay, replay_take_first(replay, &list));
+	while (list.first != NO_SLOT)
+		replay_append(replay, &dispatch->list, replay_take_first(replay, &list));
+	dispatch->running = false;
+}
+
+void replay_trace_complete(struct replay *replay, struct replay_request *head, unsigned cpu)
+{
+	uint32_t slot = head->slot, next;
+
+	replay_detach(replay, head);
+	for (; slot != NO_SLOT; slot = next) {
+		struct replay_request *rr = replay_at(replay, slot);
+
+		next = rr->next;
+		rr->due = true; /* if it has not got through yet, it completes as soon as it does */
+		if (rr->state == STATE_IN_FLIGHT)
+			replay_complete_now(replay, rr, cpu);
+	}
+}
+
+void replay_handle_io(struct replay *replay)
+{
+	sim_handle(replay->sim, EVENT_COMPLETION, replay_completion_event, replay);
+	sim_handle(replay->sim, EVENT_REQUEUE, replay_requeue_event, replay);
+	sim_handle(replay->sim, EVENT_INTERRUPT, replay_interrupt_event, replay);
+	sim_handle(replay->sim, EVENT_RUN_QUEUE, replay_run_queue_event, replay);
+}

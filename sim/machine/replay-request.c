@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A record of the trace becomes requests to the driver: where its data lie, which queue, cut as the device's limits say.
+ */
+#include "sim/machine/replay-internal.h"
+#include "sim/machine/segments.h"
+
+void replay_request_free(void *data)
+{
+	struct replay_request *rr = data;
+
+	g_array_unref(rr->vecs);
+	g_array_unref(rr->meta_vecs);
+	g_free(rr);
+}
+
+static struct replay_request *replay_new_request(struct replay *replay)
+{
+	struct replay_request *rr;
+
+	if (replay->free_slots->len) {
+		uint32_t slot = g_array_index(replay->free_slots, uint32_t, replay->free_slots->len - 1);
+
+		g_array_set_size(replay->free_slots, replay->free_slots->len - 1);
+		return replay_at(replay, slot);
+	}
+	rr = g_new0(struct replay_request, 1);
+	rr->slot = replay->requests->len;
+	rr->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	rr->meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	g_assert(rr->slot < EVENT_PAYLOAD_MAX);
+	g_ptr_array_add(replay->requests, rr);
+	return rr;
+}
+
+static enum req_op replay_op(enum io_op op)
+{
+	static const enum req_op ops[IO_OPS] = {[IO_READ] = REQ_OP_READ,
+						[IO_WRITE] = REQ_OP_WRITE,
+						[IO_FLUSH] = REQ_OP_FLUSH,
+						[IO_DISCARD] = REQ_OP_DISCARD,
+						[IO_WRITE_ZEROES] = REQ_OP_WRITE_ZEROES,
+						[IO_PASSTHROUGH] = REQ_OP_DRV};
+
+	return ops[op];
+}
+
+/** Puts where the data of @record lie into replay->scratch; none for a flush and a write of zeroes. */
+static void replay_gather_segments(struct replay *replay, const struct io_record *record)
+{
+	enum segment_layout layout = (enum segment_layout)replay->machine->config.layout;
+	uint64_t bytes = record->op == IO_DISCARD ? NVME_DSM_BYTES : record->bytes;
+
+	g_array_set_size(replay->scratch, 0);
+	if (record->op == IO_FLUSH || record->op == IO_WRITE_ZEROES || bytes == 0)
+		return;
+	if (layout != LAYOUT_RECORDED || record->segment_count == 0) {
+		segments_make(&replay->prng, layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED : layout, bytes,
+			      replay->scratch);
+		replay->stats->made_segments++;
+		return;
+	}
+	G_STATIC_ASSERT(sizeof(struct bio_vec) == sizeof(struct io_segment));
+	for (uint32_t i = 0; i < record->segment_count; i++) {
+		struct bio_vec vec = {record->segments[i].paddr, record->segments[i].len_bytes};
+
+		g_array_append_val(replay->scratch, vec);
+	}
+	replay->stats->recorded_segments++;
+}
+
+/** Moves @vecs, which belong to one request and are no longer than one may be, into the memory of the board. */
+static void replay_place(const struct replay *replay, GArray *vecs)
+{
+	const struct machine_board *board = replay->machine->config.board;
+
+	for (guint i = 0; board && i < vecs->len; i++)
+		machine_board_place(board, &g_array_index(vecs, struct bio_vec, i));
+}
+
+unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)
+{
+	unsigned there = replay->nvme->queue_count - 1;
+	unsigned io_queues = MIN(there, replay->nvme->config.io_queues - replay->nvme->config.poll_queues);
+
+	/* The polled ones are the last, and may not be there. */
+	if (there > io_queues && (record->op == IO_READ || record->op == IO_WRITE))
+		return 1 + io_queues + record->cpu % (there - io_queues);
+	if (record->op == IO_PASSTHROUGH && record->queue == 0)
+		return 0;
+	if (record->queue != TRACE_NO_QUEUE && record->queue > 0)
+		return 1 + (record->queue - 1u) % io_queues;
+	return 1 + record->cpu % io_queues;
+}
+
+static struct replay_request *replay_make_piece(struct replay *replay, const struct io_record *record,
+						unsigned qid)
+{
+	struct replay_request *rr = replay_new_request(replay);
+
+	rr->req.number = record->number;
+	rr->req.op = replay_op(record->op);
+	rr->req.sector = record->lba;
+	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
+	rr->req.special = record->op == IO_DISCARD;
+	rr->command = (struct controller_command){0};
+	rr->start_ns = replay->sim->now_ns;
+	rr->trace_slot = NO_SLOT;
+	rr->head = rr->slot;
+	rr->next = NO_SLOT;
+	rr->pieces_left = 0;
+	rr->qid = (uint16_t)qid;
+	rr->cpu = (uint16_t)(record->cpu % replay->sim->cpu_count);
+	rr->refused_ns = NEVER;
+	rr->retries = 0;
+	rr->state = STATE_WAITING;
+	rr->due = false;
+	rr->status = BLK_STS_OK;
+	return rr;
+}
+
+/** Makes the integrity data of @rr, which no recording has, if the device has any. */
+static void replay_make_metadata(struct replay *replay, struct replay_request *rr)
+{
+	const struct nvme_config *config = &replay->nvme->config;
+	enum segment_layout layout = (enum segment_layout)replay->machine->config.layout;
+	uint64_t bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
+
+	g_array_set_size(rr->meta_vecs, 0);
+	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
+		bytes = 0;
+	if (layout == LAYOUT_RECORDED)
+		layout = LAYOUT_SCATTERED;
+	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
+		layout = LAYOUT_CONTIGUOUS;
+	if (bytes)
+		segments_make(&replay->prng, layout, bytes, rr->meta_vecs);
+	rr->req.meta_bytes = bytes;
+	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;
+	rr->req.meta_vec_count = rr->meta_vecs->len;
+	replay_place(replay, rr->meta_vecs);
+	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
+		physmem_claim(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len,
+			      rr->req.number);
+}
+
+static void replay_fill_piece(struct replay *replay, struct replay_request *rr, uint64_t bytes)
+{
+	replay_place(replay, rr->vecs);
+	rr->req.bytes = bytes;
+	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
+	rr->req.vec_count = rr->vecs->len;
+	rr->req.limits = &replay->nvme->limits;
+	replay_make_metadata(replay, rr);
+	request_prepare(&rr->req);
+	for (uint32_t i = 0; i < rr->req.vec_count; i++)
+		physmem_claim(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len, rr->req.number);
+}
+
+/** Cuts the segments in scratch into requests that the device takes. Returns the head. */
+static struct replay_request *replay_make_requests(struct replay *replay, const struct io_record *record)
+{
+	unsigned qid = replay_queue_of(replay, record);
+	struct replay_request *head = replay_make_piece(replay, record, qid), *last = head;
+	uint32_t at = 0;
+	uint64_t skip = 0;
+
+	g_array_set_size(head->vecs, 0);
+	head->pieces_left = 1;
+	if (replay->scratch->len == 0)
+		replay_fill_piece(replay, head, 0);
+	while (at < replay->scratch->len) {
+		const struct bio_vec *vecs = &g_array_index(replay->scratch, struct bio_vec, at);
+		uint64_t bytes =
+			request_split_bytes(vecs, replay->scratch->len - at, skip, &replay->nvme->limits);
+		struct replay_request *rr = last;
+
+		/* Not even one logical block fits: the recording's own unit was smaller. Take the first segment. */
+		if (bytes == 0)
+			bytes = vecs->len - skip;
+		if (at || skip) {
+			rr = replay_make_piece(replay, record, qid);
+			rr->head = head->slot;
+			head->pieces_left++;
+			last->next = rr->slot;
+			rr->req.sector = last->req.sector + last->req.bytes / 512;
+			replay->stats->splits++;
+			last = rr;
+		}
+		bio_vecs_take(replay->scratch, &at, &skip, bytes, rr->vecs);
+		replay_fill_piece(replay, rr, bytes);
+	}
+	return head;
+}
+
+void replay_issue(struct replay *replay, const struct io_record *record)
+{
+	struct replay_stats *stats = replay->stats;
+	struct replay_request *head;
+
+	replay_gather_segments(replay, record);
+	head = replay_make_requests(replay, record);
+	head->trace_slot = record->slot;
+	if (record->slot >= replay->by_trace_slot->len) {
+		uint32_t from = replay->by_trace_slot->len;
+
+		g_array_set_size(replay->by_trace_slot, record->slot + 1);
+		for (; from <= record->slot; from++)
+			g_array_index(replay->by_trace_slot, uint32_t, from) = NO_SLOT;
+	}
+	g_array_index(replay->by_trace_slot, uint32_t, record->slot) = head->slot;
+	stats->issued++;
+	stats->op_count[head->req.op]++;
+	replay->in_flight++;
+	stats->max_in_flight = MAX(stats->max_in_flight, replay->in_flight);
+	replay_submit_pieces(replay, head);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands whose time is over: the driver polls, aborts, and at last resets the controller. Source: nvme_timeout() and
+ * nvme_dev_disable() in drivers/nvme/host/pci.c, blockdma-facts sections 6.11 and 6.14.
+ */
+#include "sim/machine/replay-internal.h"
+
+static void replay_cancel(void *data, struct nvme_iod *iod)
+{
+	struct replay *replay = data;
+	struct replay_request *rr = replay_of(iod);
+
+	replay_unmap(replay, rr);
+	replay_decide(replay, rr, NVME_SC_HOST_ABORTED_CMD, sim_cursor_ns(replay->sim));
+}
+
+/** Stops the controller and then the queues, takes what has been completed, and cancels the rest, which is tried again when
+ *  the controller works. Nobody's access can meet an unmap: the controller has stopped before. */
+static void replay_reset(struct replay *replay, unsigned cpu)
+{
+	struct sim *sim = replay->sim;
+	uint64_t begun_ns, end_ns;
+
+	replay->resetting = true;
+	replay->machine->ctrl.fatal = true;
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_take_completions(replay, qid, cpu);
+	sim_step_begin(sim, cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	nvme_cancel_all(replay->nvme, replay_cancel, replay);
+	end_ns = sim_step_end(sim, begun_ns);
+	for (unsigned tag = 0; tag < NVME_ADMIN_DEPTH; tag++)
+		replay->aborts[tag].done_ns = NEVER;
+	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET, 0);
+}
+
+static void replay_reset_event(struct sim *sim, uint32_t payload)
+{
+	struct replay *replay = sim->handler_data[EVENT_RESET];
+
+	replay->machine->ctrl.fatal = false;
+	replay->resetting = false;
+	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
+		replay_wake(replay, qid);
+}
+
+/** The controller gets an Abort, which the driver has just submitted. */
+static void replay_abort(struct replay *replay)
+{
+	struct replay_abort abort;
+
+	if (!controller_execute(&replay->machine->ctrl, 0, &abort.command))
+		g_assert_not_reached();
+	abort.done_ns = replay->sim->now_ns + replay->machine->config.fetch_ns;
+	replay->aborts[abort.command.command_id & 0xfff] = abort;
+	event_queue_push(&replay->sim->events, abort.done_ns, EVENT_ABORT, abort.command.command_id & 0xfff);
+}
+
+/** Returns the request that the Abort @command is about, if the controller still has it. */
+static struct replay_request *replay_abort_target(struct replay *replay, const struct controller_command *command)
+{
+	struct nvme_iod *iod = &replay->nvme->queues[command->abort_qid].iods[command->abort_id & 0xfff];
+	struct replay_request *rr = iod->req ? replay_of(iod) : NULL;
+
+	if (!rr || iod->sqe.command_id != command->abort_id || rr->posted ||
+	    rr->command.loss == CONTROLLER_LOSES_ALL)
+		return NULL;
+	return rr;
+}
+
+/** The controller is done with an Abort, and so with the command that was aborted, if there was one. */
+static void replay_abort_event(struct sim *sim, uint32_t tag)
+{
+	struct replay *replay = sim->handler_data[EVENT_ABORT];
+	struct replay_abort *abort = &replay->aborts[tag];
+	struct replay_request *rr;
+
+	/* A reset has ended it, or the controller has failed and one will. */
+	if (abort->done_ns != sim->now_ns || replay->machine->ctrl.fatal)
+		return;
+	abort->done_ns = NEVER;
+	rr = replay_abort_target(replay, &abort->command);
+	abort->command.result = rr == NULL; /* bit 0: not aborted */
+	if (rr) {
+		rr->command.status = NVME_SC_ABORT_REQ;
+		rr->command.loss = CONTROLLER_LOSES_NOTHING;
+		if (replay_post(replay, rr))
+			replay_interrupt(replay, rr->qid, rr->cpu);
+	}
+	controller_complete(&replay->machine->ctrl, 0, &abort->command);
+	replay_interrupt(replay, 0, sim->cpu);
+}
+
+/** nvme_timeout: a controller that failed is reset; else the queue is polled, and then the driver decides. */
+static void replay_timeout_event(struct sim *sim, uint32_t slot)
+{
+	struct replay *replay = sim->handler_data[EVENT_TIMEOUT];
+	const struct machine_config *config = &replay->machine->config;
+	struct replay_request *rr = replay_at(replay, slot);
+	enum nvme_timeout decision;
+	uint64_t begun_ns;
+
+	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns)
+		return;
+	replay->stats->timeouts++;
+	if (replay->machine->ctrl.fatal) {
+		replay_reset(replay, rr->cpu);
+		return;
+	}
+	replay_take_completions(replay, rr->qid, rr->cpu);
+	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns) {
+		replay->stats->polled++;
+		return;
+	}
+	sim_step_begin(sim, rr->cpu, sim->now_ns);
+	begun_ns = sim_cursor_ns(sim);
+	decision = nvme_timeout(replay->nvme, rr->qid, rr->iod);
+	sim_step_end(sim, begun_ns);
+	if (decision == NVME_TIMEOUT_RESET) {
+		replay_reset(replay, rr->cpu);
+		return;
+	}
+	if (decision == NVME_TIMEOUT_ABORT)
+		replay_abort(replay);
+	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	replay_arm(replay, rr);
+}
+
+void replay_handle_timeouts(struct replay *replay)
+{
+	sim_handle(replay->sim, EVENT_TIMEOUT, replay_timeout_event, replay);
+	sim_handle(replay->sim, EVENT_ABORT, replay_abort_event, replay);
+	sim_handle(replay->sim, EVENT_RESET, replay_reset_event, replay);
+}
