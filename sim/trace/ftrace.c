@@ -66,11 +66,12 @@ static int ftrace_next(void *state, struct trace_event *ret_event, GError **erro
 
 	for (;;) {
 		int result = input_line(ftrace->input, &text, &len, error);
-		struct scan scan = {.at = text, .end = text + len};
 		struct ktext_line line;
+		struct scan scan;
 
 		if (result <= 0)
 			return result;
+		scan = (struct scan){.at = text, .end = text + len};
 		if (ktext_split(text, len, &line))
 			return line_event(ftrace, &line, ret_event, error);
 		if (!ktext_aside(&ftrace->aside, scan) && !ftrace->mark_open)
