@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "blockdma/golden.h"
+#include "devtree/platform/golden.h"
 #include "iommu/hw/golden.h"
 #include "iommu/iotlb/amd-inv.h"
 #include "iommu/iotlb/vtd-inv.h"
@@ -18,7 +19,8 @@
 static const struct golden_runner *const conform_runners[] = {
 	&iova_golden_runner,	&alloc_order_golden_runner, &pgtable_golden_runner,
 	&iommu_hw_golden_runner, &vtd_inv_golden_runner,    &amd_inv_golden_runner,
-	&blockdma_golden_runner, NULL,
+	&blockdma_golden_runner, &devtree_facts_golden_runner, &devtree_leaks_golden_runner,
+	NULL,
 };
 
 static const struct golden_runner *conform_runner(const GString *text)
@@ -54,6 +56,17 @@ static GString *conform_read(const char *path, GError **error)
 		input_close(input);
 	g_string_free(text, TRUE);
 	return NULL;
+}
+
+static bool conform_run(const struct golden_runner *runner, const char *path, const GString *text,
+			const char *boards, GString *out, GError **error)
+{
+	if (!runner->emit_board)
+		return runner->emit(path, text->str, text->len, out, error);
+	if (!boards)
+		return sim_error_plain(error, "%s: is about a board: say where the blobs are with --boards=DIR",
+				       path) == 0;
+	return runner->emit_board(path, text->str, text->len, boards, out, error);
 }
 
 /* ---- which files ---- */
@@ -105,6 +118,7 @@ static bool conform_list(const char *directory, GPtrArray *paths, GError **error
 
 struct conform {
 	struct facts *facts;
+	const char *boards; /* --boards, or NULL */
 	bool json;
 	unsigned passed, failed;
 	unsigned skipped; /* files of directories that are no recordings */
@@ -195,7 +209,7 @@ static bool conform_one(struct conform *conform, const char *path, bool named, G
 		ok = !named;
 		goto out;
 	}
-	if (!runner->emit(path, text->str, text->len, out, error))
+	if (!conform_run(runner, path, text, conform->boards, out, error))
 		goto out;
 	line = conform_difference(text, out, &recorded, &modelled);
 	conform_report(conform, path, runner->kind, line, recorded, modelled);
@@ -219,7 +233,7 @@ static bool conform_argument(struct conform *conform, const char *path, GError *
 	return true;
 }
 
-static int conform_emit(const char *path)
+static int conform_emit(const char *path, const char *boards)
 {
 	g_autoptr(GString) out = g_string_new(NULL);
 	GError *error = NULL;
@@ -232,7 +246,7 @@ static int conform_emit(const char *path)
 	runner = conform_runner(text);
 	if (!runner)
 		code = cmd_fail("%s: not a recording of a kind that is known", path);
-	else if (!runner->emit(path, text->str, text->len, out, &error))
+	else if (!conform_run(runner, path, text, boards, out, &error))
 		code = cmd_fail_error(error);
 	else if (!cmd_print(out->str))
 		code = EXIT_UNUSABLE;
@@ -259,9 +273,9 @@ static int conform_sum_up(struct conform *conform)
 	return conform->failed ? EXIT_FOUND : EXIT_DONE;
 }
 
-static int conform_all(const struct cmd_common *common)
+static int conform_all(const struct cmd_common *common, const char *boards)
 {
-	struct conform conform = {.facts = facts_new(), .json = common->json};
+	struct conform conform = {.facts = facts_new(), .boards = boards, .json = common->json};
 	GError *error = NULL;
 	bool ok = true;
 	int code;
@@ -283,8 +297,11 @@ static int conform_all(const struct cmd_common *common)
 
 int cmd_conform(const struct command *command, int argc, char **argv)
 {
+	g_autofree char *boards = NULL;
 	gboolean emit = FALSE;
 	const GOptionEntry entries[] = {
+		{"boards", 0, 0, G_OPTION_ARG_FILENAME, &boards,
+		 "where the blobs are that recordings of boards name", "DIR"},
 		{"emit", 0, 0, G_OPTION_ARG_NONE, &emit, "print the one file as the model has it", NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
@@ -296,7 +313,7 @@ int cmd_conform(const struct command *command, int argc, char **argv)
 	if (emit && common.args[1])
 		code = cmd_fail("conform --emit takes one file");
 	else
-		code = emit ? conform_emit(common.args[0]) : conform_all(&common);
+		code = emit ? conform_emit(common.args[0], boards) : conform_all(&common, boards);
 	cmd_common_clear(&common);
 	return code;
 }

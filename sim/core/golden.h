@@ -21,6 +21,9 @@ struct golden_runner {
 	/** Appends to @out what the model makes of the inputs in @text, the file called @name. Returns false with
 	 *  "NAME:LINE: …" in *@error when they cannot be read; @out then holds the answers up to there. */
 	bool (*emit)(const char *name, const char *text, size_t len, GString *out, GError **error);
+	/** In place of emit(), of a kind that is about a board: the inputs name a blob in the directory @boards. */
+	bool (*emit_board)(const char *name, const char *text, size_t len, const char *boards, GString *out,
+			   GError **error);
 };
 
 /** Is handed a line, its number from 1 on, without the newline; may write into it. Returns false, with *@error, to end. */

@@ -29,13 +29,15 @@ static void read_trace(const char *path, const struct trace_options *options)
 	io_stream_close(stream);
 }
 
+#define FUZZ_CSV "time:ns,op:rw,offset:sectors,size:bytes,response:us,device,cpu,..."
+
 /* Told by content, in every format, and with what the user may say of them. */
 static const struct trace_options extras[] = {
 	{0},
 	{.at = TRACE_AT_QUEUE},
 	{.at = TRACE_AT_SETUP},
 	{.blkparse_format = "%D %2c %8s %5T.%9t %5p %2a %3d %S + %n [%C]"},
-	{.csv = "time:ns,op:rw,offset:sectors,size:bytes,response:us,device,cpu,..."},
+	{.csv = FUZZ_CSV},
 };
 
 static void read_all(const char *path)
@@ -54,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g_assert_cmpint(fd, >=, 0);
 	g_assert_cmpint(write(fd, data, size), ==, (ssize_t)size);
 #ifdef FUZZ_FORMAT
-	read_trace(path, &(struct trace_options){.format = FUZZ_FORMAT});
+	read_trace(path, &(struct trace_options){.format = FUZZ_FORMAT, .csv = FUZZ_CSV});
 #else
 	read_all(path);
 #endif

@@ -75,11 +75,12 @@ static int blktext_next(void *state, struct trace_event *ret_event, GError **err
 
 	for (;;) {
 		int result = input_line(blktext->input, &text, &len, error);
-		struct scan scan = {.at = text, .end = text + len};
 		struct ktext_line line;
+		struct scan scan;
 
 		if (result <= 0)
 			return result;
+		scan = (struct scan){.at = text, .end = text + len};
 		if (ktext_split(text, len, &line))
 			return line_event(blktext, &line, ret_event, error);
 		if (!ktext_aside(&blktext->aside, scan) && !blktext->mark_open)

@@ -66,8 +66,8 @@ static int ftrace_next(void *state, struct trace_event *ret_event, GError **erro
 
 	for (;;) {
 		int result = input_line(ftrace->input, &text, &len, error);
-		struct scan scan;
 		struct ktext_line line;
+		struct scan scan;
 
 		if (result <= 0)
 			return result;

@@ -168,7 +168,7 @@ static int iolog_next(void *state, struct trace_event *ret_event, GError **error
 
 	while (!window_take(&iolog->window, iolog->ended, ret_event)) {
 		int result = iolog->ended ? 0 : input_line(iolog->input, &text, &len, error);
-		struct scan scan = {.at = text, .end = text + len};
+		struct scan scan;
 
 		if (result < 0 || iolog->ended)
 			return result;
@@ -177,6 +177,7 @@ static int iolog_next(void *state, struct trace_event *ret_event, GError **error
 			return -1;
 		if (iolog->ended)
 			continue;
+		scan = (struct scan){.at = text, .end = text + len};
 		while (scan.end > text && (scan.end[-1] == ' ' || scan.end[-1] == '\r'))
 			scan.end--;
 		if (scan.at < scan.end)

@@ -555,4 +555,46 @@ for file in sorted(os.listdir(HOSTILE)):
     cases.add(f'damaged/{os.path.splitext(file)[0]}', damaged_recording, file)
 
 
+BOARDS = os.environ['BOARDS']
+SHARED_BOARDS = os.path.join(SHARED, 'devtree')
+
+
+@case('boards/what-it-prints-agrees-and-one-flipped-digit-does-not')
+def _():
+    for command in 'facts', 'leaks':
+        text = program.expect(0, 'devtree', command, os.path.join(BOARDS, 'mtk-iommu.dtb')).out
+        write('board.txt', text)
+        equal(program.expect(0, 'conform', f'--boards={BOARDS}', 'board.txt').out.splitlines()[-1], '1 passed, 0 failed',
+              command)
+        # The blob's name is all that is read.
+        write('inputs.txt', ''.join(text.splitlines(keepends=True)[:2]))
+        equal(program.expect(0, 'conform', '--emit', f'--boards={BOARDS}', 'inputs.txt').out, text, f'{command} emitted')
+        at = text.rindex('1')
+        write('board.txt', f'{text[:at]}7{text[at + 1:]}')
+        result = program.expect(1, 'conform', f'--boards={BOARDS}', 'board.txt')
+        check(f'line {text.count(chr(10), 0, at) + 1}: ' in result.out, 'the line that differs', result)
+
+
+@case('boards/refused')
+def _():
+    for first, second, text in (('leak expectations v1', 'dtb mtk-iommu.dtb', '--boards=DIR'),
+                                ('leak expectations v1', 'dtb ../x.dtb', '2: must be "dtb" and the name of a blob'),
+                                ('leak expectations v1', 'dtb .', '2: must be "dtb" and the name of a blob'),
+                                ('golden devtree facts v1', 'blob x', '2: must be "dtb" and the name of a blob'),
+                                ('golden devtree facts v1', 'dtb absent.dtb', 'absent.dtb')):
+        write('board.txt', f'{first}\n{second}\n')
+        args = [] if text == '--boards=DIR' else [f'--boards={BOARDS}']
+        line = program.refuses('conform', *args, 'board.txt')
+        check(text in line, text, line)
+
+
+if os.path.isdir(SHARED_BOARDS):
+    @case('boards/every-recording-agrees')
+    def _():
+        golden = os.path.join(SHARED, 'golden', 'devtree')
+        count = sum(name.endswith('.txt') for _, _, names in os.walk(golden) for name in names)
+        equal(program.expect(0, 'conform', f'--boards={SHARED_BOARDS}', golden).out.splitlines()[-1],
+              f'{count} passed, 0 failed', 'boards')
+
+
 cases.main()
