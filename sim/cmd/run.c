@@ -24,8 +24,6 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		{"nvme", 0, 0, G_OPTION_ARG_FILENAME, &options->nvme,
 		 "which device of the board the controller is: a host bridge or a device with iommus (default: first)",
 		 "PATH|first"},
-		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &options->trace_format,
-		 "format of the trace; auto tells by content", "auto|NAME"},
 		{"mode", 0, 0, G_OPTION_ARG_FILENAME, &options->mode, "when requests arrive and complete",
 		 "open|closed|asap"},
 		{"limit", 0, 0, G_OPTION_ARG_FILENAME, &options->limit, "stop after N requests", "N"},
@@ -41,11 +39,13 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "a snapshot each time this passes", "T|#N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
-	GOptionEntry *all = g_new0(GOptionEntry, G_N_ELEMENTS(entries) + G_N_ELEMENTS(more));
+	GOptionEntry *all =
+		g_new0(GOptionEntry, TRACEOPT_ENTRIES + G_N_ELEMENTS(entries) + G_N_ELEMENTS(more));
 
-	memcpy(all, entries, sizeof(entries));
+	traceopt_entries(&options->trace, all);
+	memcpy(all + TRACEOPT_ENTRIES, entries, sizeof(entries));
 	if (outputs)
-		memcpy(all + G_N_ELEMENTS(entries) - 1, more, sizeof(more));
+		memcpy(all + TRACEOPT_ENTRIES + G_N_ELEMENTS(entries) - 1, more, sizeof(more));
 	return all;
 }
 
@@ -56,7 +56,7 @@ void run_options_clear(struct run_options *options)
 	g_free(options->faults_file);
 	g_free(options->dtb);
 	g_free(options->nvme);
-	g_free(options->trace_format);
+	traceopt_clear(&options->trace);
 	g_free(options->mode);
 	g_free(options->limit);
 	g_free(options->seed);
@@ -194,7 +194,8 @@ static bool run_can_read_twice(const char *trace)
 
 /** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
  *  it. */
-static unsigned run_trace_cpus(struct run *run, const char *trace, const char *format, GError **error)
+static unsigned run_trace_cpus(struct run *run, const char *trace, const struct trace_options *options,
+			       GError **error)
 {
 	uint32_t cpus = io_stream_cpus(run->stream);
 	struct io_stream *scan;
@@ -209,7 +210,7 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const char *f
 				trace);
 		return 0;
 	}
-	scan = io_stream_open(trace, format, error);
+	scan = io_stream_open_options(trace, options, error);
 	if (!scan)
 		return 0;
 	while ((step = io_stream_next(scan, &record, &complete, error)) > 0)
@@ -264,24 +265,23 @@ static bool run_teardown(struct run *run, GError **error)
 bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
 		 GError **error)
 {
-	const char *format = options->trace_format;
+	struct trace_options reading;
 	struct run_progress state = {.begun_us = g_get_monotonic_time()};
 	unsigned cpus;
 	bool ok = true;
 
 	memset(run, 0, sizeof(*run));
 	run->stats = g_new0(struct replay_stats, 1);
-	if (format && strcmp(format, "auto") == 0)
-		format = NULL;
-	if (!run_read_config(options, &run->config, &run->board, &run->rules, error) ||
+	if (!traceopt_parse(&options->trace, &reading, error) ||
+	    !run_read_config(options, &run->config, &run->board, &run->rules, error) ||
 	    !run_parse_replay(run, options, error))
 		return false;
-	run->stream = io_stream_open(trace, format, error);
+	run->stream = io_stream_open_options(trace, &reading, error);
 	if (!run->stream)
 		return false;
 	cpus = (unsigned)run->config.cpus;
 	if (!cpus)
-		cpus = run_trace_cpus(run, trace, format, error);
+		cpus = run_trace_cpus(run, trace, &reading, error);
 	if (!cpus)
 		return false;
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)

@@ -7,6 +7,7 @@
  */
 #include "sim/cmd/cmd.h"
 #include "sim/cmd/report.h"
+#include "sim/cmd/traceopt.h"
 
 struct run_options {
 	char *machine_file;
@@ -14,7 +15,7 @@ struct run_options {
 	char *faults_file;
 	char *dtb;
 	char *nvme;
-	char *trace_format;
+	struct traceopt trace;
 	char *mode;
 	char *limit;
 	char *seed;

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "sim/cmd/cmd.h"
+#include "sim/cmd/traceopt.h"
 #include "sim/report/facts.h"
+#include "sim/trace/names.h"
 #include "sim/trace/trace.h"
 
 #define TRACE_SIZES 40 /* powers of two of a request's bytes */
@@ -61,6 +63,34 @@ static void trace_show_sizes(struct facts *facts, const struct trace_sizes *size
 	facts_list_end(facts);
 }
 
+static int trace_compare_events(const void *a, const void *b)
+{
+	const struct name_entry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->text, (*y)->text);
+}
+
+/** How often the recording has which event, by name. */
+static void trace_show_events(struct facts *facts, const struct names *names)
+{
+	g_autoptr(GPtrArray) events = g_ptr_array_new();
+
+	for (uint32_t i = 0; names && names_at(names, i); i++)
+		g_ptr_array_add(events, (void *)names_at(names, i));
+	g_ptr_array_sort(events, trace_compare_events);
+	facts_list_begin(facts, "event_names", "events by name");
+	for (guint i = 0; i < events->len; i++) {
+		const struct name_entry *event = g_ptr_array_index(events, i);
+
+		facts_u64(facts, NULL, event->text[0] ? event->text : "(none)", event->count);
+		facts_begin(facts, NULL, NULL);
+		facts_text(facts, "name", NULL, event->text);
+		facts_u64(facts, "count", NULL, event->count);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
 static void trace_show_recording(struct facts *facts, struct io_stream *stream)
 {
 	GHashTable *said = io_stream_facts(stream);
@@ -89,12 +119,14 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	facts_u64(facts, "unmatched_completions", "completions without an issue",
 		  stats->unmatched_completions);
 	facts_u64(facts, "setups_dropped", "set-ups without an issue", stats->setups_dropped);
+	facts_u64(facts, "at_missing", "taken at their issue", stats->at_missing);
 	facts_u64(facts, "without_segments", "without recorded segments", stats->without_segments);
 	facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
+	facts_u64(facts, "ties", "events of one time", stats->ties);
 	facts_time(facts, "span_ns", "time span",
 		   stats->last_ns > stats->first_ns ? stats->last_ns - stats->first_ns : 0);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
-	facts_u64(facts, "cpus", "CPUs", stats->cpus);
+	facts_u64(facts, "cpus", "CPUs", MAX(stats->cpus, io_stream_cpus(stream)));
 	facts_list_begin(facts, "devices", "devices");
 	for (uint32_t i = 0; io_stream_device_name(stream, i); i++) {
 		facts_line(facts, "%s", io_stream_device_name(stream, i));
@@ -105,6 +137,7 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	facts_list_end(facts);
 	trace_show_ops(facts, stats);
 	trace_show_sizes(facts, sizes);
+	trace_show_events(facts, io_stream_events(stream));
 	trace_show_recording(facts, stream);
 	text = json ? facts_to_json(facts) : facts_to_text(facts);
 	facts_free(facts);
@@ -113,24 +146,22 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 
 int cmd_trace_info(const struct command *command, int argc, char **argv)
 {
-	char *format = NULL;
-	const GOptionEntry entries[] = {
-		{"trace-format", 0, 0, G_OPTION_ARG_FILENAME, &format,
-		 "format of the trace; auto tells by content", "auto|NAME"},
-		{NULL, 0, 0, 0, NULL, NULL, NULL},
-	};
+	struct traceopt options = {0};
+	GOptionEntry entries[TRACEOPT_ENTRIES + 1] = {0};
+	struct trace_options reading;
 	struct trace_sizes sizes = {0};
-	struct io_stream *stream;
+	struct io_stream *stream = NULL;
 	struct cmd_common common;
 	GError *error = NULL;
 	int code = EXIT_DONE;
 
+	traceopt_entries(&options, entries);
 	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
-		g_free(format);
+		traceopt_clear(&options);
 		return common.exit_code;
 	}
-	stream =
-		io_stream_open(common.args[0], format && strcmp(format, "auto") != 0 ? format : NULL, &error);
+	if (traceopt_parse(&options, &reading, &error))
+		stream = io_stream_open_options(common.args[0], &reading, &error);
 	if (stream && trace_read(stream, &sizes, &error) == 0) {
 		g_autofree char *text = trace_facts(stream, &sizes, common.json);
 
@@ -141,7 +172,7 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 	}
 	if (stream)
 		io_stream_close(stream);
-	g_free(format);
+	traceopt_clear(&options);
 	cmd_common_clear(&common);
 	return code;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: any bytes as a trace. Built with libFuzzer it is driven by that; otherwise its main() replays the files
- * and directories given, so that what was once found stays tested.
+ * Fuzz target: any bytes as a trace. Built with libFuzzer (once for each format, as FUZZ_FORMAT, and once without) it is
+ * driven by that; otherwise its main() replays the files and directories given, each in every format, so that what was
+ * once found stays tested.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,10 +14,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void read_trace(const char *path)
+static void read_trace(const char *path, const struct trace_options *options)
 {
 	g_autoptr(GError) error = NULL;
-	struct io_stream *stream = io_stream_open(path, NULL, &error);
+	struct io_stream *stream = io_stream_open_options(path, options, &error);
 	const struct io_record *record;
 	struct io_complete complete;
 	enum io_step step = IO_TROUBLE;
@@ -28,6 +29,23 @@ static void read_trace(const char *path)
 	io_stream_close(stream);
 }
 
+/* Told by content, in every format, and with what the user may say of them. */
+static const struct trace_options extras[] = {
+	{0},
+	{.at = TRACE_AT_QUEUE},
+	{.at = TRACE_AT_SETUP},
+	{.blkparse_format = "%D %2c %8s %5T.%9t %5p %2a %3d %S + %n [%C]"},
+	{.csv = "time:ns,op:rw,offset:sectors,size:bytes,response:us,device,cpu,..."},
+};
+
+static void read_all(const char *path)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(extras); i++)
+		read_trace(path, &extras[i]);
+	for (unsigned i = 0; trace_formats[i]; i++)
+		read_trace(path, &(struct trace_options){.format = trace_formats[i]->name});
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("trace", MFD_CLOEXEC);
@@ -35,7 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	g_assert_cmpint(fd, >=, 0);
 	g_assert_cmpint(write(fd, data, size), ==, (ssize_t)size);
-	read_trace(path);
+#ifdef FUZZ_FORMAT
+	read_trace(path, &(struct trace_options){.format = FUZZ_FORMAT});
+#else
+	read_all(path);
+#endif
 	close(fd);
 	return 0;
 }
@@ -52,7 +74,7 @@ static bool replay_file(const char *path)
 		return false;
 	}
 	LLVMFuzzerTestOneInput((const uint8_t *)bytes, len);
-	read_trace(path); /* with its name, and so its siblings */
+	read_trace(path, &extras[0]); /* with its name, and so its siblings */
 	return true;
 }
 

@@ -2,121 +2,22 @@
 /*
  * Traces: what readers make of files, and what the stream makes of events.
  *
- * Short traces are written out here, and what the stream returns is compared as text, one step a line:
- *   issue NUMBER us=TIME cpu=N DEVICE OPERATION LBA+BYTES q=QUEUE/TAG > PADDR+LEN …
- *   done NUMBER us=TIME cpu=N [error=N] [given up]
- * Recordings are compared by their counts, and against counting lines.
+ * Short traces are written out here, and what the stream returns is compared as text, as steps.h has it.
+ * Recordings are compared by their counts, and against counting lines. ftrace text and blktrace are here; the other
+ * formats are in test-readers.c.
  */
 #include <glib/gstdio.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sim/core/error.h"
-#include "sim/trace/trace.h"
-
-static void append_issue(GString *out, const struct io_stream *stream, const struct io_record *record)
-{
-	g_string_append_printf(out, "issue %u us=%u cpu=%u %s %s %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT,
-			       (unsigned)record->number, (unsigned)(record->time_ns / 1000), record->cpu,
-			       io_stream_device_name(stream, record->device), io_op_names[record->op], record->lba,
-			       record->bytes);
-	if (record->queue != TRACE_NO_QUEUE)
-		g_string_append_printf(out, " q=%u/%u", record->queue, record->tag);
-	for (uint32_t i = 0; i < record->segment_count; i++)
-		g_string_append_printf(out, " %s%" G_GINT64_MODIFIER "x+%u", i ? "" : record->to_device ? "> " : "< ",
-				       record->segments[i].paddr, (unsigned)record->segments[i].len_bytes);
-	g_string_append_c(out, '\n');
-}
-
-static void append_complete(GString *out, const struct io_record *record, const struct io_complete *complete)
-{
-	g_string_append_printf(out, "done %u us=%u cpu=%u", (unsigned)record->number,
-			       (unsigned)(complete->time_ns / 1000), complete->cpu);
-	if (complete->error)
-		g_string_append_printf(out, " error=%d", complete->error);
-	g_string_append(out, record->completes ? "\n" : " given up\n");
-}
-
-/* Reads the whole trace, checking what holds for every one. Returns its steps if @keep, and ends with *@ret_stats. */
-static char *run_trace(const char *path, bool keep, struct io_stream_stats *ret_stats, GError **error)
-{
-	struct io_stream *stream = io_stream_open(path, NULL, error);
-	GString *out = g_string_new(NULL);
-	g_autoptr(GHashTable) open_slots = g_hash_table_new(NULL, NULL);
-	const struct io_record *record;
-	struct io_complete complete;
-	enum io_step step;
-	uint64_t time_ns = 0, number = 0;
-
-	if (!stream)
-		return g_string_free(out, FALSE);
-	while ((step = io_stream_next(stream, &record, &complete, error)) > 0) {
-		uint64_t at_ns = step == IO_ISSUE ? record->time_ns : complete.time_ns;
-
-		g_assert_cmpuint(at_ns, >=, time_ns);
-		time_ns = at_ns;
-		if (step == IO_ISSUE) {
-			uint64_t bytes = 0;
-
-			for (uint32_t i = 0; i < record->segment_count; i++)
-				bytes += record->segments[i].len_bytes;
-			if (record->segment_count && (record->op == IO_READ || record->op == IO_WRITE))
-				g_assert_cmpuint(bytes, ==, record->bytes);
-			g_assert_cmpuint(record->number, ==, ++number);
-			g_assert_true(g_hash_table_add(open_slots, GUINT_TO_POINTER(record->slot)));
-		} else {
-			g_assert_true(g_hash_table_remove(open_slots, GUINT_TO_POINTER(record->slot)));
-		}
-		if (keep && step == IO_ISSUE)
-			append_issue(out, stream, record);
-		else if (keep)
-			append_complete(out, record, &complete);
-	}
-	*ret_stats = *io_stream_stats(stream);
-	if (step == IO_END) {
-		const struct io_stream_stats *stats = ret_stats;
-
-		g_assert_cmpuint(stats->issues, ==, stats->completions + stats->requeued + stats->unfinished);
-		g_assert_cmpint(io_stream_next(stream, &record, &complete, error), ==, IO_END);
-	} else {
-		GError *again = NULL;
-
-		g_assert_cmpint(io_stream_next(stream, &record, &complete, &again), ==, IO_TROUBLE);
-		g_clear_error(&again);
-	}
-	io_stream_close(stream);
-	return g_string_free(out, FALSE);
-}
-
-/* g_file_set_contents() would sync the disk each time. */
-static void write_file(const char *path, const void *bytes, size_t len)
-{
-	FILE *file = g_fopen(path, "wb");
-
-	g_assert_nonnull(file);
-	g_assert_cmpuint(fwrite(bytes, 1, len, file), ==, len);
-	g_assert_cmpint(fclose(file), ==, 0);
-}
-
-/* Returns the path of a new temporary file. */
-static char *scratch_file(const void *bytes, size_t len)
-{
-	char *path = NULL;
-	int fd = g_file_open_tmp("trace-XXXXXX", &path, NULL);
-
-	g_assert_cmpint(fd, >=, 0);
-	close(fd);
-	write_file(path, bytes, len);
-	return path;
-}
+#include "sim/tests/steps.h"
 
 static struct io_stream_stats assert_steps(const char *trace, const char *expected)
 {
-	g_autofree char *path = scratch_file(trace, strlen(trace));
+	g_autofree char *path = steps_scratch(trace, strlen(trace));
 	g_autoptr(GError) error = NULL;
 	struct io_stream_stats stats;
-	g_autofree char *steps = run_trace(path, true, &stats, &error);
+	g_autofree char *steps = steps_run(path, NULL, true, &stats, &error);
 
 	g_unlink(path);
 	g_assert_no_error(error);
@@ -388,8 +289,8 @@ static void test_trace_without_completions_takes_constant_memory(void)
 
 	for (unsigned i = 0; i < IO_IN_FLIGHT_MAX + 1000; i++)
 		g_string_append_printf(trace, T0 "00: block_rq_issue: 259,0 R 512 () %u + 1 be,0,4 [fio]\n", i);
-	path = scratch_file(trace->str, trace->len);
-	g_free(run_trace(path, false, &stats, &error));
+	path = steps_scratch(trace->str, trace->len);
+	g_free(steps_run(path, NULL, false, &stats, &error));
 	g_assert_no_error(error);
 	g_assert_cmpuint(stats.issues, ==, IO_IN_FLIGHT_MAX + 1000);
 	g_assert_cmpuint(stats.unfinished, ==, stats.issues);
@@ -416,7 +317,7 @@ static void test_facts_name_what_was_lost(void)
 {
 	static const char trace[] = "# entries-in-buffer/entries-written: 7/9   #P:2\n"
 				    "CPU:0 [LOST 17 EVENTS]\nCPU:1 [3 EVENTS DROPPED]\n" ISSUE(T0 "00", "R 512 () 8 + 1");
-	g_autofree char *path = scratch_file(trace, strlen(trace));
+	g_autofree char *path = steps_scratch(trace, strlen(trace));
 	struct io_stream *stream = io_stream_open(path, "ftrace", NULL);
 	const struct io_record *record;
 	struct io_complete complete;
@@ -434,19 +335,16 @@ static void test_facts_name_what_was_lost(void)
 
 static void test_unknown_format_names_the_known(void)
 {
+	g_autofree char *message = NULL;
 	g_autoptr(GError) error = NULL;
 
 	g_assert_null(io_stream_open("/dev/null", "etrace", &error));
 	g_assert_error(error, SIM_ERROR, SIM_ERROR_INPUT);
-	g_assert_cmpstr(error->message, ==, "unknown trace format 'etrace' (known: ftrace, blktrace)");
+	message = steps_replace_formats("unknown trace format 'etrace' (known: FORMATS)");
+	g_assert_cmpstr(error->message, ==, message);
 }
 
 /* ---- recordings ---- */
-
-static char *fixture(const char *name)
-{
-	return g_build_filename(g_getenv("FIXTURES"), "traces", name, NULL);
-}
 
 struct golden {
 	const char *name; /* in fixtures/traces */
@@ -465,7 +363,7 @@ static const struct golden goldens[] = {
 static void test_golden_counts(gconstpointer data)
 {
 	const struct golden *golden = data;
-	g_autofree char *path = fixture(golden->name);
+	g_autofree char *path = steps_fixture(golden->name);
 	g_autoptr(GError) error = NULL;
 	struct io_stream *stream = io_stream_open(path, NULL, &error);
 	const struct io_stream_stats *stats;
@@ -518,7 +416,7 @@ static void test_recording(gconstpointer data)
 	g_autoptr(GError) error = NULL;
 	struct io_stream_stats stats;
 
-	g_free(run_trace(path, false, &stats, &error));
+	g_free(steps_run(path, NULL, false, &stats, &error));
 	g_assert_no_error(error);
 	g_assert_cmpuint(stats.issues, ==, count_lines(path, ": block_rq_issue: "));
 	g_assert_cmpuint(stats.completions, ==, stats.issues);
@@ -556,7 +454,7 @@ static char *steps_of(const char *path)
 {
 	g_autoptr(GError) error = NULL;
 	struct io_stream_stats stats;
-	char *steps = run_trace(path, true, &stats, &error);
+	char *steps = steps_run(path, NULL, true, &stats, &error);
 
 	g_assert_no_error(error);
 	return steps;
@@ -570,7 +468,7 @@ static void test_blktrace_named_in_three_ways(void)
 	g_autofree char *expected = NULL;
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
-		g_autofree char *path = fixture(names[i]);
+		g_autofree char *path = steps_fixture(names[i]);
 		g_autofree char *steps = steps_of(path);
 
 		if (expected)
@@ -604,7 +502,7 @@ static void swap_records(uint8_t *bytes, size_t len)
 static void test_blktrace_of_the_other_byte_order(void)
 {
 	g_autofree char *directory = g_dir_make_tmp("trace-XXXXXX", NULL);
-	g_autofree char *original = fixture("loop-mix.blktrace");
+	g_autofree char *original = steps_fixture("loop-mix.blktrace");
 	g_autofree char *expected = steps_of(original), *steps = NULL;
 
 	for (unsigned cpu = 0; cpu < 2; cpu++) {
@@ -615,7 +513,7 @@ static void test_blktrace_of_the_other_byte_order(void)
 
 		g_assert_true(g_file_get_contents(from, &bytes, &len, NULL));
 		swap_records((uint8_t *)bytes, len);
-		write_file(to, bytes, len);
+		steps_write_file(to, bytes, len);
 	}
 	steps = steps_of(directory);
 	g_assert_cmpstr(steps, ==, expected);
@@ -624,6 +522,27 @@ static void test_blktrace_of_the_other_byte_order(void)
 
 		g_unlink(path);
 	}
+	g_rmdir(directory);
+}
+
+/* A CPU that did nothing has an empty file: naming that one names the trace. */
+static void test_blktrace_named_by_an_empty_file(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("trace-XXXXXX", NULL);
+	g_autofree char *from = steps_fixture("loop-mix.blktrace/loop-mix.blktrace.1"), *bytes = NULL;
+	g_autofree char *full = g_strdup_printf("%s/t.blktrace.1", directory);
+	g_autofree char *empty = g_strdup_printf("%s/t.blktrace.0", directory);
+	g_autofree char *expected = NULL, *steps = NULL;
+	gsize len;
+
+	g_assert_true(g_file_get_contents(from, &bytes, &len, NULL));
+	steps_write_file(full, bytes, len);
+	steps_write_file(empty, "", 0);
+	expected = steps_of(full);
+	steps = steps_of(empty);
+	g_assert_cmpstr(steps, ==, expected);
+	g_unlink(full);
+	g_unlink(empty);
 	g_rmdir(directory);
 }
 
@@ -637,8 +556,7 @@ struct hostile {
 static const struct hostile hostiles[] = {
 	{"bad-magic.blktrace.0", "@96: not a blktrace record: magic 0x12345607"},
 	{"bad-version.blktrace.0", "@0: blktrace record of unknown version 8"},
-	{"binary-garbage.bin", ": no trace in a format known here (ftrace, blktrace)"},
-	{"blk-tracer.txt", ":1: text of the blk tracer: record block:* events or blktrace files"},
+	{"binary-garbage.bin", ": no trace in a format known here (FORMATS)"},
 	{"complete-without-error.txt", ":5: block_rq_complete: fields not understood"},
 	{"cpu-impossible.blktrace.0", "@96: record of impossible CPU 4294967295"},
 	{"cpu-too-high.txt", ":3: CPU 9999: at most 4096 CPUs"},
@@ -668,7 +586,7 @@ static const struct hostile hostiles[] = {
 	{"segments-without-end.txt", ":1028: request of more than 1024 segments"},
 	{"setup-queue-too-large.txt", ":3: nvme_setup_cmd: fields not understood"},
 	{"setup-without-length.txt", ":3: nvme_setup_cmd: fields not understood"},
-	{"sibling-damaged.blktrace.1", ": no trace in a format known here (ftrace, blktrace)"},
+	{"sibling-damaged.blktrace.1", ": no trace in a format known here (FORMATS)"},
 	{"time-out-of-range.txt", ":3: not a line of ftrace text"},
 	{"truncated-header.zst", "@0: compressed data end too early"},
 	{"truncated-record.blktrace.0", "@96: record cut off after 20 of 48 bytes"},
@@ -679,18 +597,8 @@ static const struct hostile hostiles[] = {
 static void test_hostile(gconstpointer data)
 {
 	const struct hostile *hostile = data;
-	g_autofree char *path = g_build_filename(g_getenv("FIXTURES"), "hostile", "traces", hostile->name, NULL);
-	g_autofree char *message = g_strconcat(path, hostile->message, NULL);
-	g_autoptr(GError) error = NULL;
-	struct io_stream_stats stats;
 
-	g_free(run_trace(path, false, &stats, &error));
-	g_assert_error(error, SIM_ERROR, SIM_ERROR_INPUT);
-	g_assert_null(strchr(error->message, '\n'));
-	if (g_str_has_suffix(hostile->message, " ")) /* names the path once more */
-		g_assert_true(g_str_has_prefix(error->message, message));
-	else
-		g_assert_cmpstr(error->message, ==, message);
+	steps_assert_hostile(hostile->name, NULL, hostile->message);
 }
 
 /* The damage is in a file that was not named: the message names it. */
@@ -701,41 +609,14 @@ static void test_damaged_sibling_is_named(void)
 	g_autoptr(GError) error = NULL;
 	struct io_stream_stats stats;
 
-	g_free(run_trace(path, false, &stats, &error));
+	g_free(steps_run(path, NULL, false, &stats, &error));
 	g_assert_error(error, SIM_ERROR, SIM_ERROR_INPUT);
 	g_assert_cmpstr(error->message, ==, message);
 }
 
-/* Reads @bytes as a trace: it must end, with success or one error of ours. */
-static void assert_ends(const char *path, const void *bytes, size_t len)
-{
-	g_autoptr(GError) error = NULL;
-	struct io_stream_stats stats;
-
-	write_file(path, bytes, len);
-	g_free(run_trace(path, false, &stats, &error));
-	if (error)
-		g_assert_error(error, SIM_ERROR, SIM_ERROR_INPUT);
-}
-
 static void test_every_prefix_and_flipped_byte_ends(gconstpointer data)
 {
-	g_autofree char *path = fixture(data), *bytes = NULL;
-	g_autofree char *copy = scratch_file("", 0);
-	gsize len;
-
-	g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
-	len = MIN(len, 2500);
-	for (gsize i = 0; i <= len; i++)
-		assert_ends(copy, bytes, i);
-	for (gsize i = 0; i < len; i++) {
-		static const uint8_t flips[] = {0x01, 0x20, 0x80, 0xff};
-
-		bytes[i] ^= (char)flips[i % 4];
-		assert_ends(copy, bytes, len);
-		bytes[i] ^= (char)flips[i % 4];
-	}
-	g_unlink(copy);
+	steps_assert_damage_ends(data, NULL, 2500);
 }
 
 int main(int argc, char **argv)
@@ -767,6 +648,7 @@ int main(int argc, char **argv)
 			test_trace_without_completions_takes_constant_memory);
 	g_test_add_func("/trace/readers/unknown-format-names-the-known", test_unknown_format_names_the_known);
 	g_test_add_func("/trace/blktrace/named-in-three-ways", test_blktrace_named_in_three_ways);
+	g_test_add_func("/trace/blktrace/named-by-an-empty-file", test_blktrace_named_by_an_empty_file);
 	g_test_add_func("/trace/blktrace/other-byte-order-is-the-same", test_blktrace_of_the_other_byte_order);
 	g_test_add_func("/trace/blktrace/damaged-sibling-is-named", test_damaged_sibling_is_named);
 	for (unsigned i = 0; i < G_N_ELEMENTS(goldens); i++) {

@@ -11,6 +11,7 @@
 #include "sim/core/error.h"
 #include "sim/core/sim.h"
 #include "sim/trace/formats.h"
+#include "sim/trace/names.h"
 
 #define FILES_MAX    1024 /* of one trace: each holds its buffers */
 #define RECORD_BYTES 48
@@ -70,6 +71,7 @@ struct blktrace {
 	const char *path; /* of the file of the last event */
 	uint32_t cpus;	  /* as the names tell; 0 for a file that is not named so */
 	uint64_t records, notifications;
+	struct names actions;
 };
 
 /* ---- names ---- */
@@ -361,6 +363,21 @@ static enum trace_event_kind kind_of(const struct record *record, enum io_op op)
 	}
 }
 
+/* The letters that blkparse prints. */
+static const char *const action_names[] = {
+	NULL, "Q", "M", "F", "G", "S", "R", "D", "C", "P", "U", "UT", "I", "X", "B", "A",
+};
+
+static void count_action(struct blktrace *blktrace, const struct record *record)
+{
+	uint32_t action = record->action & ACTION_MASK;
+	const char *name = action < G_N_ELEMENTS(action_names) ? action_names[action] : NULL;
+
+	if (!name)
+		name = "other";
+	names_count(&blktrace->actions, name, strlen(name), TRACE_EVENTS_MAX);
+}
+
 static void fill_event(const struct file *file, struct trace_event *event)
 {
 	const struct record *record = &file->record;
@@ -401,6 +418,7 @@ static int blktrace_next(void *state, struct trace_event *ret_event, GError **er
 			blktrace->notifications++;
 			continue;
 		}
+		count_action(blktrace, &file->record);
 		fill_event(file, ret_event);
 		blktrace->path = input_path(file->input);
 		return 1;
@@ -416,7 +434,8 @@ static void add_file(struct blktrace *blktrace, struct input *input, bool owned)
 	g_array_append_val(blktrace->files, file);
 }
 
-static bool blktrace_open(void *state, struct input *input, const char *path, GError **error)
+static bool blktrace_open(void *state, struct input *input, const char *path,
+			  const struct trace_options *options, GError **error)
 {
 	struct blktrace *blktrace = state;
 	g_autofree char *base = g_path_get_basename(path);
@@ -424,6 +443,7 @@ static bool blktrace_open(void *state, struct input *input, const char *path, GE
 	g_autofree char *prefix = name_split(base).prefix;
 	g_autoptr(GArray) members = NULL;
 
+	names_init(&blktrace->actions);
 	blktrace->files = g_array_new(FALSE, FALSE, sizeof(struct file));
 	blktrace->path = input_path(input);
 	if (!prefix) {
@@ -462,6 +482,15 @@ static int blktrace_probe(const uint8_t *bytes, size_t len)
 	return (magic & MAGIC_MASK) == MAGIC || (GUINT32_SWAP_LE_BE(magic) & MAGIC_MASK) == MAGIC ? 100 : 0;
 }
 
+/* A CPU that had nothing to do has an empty file. */
+static bool blktrace_may_be_empty(const char *path)
+{
+	g_autofree char *base = g_path_get_basename(path);
+	g_autofree char *prefix = name_split(base).prefix;
+
+	return prefix != NULL;
+}
+
 static const char *blktrace_path(const void *state)
 {
 	return ((const struct blktrace *)state)->path;
@@ -484,6 +513,11 @@ static void blktrace_facts(void *state, GHashTable *facts)
 			     g_strdup_printf("%" G_GUINT64_FORMAT, blktrace->notifications));
 }
 
+static const struct names *blktrace_events(const void *state)
+{
+	return &((const struct blktrace *)state)->actions;
+}
+
 static void blktrace_close(void *state)
 {
 	struct blktrace *blktrace = state;
@@ -497,6 +531,7 @@ static void blktrace_close(void *state)
 	if (blktrace->files)
 		g_array_unref(blktrace->files);
 	g_free(blktrace->heap);
+	names_finish(&blktrace->actions);
 }
 
 const struct trace_reader_ops trace_blktrace = {
@@ -504,11 +539,13 @@ const struct trace_reader_ops trace_blktrace = {
 	.description = "blktrace binary files, NAME.blktrace.CPU: one of them, NAME, or their directory",
 	.resolve = blktrace_resolve,
 	.probe = blktrace_probe,
+	.may_be_empty = blktrace_may_be_empty,
 	.state_size = sizeof(struct blktrace),
 	.open = blktrace_open,
 	.next = blktrace_next,
 	.path = blktrace_path,
 	.cpus = blktrace_cpus,
 	.facts = blktrace_facts,
+	.events = blktrace_events,
 	.close = blktrace_close,
 };

@@ -9,5 +9,19 @@
 
 extern const struct trace_reader_ops trace_ftrace;
 extern const struct trace_reader_ops trace_blktrace;
+extern const struct trace_reader_ops trace_blkparse;
+extern const struct trace_reader_ops trace_blktext;
+extern const struct trace_reader_ops trace_iolog;
+extern const struct trace_reader_ops trace_perf;
+extern const struct trace_reader_ops trace_tracedat;
+
+/* Families of lists of requests, all in csv.c. */
+extern const struct trace_reader_ops trace_alibaba;
+extern const struct trace_reader_ops trace_csv;
+extern const struct trace_reader_ops trace_mqsim;
+extern const struct trace_reader_ops trace_msr;
+extern const struct trace_reader_ops trace_spc;
+extern const struct trace_reader_ops trace_systor;
+extern const struct trace_reader_ops trace_tencent;
 
 #endif

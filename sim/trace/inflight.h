@@ -34,7 +34,10 @@ struct slot {
 	uint32_t open_next, open_previous; /* requests in flight, oldest first */
 	uint64_t done_sequence;		   /* 0: no completion of its command was seen */
 	struct io_complete done;
-	struct prep *held; /* who waits for its preparation */
+	struct prep *held;    /* who waits for its preparation */
+	struct prep *pending; /* set up, and not issued yet: --at=setup */
+	uint64_t bio_number;  /* --at=queue: what its bio is found by, with its place */
+	uint32_t bio_group;
 };
 
 struct inflight {
@@ -57,10 +60,10 @@ static inline struct slot *inflight_slot(const struct inflight *inflight, uint32
 	return g_ptr_array_index(inflight->slots, number);
 }
 
-/** Returns the key of a block request: @device_id below 4096, @lba at most TRACE_LBA_MAX. */
+/** Returns the key of a block request: @device_id below TRACE_DEVICES_MAX, @lba at most TRACE_LBA_MAX. */
 static inline uint64_t inflight_block_key(uint32_t device_id, enum io_op op, uint64_t lba)
 {
-	return (uint64_t)device_id << 52 | (uint64_t)op << 49 | lba;
+	return (uint64_t)device_id << 48 | (uint64_t)op << 45 | lba;
 }
 
 /** Returns the key of a command, from its set-up or its completion. */

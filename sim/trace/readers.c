@@ -9,11 +9,25 @@
 
 #define PROBE_BYTES (16u << 10)
 
+/* clang-format off */
 const struct trace_reader_ops *const trace_formats[] = {
 	&trace_ftrace,
+	&trace_tracedat,
 	&trace_blktrace,
+	&trace_blkparse,
+	&trace_blktext,
+	&trace_perf,
+	&trace_iolog,
+	&trace_msr,
+	&trace_alibaba,
+	&trace_tencent,
+	&trace_systor,
+	&trace_spc,
+	&trace_mqsim,
+	&trace_csv,
 	NULL,
 };
+/* clang-format on */
 
 static char *format_names(void)
 {
@@ -47,10 +61,12 @@ static const struct trace_reader_ops *format_probed(struct input *input, GError 
 	if (len < 0)
 		return NULL;
 	for (unsigned i = 0; trace_formats[i]; i++) {
-		int score = trace_formats[i]->probe(bytes, (size_t)len);
+		const struct trace_reader_ops *ops = trace_formats[i];
+		int score = len == 0 ? ops->may_be_empty && ops->may_be_empty(input_path(input))
+				     : ops->probe(bytes, (size_t)len);
 
 		if (score > best_score) {
-			best = trace_formats[i];
+			best = ops;
 			best_score = score;
 		}
 	}
@@ -88,8 +104,20 @@ static bool is_file(const char *path)
 	       (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_DIR));
 }
 
-bool trace_source_open(const char *path, const char *format, struct trace_source *ret_source, GError **error)
+/* An option that belongs to one format names it. */
+static const char *format_asked(const struct trace_options *options)
 {
+	if (options->format)
+		return options->format;
+	if (options->csv)
+		return trace_csv.name;
+	return options->blkparse_format ? trace_blkparse.name : NULL;
+}
+
+bool trace_source_open(const char *path, const struct trace_options *options, struct trace_source *ret_source,
+		       GError **error)
+{
+	const char *format = format_asked(options);
 	struct trace_source source = {0};
 	g_autofree char *file = NULL;
 	GError *trouble = NULL;
@@ -116,7 +144,7 @@ bool trace_source_open(const char *path, const char *format, struct trace_source
 	if (!source.input || !source.ops)
 		goto out_close;
 	source.state = g_malloc0(source.ops->state_size);
-	if (!source.ops->open(source.state, source.input, file ? file : path, error))
+	if (!source.ops->open(source.state, source.input, file ? file : path, options, error))
 		goto out_close;
 	*ret_source = source;
 	return true;

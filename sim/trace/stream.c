@@ -15,12 +15,13 @@
 #include "sim/core/error.h"
 #include "sim/core/sim.h"
 #include "sim/core/umap.h"
+#include "sim/trace/bios.h"
 #include "sim/trace/inflight.h"
 
-#define DEVICES_MAX	 4096 /* block devices and controllers that a trace may name */
 #define LOOKAHEAD_EVENTS 256
+#define LOOKAHEAD_ISSUE	 1024 /* events from a set-up to its issue, of all CPUs */
 #define LOOKAHEAD_MISSES 16   /* issues waited for in vain, after which nothing is waited for any more */
-#define STEPS_MAX	 2048 /* above LOOKAHEAD_EVENTS times the steps that one event can cause */
+#define STEPS_MAX	 4096 /* above LOOKAHEAD_ISSUE times the steps that one event can cause */
 
 /* Does a request's preparation come before or after its issue? */
 enum order {
@@ -58,7 +59,8 @@ struct prep {
 	struct trace_event setup;
 	struct segment_list list;
 	uint64_t segment_bytes;
-	struct slot *held; /* request issued before its preparation; its step waits */
+	struct slot *held;    /* request issued before its preparation; its step waits */
+	struct slot *pending; /* request that starts with its set-up; its step waits for the issue */
 };
 
 struct device {
@@ -69,6 +71,7 @@ struct device {
 
 struct io_stream {
 	struct trace_source source;
+	enum trace_at at;
 	struct io_stream_stats stats;
 	GHashTable *facts;
 	GError *trouble;
@@ -78,6 +81,7 @@ struct io_stream {
 	bool has_base;
 	uint64_t base_ns;
 	uint64_t now_ns;
+	uint64_t event_ns; /* of the last event, as recorded */
 
 	struct prep **preps; /* by CPU and context */
 	bool setups_seen;
@@ -85,9 +89,15 @@ struct io_stream {
 	unsigned order_misses;
 	enum ending ending;
 
+	uint64_t record_number;
 	struct inflight inflight;
 	uint32_t ended_slot; /* returned as completed by the last call */
 	uint64_t done_sequence;
+
+	struct bios bios;   /* --at=queue */
+	GArray *ended_bios; /* slots of the last completion, from ended_at on still to be returned */
+	guint ended_at;
+	struct io_complete ended_complete;
 
 	struct umap device_numbers; /* number -> id */
 	GArray *devices;	    /* of struct device, by id */
@@ -96,6 +106,13 @@ struct io_stream {
 
 	struct step steps[STEPS_MAX];
 	uint32_t step_head, step_count;
+};
+
+const char *const trace_at_names[] = {
+	[TRACE_AT_ISSUE] = "issue",
+	[TRACE_AT_QUEUE] = "queue",
+	[TRACE_AT_SETUP] = "setup",
+	[TRACE_ATS] = NULL,
 };
 
 const char *const io_op_names[IO_OPS] = {
@@ -109,7 +126,18 @@ const char *const io_op_names[IO_OPS] = {
 
 /* ---- devices ---- */
 
-/* Returns the id of device @number, DEVICES_MAX when there are too many. */
+static char *device_name(const struct io_stream *stream, uint32_t number)
+{
+	const struct trace_source *source = &stream->source;
+
+	if (source->ops->device_name)
+		return source->ops->device_name(source->state, number);
+	if (number & TRACE_NVME)
+		return g_strdup_printf("nvme%u", number & ~TRACE_NVME);
+	return g_strdup_printf("%u,%u", number >> 20, number & 0xfffff);
+}
+
+/* Returns the id of device @number, TRACE_DEVICES_MAX when there are too many. */
 static uint32_t device_id(struct io_stream *stream, uint32_t number)
 {
 	struct umap_entry *entry;
@@ -119,14 +147,11 @@ static uint32_t device_id(struct io_stream *stream, uint32_t number)
 		return stream->last_id;
 	entry = umap_find(&stream->device_numbers, number);
 	if (!entry) {
-		if (stream->devices->len == DEVICES_MAX)
-			return DEVICES_MAX;
+		if (stream->devices->len == TRACE_DEVICES_MAX)
+			return TRACE_DEVICES_MAX;
 		entry = umap_insert(&stream->device_numbers, number);
 		entry->value = stream->devices->len;
-		if (number & TRACE_NVME)
-			device.name = g_strdup_printf("nvme%u", number & ~TRACE_NVME);
-		else
-			device.name = g_strdup_printf("%u,%u", number >> 20, number & 0xfffff);
+		device.name = device_name(stream, number);
 		g_array_append_val(stream->devices, device);
 	}
 	stream->last_number = number;
@@ -193,10 +218,18 @@ static void slot_end(struct io_stream *stream, struct slot *slot, const struct i
 	step_push(stream, STEP_COMPLETE, slot, complete);
 }
 
+/* Which bios a completion can end: those of its device and operation. */
+static uint32_t bio_group(uint32_t device, enum io_op op)
+{
+	return device * IO_OPS + op;
+}
+
 static void slot_give_up(struct io_stream *stream, struct slot *slot)
 {
 	struct io_complete complete = {.time_ns = stream->now_ns, .cpu = slot->record.cpu};
 
+	if (stream->at == TRACE_AT_QUEUE)
+		bios_remove(&stream->bios, slot->bio_group, slot->record.lba, slot->bio_number);
 	slot->record.completes = false;
 	stream->stats.unfinished++;
 	slot_end(stream, slot, &complete);
@@ -249,6 +282,37 @@ static void prep_start(struct prep *prep, const struct trace_event *setup)
 		prep->setup = *setup;
 	prep->list.count = 0;
 	prep->segment_bytes = 0;
+}
+
+/* What @prep has set up is not issued: it was no request. */
+static void pending_drop(struct io_stream *stream, struct prep *prep)
+{
+	struct slot *slot = prep->pending;
+
+	if (!slot)
+		return;
+	for (uint32_t i = 0; i < stream->step_count; i++) {
+		struct step *step = step_at(stream, i);
+
+		if (step->kind == STEP_ISSUE && step->slot == slot->record.slot)
+			step->kind = STEP_VOID;
+	}
+	prep->pending = NULL;
+	slot->pending = NULL;
+	inflight_give_back(&stream->inflight, slot->record.slot);
+}
+
+/* Makes the set-up of @prep the start of a request, which its issue will tell more of. */
+static void pending_start(struct io_stream *stream, struct prep *prep, const struct trace_event *setup)
+{
+	struct slot *slot = inflight_take(&stream->inflight);
+
+	slot->record.time_ns = stream->now_ns;
+	slot->record.position = setup->position;
+	slot->record.cpu = setup->cpu;
+	slot->pending = prep;
+	prep->pending = slot;
+	step_push(stream, STEP_ISSUE, slot, NULL);
 }
 
 /* Nothing came for the request that @prep holds back, if any. */
@@ -355,8 +419,8 @@ static int take_setup(struct io_stream *stream, const struct trace_event *event)
 	struct prep *prep = prep_get(stream, event);
 
 	stream->setups_seen = true;
-	if (device_id(stream, event->device) == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (device_id(stream, event->device) == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	if (prep->held && setup_fits(event, &prep->held->record)) {
 		struct slot *slot = prep->held;
 
@@ -369,7 +433,10 @@ static int take_setup(struct io_stream *stream, const struct trace_event *event)
 	}
 	prep_release(stream, prep);
 	stream->stats.setups_dropped += prep->open && prep->has_setup;
+	pending_drop(stream, prep);
 	prep_start(prep, event);
+	if (stream->at == TRACE_AT_SETUP)
+		pending_start(stream, prep, event);
 	return 0;
 }
 
@@ -408,18 +475,38 @@ static void end_failed_attempt(struct io_stream *stream, uint64_t key)
 	}
 }
 
-static struct slot *slot_issue(struct io_stream *stream, const struct trace_event *event, uint32_t id)
+/* Returns the slot of a request that starts now, or started when @prep was set up for it. */
+static struct slot *slot_start(struct io_stream *stream, const struct trace_event *event, struct prep *prep)
 {
-	struct slot *slot = inflight_take(&stream->inflight);
+	const struct io_record issue = {.op = event->op, .lba = event->lba, .bytes = event->bytes};
+	struct slot *slot = prep && prep->open ? prep->pending : NULL;
+
+	if (slot && setup_fits(&prep->setup, &issue)) {
+		prep->pending = NULL;
+		slot->pending = NULL;
+		return slot;
+	}
+	slot = inflight_take(&stream->inflight);
+	slot->record.time_ns = stream->now_ns;
+	slot->record.position = event->position;
+	slot->record.cpu = event->cpu;
+	stream->stats.at_missing += stream->at == TRACE_AT_SETUP;
+	step_push(stream, STEP_ISSUE, slot, NULL);
+	return slot;
+}
+
+static struct slot *slot_issue(struct io_stream *stream, const struct trace_event *event, uint32_t id,
+			       struct prep *prep)
+{
+	struct slot *slot = slot_start(stream, event, prep);
 	struct io_record *record = &slot->record;
 
 	count_io_time(stream);
-	record->number = ++stream->stats.issues;
-	record->time_ns = stream->now_ns;
-	record->position = event->position;
+	if (!stream->stats.issues)
+		stream->stats.first_ns = record->time_ns;
+	stream->stats.issues++;
 	record->lba = event->lba;
 	record->bytes = event->bytes;
-	record->cpu = event->cpu;
 	record->device = id; /* its index is made when the record is returned */
 	record->queue = event->queue;
 	record->tag = event->tag;
@@ -428,7 +515,8 @@ static struct slot *slot_issue(struct io_stream *stream, const struct trace_even
 	record->completes = true;
 	slot->block_key = inflight_block_key(id, event->op, event->lba);
 	inflight_link(&stream->inflight, slot);
-	stream->stats.max_in_flight = stream->inflight.count_max;
+	if (!event->never_completes)
+		stream->stats.max_in_flight = stream->inflight.count_max;
 	return slot;
 }
 
@@ -439,10 +527,12 @@ static bool may_wait(const struct io_stream *stream)
 	       (stream->order == ORDER_UNKNOWN && stream->order_misses < LOOKAHEAD_MISSES);
 }
 
-static bool too_much_in_flight(const struct io_stream *stream)
+static bool too_much_in_flight(const struct io_stream *stream, const struct trace_event *event)
 {
 	const struct inflight *inflight = &stream->inflight;
 
+	if (event->never_completes && inflight->count >= IO_LIST_DEPTH)
+		return true;
 	return inflight->count >= IO_IN_FLIGHT_MAX ||
 	       (inflight->count && inflight->segments_held > INFLIGHT_SEGMENTS_HELD);
 }
@@ -453,12 +543,12 @@ static int take_issue(struct io_stream *stream, const struct trace_event *event)
 	uint32_t id = device_id(stream, event->device);
 	struct slot *slot;
 
-	if (id == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	end_failed_attempt(stream, inflight_block_key(id, event->op, event->lba));
-	if (too_much_in_flight(stream))
+	if (too_much_in_flight(stream, event))
 		slot_give_up(stream, inflight_slot(&stream->inflight, stream->inflight.oldest));
-	slot = slot_issue(stream, event, id);
+	slot = slot_issue(stream, event, id, prep);
 	if (prep)
 		prep_release(stream, prep);
 	if (prep && prep->open && (!prep->has_setup || setup_fits(&prep->setup, &slot->record))) {
@@ -468,11 +558,11 @@ static int take_issue(struct io_stream *stream, const struct trace_event *event)
 	} else if (may_wait(stream)) {
 		prep = prep_get(stream, event);
 		stream->stats.setups_dropped += prep->open;
+		pending_drop(stream, prep);
 		prep->open = false;
 		prep->held = slot;
 		slot->held = prep;
 	}
-	step_push(stream, STEP_ISSUE, slot, NULL);
 	return 0;
 }
 
@@ -483,8 +573,8 @@ static int take_complete(struct io_stream *stream, const struct trace_event *eve
 	struct io_complete complete = {.time_ns = stream->now_ns, .cpu = event->cpu, .error = event->error};
 	struct slot *slot;
 
-	if (id == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	if (prep)
 		prep_release(stream, prep);
 	slot = inflight_pick(&stream->inflight, inflight_block_key(id, event->op, event->lba));
@@ -507,8 +597,8 @@ static int take_requeue(struct io_stream *stream, const struct trace_event *even
 	uint64_t key = inflight_block_key(id, event->op, event->lba);
 	struct slot *slot;
 
-	if (id == DEVICES_MAX)
-		return event_trouble(stream, event, "more than 4096 devices");
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
 	slot = inflight_pick(&stream->inflight, key);
 	if (!slot)
 		return 0; /* it never came as far as its issue */
@@ -550,17 +640,92 @@ static int take_nvme_complete(struct io_stream *stream, const struct trace_event
 	return 0;
 }
 
+/* ---- bios: what --at=queue is about ---- */
+
+static int take_bio(struct io_stream *stream, const struct trace_event *event)
+{
+	uint32_t id = device_id(stream, event->device);
+	struct slot *slot;
+
+	stream->stats.queued++;
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
+	if (too_much_in_flight(stream, event))
+		slot_give_up(stream, inflight_slot(&stream->inflight, stream->inflight.oldest));
+	slot = slot_issue(stream, event, id, NULL);
+	slot->bio_group = bio_group(id, event->op);
+	slot->bio_number = stream->stats.issues;
+	if (event->bytes)
+		bios_add(&stream->bios, slot->bio_group, event->lba, event->bytes, slot->bio_number,
+			 slot->record.slot);
+	return 0;
+}
+
+/* A completion may end more bios than there is room for steps: the rest waits here. */
+static void bios_return(struct io_stream *stream)
+{
+	while (stream->ended_at < stream->ended_bios->len && stream->step_count < STEPS_MAX) {
+		uint32_t number = g_array_index(stream->ended_bios, uint32_t, stream->ended_at++);
+
+		stream->stats.completions++;
+		slot_end(stream, inflight_slot(&stream->inflight, number), &stream->ended_complete);
+	}
+}
+
+static int take_bio_complete(struct io_stream *stream, const struct trace_event *event)
+{
+	uint32_t id = device_id(stream, event->device);
+	struct slot *slot;
+
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
+	g_array_set_size(stream->ended_bios, 0);
+	stream->ended_at = 0;
+	stream->ended_complete =
+		(struct io_complete){.time_ns = stream->now_ns, .cpu = event->cpu, .error = event->error};
+	if (event->bytes) {
+		if (!bios_end(&stream->bios, bio_group(id, event->op), event->lba, event->bytes,
+			      stream->ended_bios))
+			stream->stats.unmatched_completions += event->op != IO_PASSTHROUGH;
+	} else {
+		/* The flush machinery flushes for bios that have data, too. */
+		slot = inflight_first(&stream->inflight, inflight_block_key(id, event->op, event->lba));
+		if (slot && !slot->record.bytes)
+			g_array_append_val(stream->ended_bios, slot->record.slot);
+	}
+	if (stream->ended_bios->len)
+		count_io_time(stream);
+	bios_return(stream);
+	return 0;
+}
+
+static int take_queue_event(struct io_stream *stream, const struct trace_event *event)
+{
+	if (event->kind == TRACE_QUEUE)
+		return take_bio(stream, event);
+	if (event->kind == TRACE_COMPLETE)
+		return take_bio_complete(stream, event);
+	stream->stats.other += event->kind == TRACE_OTHER;
+	return 0;
+}
+
 /* Makes the event's time the stream's, which never goes back. */
 static void take_time(struct io_stream *stream, const struct trace_event *event)
 {
+	bool back = false;
+
 	if (!stream->has_base) {
 		stream->has_base = true;
 		stream->base_ns = event->time_ns;
+	} else {
+		stream->stats.ties += event->time_ns == stream->event_ns;
 	}
+	stream->event_ns = event->time_ns;
 	if (event->time_ns >= stream->base_ns + stream->now_ns)
 		stream->now_ns = event->time_ns - stream->base_ns;
 	else
-		stream->stats.time_backwards++;
+		back = true;
+	stream->stats.time_backwards += back || event->late;
 }
 
 static int take_event(struct io_stream *stream, const struct trace_event *event)
@@ -568,6 +733,8 @@ static int take_event(struct io_stream *stream, const struct trace_event *event)
 	stream->stats.events++;
 	stream->stats.cpus = MAX(stream->stats.cpus, event->cpu + 1);
 	take_time(stream, event);
+	if (stream->at == TRACE_AT_QUEUE)
+		return take_queue_event(stream, event);
 	switch (event->kind) {
 	case TRACE_SETUP:
 		return take_setup(stream, event);
@@ -598,9 +765,13 @@ static void settle_head(struct io_stream *stream)
 	struct step *step = step_at(stream, 0);
 	struct slot *slot = inflight_slot(&stream->inflight, step->slot);
 
-	if (!stream->reader_ended && stream->stats.events - step->event < LOOKAHEAD_EVENTS)
+	uint64_t patience = slot->pending ? LOOKAHEAD_ISSUE : LOOKAHEAD_EVENTS;
+
+	if (!stream->reader_ended && stream->stats.events - step->event < patience)
 		return;
-	if (step->kind == STEP_ISSUE && slot->held)
+	if (step->kind == STEP_ISSUE && slot->pending)
+		pending_drop(stream, slot->pending);
+	else if (step->kind == STEP_ISSUE && slot->held)
 		prep_release(stream, slot->held);
 	else if (step->kind == STEP_TENTATIVE)
 		set_ending(stream, ENDING_NVME);
@@ -610,6 +781,7 @@ static void finish_issue(struct io_stream *stream, struct io_record *record)
 {
 	bool data = record->op == IO_READ || record->op == IO_WRITE || record->op == IO_PASSTHROUGH;
 
+	record->number = ++stream->record_number;
 	record->device = device_index(stream, record->device);
 	stream->stats.op_count[record->op]++;
 	stream->stats.op_bytes[record->op] += record->bytes;
@@ -625,7 +797,8 @@ static enum io_step step_pop(struct io_stream *stream, const struct io_record **
 		struct slot *slot = inflight_slot(&stream->inflight, step->slot);
 
 		settle_head(stream);
-		if (step->kind == STEP_TENTATIVE || (step->kind == STEP_ISSUE && slot->held))
+		if (step->kind == STEP_TENTATIVE ||
+		    (step->kind == STEP_ISSUE && (slot->held || slot->pending)))
 			return IO_END;
 		stream->step_head = (stream->step_head + 1) % STEPS_MAX;
 		stream->step_count--;
@@ -680,7 +853,11 @@ static void finish(struct io_stream *stream)
 		stream->stats.setups_dropped += prep && prep->open && prep->has_setup;
 	}
 	if (!stream->stats.issues)
-		sim_error_plain(&stream->trouble, "%s: no I/O events in it, read as %s",
+		sim_error_plain(&stream->trouble, "%s: no %s events in it, read as %s",
+				input_path(stream->source.input),
+				stream->at == TRACE_AT_QUEUE ? "queue" : "I/O", stream->source.ops->name);
+	else if (stream->stats.at_missing == stream->stats.issues)
+		sim_error_plain(&stream->trouble, "%s: no set-up before any issue in it, read as %s",
 				input_path(stream->source.input), stream->source.ops->name);
 }
 
@@ -706,6 +883,10 @@ enum io_step io_stream_next(struct io_stream *stream, const struct io_record **r
 			return step;
 		if (stream->trouble)
 			return report_trouble(stream, error);
+		if (stream->ended_at < stream->ended_bios->len) {
+			bios_return(stream);
+			continue;
+		}
 		if (stream->flushed)
 			return IO_END;
 		if (stream->reader_ended) {
@@ -727,13 +908,24 @@ enum io_step io_stream_next(struct io_stream *stream, const struct io_record **r
 
 struct io_stream *io_stream_open(const char *path, const char *format, GError **error)
 {
+	struct trace_options options = {.format = format};
+
+	return io_stream_open_options(path, &options, error);
+}
+
+struct io_stream *io_stream_open_options(const char *path, const struct trace_options *options,
+					 GError **error)
+{
 	struct io_stream *stream;
 	struct trace_source source;
 
-	if (!trace_source_open(path, format, &source, error))
+	if (!trace_source_open(path, options, &source, error))
 		return NULL;
 	stream = g_new0(struct io_stream, 1);
 	stream->source = source;
+	stream->at = options->at;
+	bios_init(&stream->bios);
+	stream->ended_bios = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	stream->preps = g_new0(struct prep *, SIM_CPUS_MAX * TRACE_CONTEXTS);
 	inflight_init(&stream->inflight);
 	stream->ended_slot = INFLIGHT_NONE;
@@ -753,6 +945,8 @@ void io_stream_close(struct io_stream *stream)
 			g_free(stream->preps[i]);
 		}
 	g_free(stream->preps);
+	bios_finish(&stream->bios);
+	g_array_unref(stream->ended_bios);
 	inflight_finish(&stream->inflight);
 	for (uint32_t i = 0; i < stream->devices->len; i++)
 		g_free(g_array_index(stream->devices, struct device, i).name);
@@ -792,6 +986,13 @@ const char *io_stream_device_name(const struct io_stream *stream, uint32_t index
 uint32_t io_stream_cpus(const struct io_stream *stream)
 {
 	return stream->source.ops->cpus ? stream->source.ops->cpus(stream->source.state) : 0;
+}
+
+const struct names *io_stream_events(const struct io_stream *stream)
+{
+	const struct trace_source *source = &stream->source;
+
+	return source->ops->events ? source->ops->events(source->state) : NULL;
 }
 
 GHashTable *io_stream_facts(struct io_stream *stream)

@@ -48,7 +48,10 @@ enum trace_event_kind {
 #define TRACE_NVME \
 	0x80000000u /* with a controller's instance number: a device number that is no block device's */
 
-#define TRACE_LBA_MAX ((UINT64_C(1) << 49) - 1) /* sectors: 256 EiB; a trace that names more is refused */
+#define TRACE_LBA_MAX ((UINT64_C(1) << 45) - 1) /* sectors: 16 PiB; a trace that names more is refused */
+
+#define TRACE_DEVICES_MAX 65536u /* block devices and controllers that a trace may name */
+#define TRACE_EVENTS_MAX  4096u	 /* names of events that are counted one by one */
 
 /** What a CPU was doing: work in an interrupt is not part of what it interrupted. */
 enum trace_context {
@@ -75,7 +78,30 @@ struct trace_event {
 	uint16_t tag;	 /* NVMe command id */
 	uint8_t context; /* enum trace_context */
 	bool to_device;
+	bool never_completes; /* issue: the recording has no completion of it */
+	bool late; /* earlier in the file than one before it, and put into its place: counted as going back in time */
 };
+
+/** Which of a request's events is the request: the others only tell more of it. */
+enum trace_at {
+	TRACE_AT_ISSUE, /* the request is handed to the driver or the device (D): one request, one record */
+	TRACE_AT_QUEUE, /* a bio is queued (Q), before it is merged or split */
+	TRACE_AT_SETUP, /* the driver starts preparing the request; its issue, where that is not recorded */
+	TRACE_ATS,
+};
+
+extern const char *const trace_at_names[]; /* "issue", …; NULL-ended */
+
+/** How to read a trace. All 0: told by content. */
+struct trace_options {
+	const char *format; /* a name of trace_formats; NULL: told by content */
+	const char *
+		csv; /* columns of a request list, as docs/formats/traces.md has them; NULL: known by its look */
+	const char *blkparse_format; /* what blkparse -f was given; NULL: nothing */
+	enum trace_at at;
+};
+
+struct names;
 
 struct trace_reader_ops {
 	const char *name;	 /* "ftrace": what --trace-format takes */
@@ -87,10 +113,13 @@ struct trace_reader_ops {
 	char *(*resolve)(const char *path, GError **error);
 	/** Returns how sure it is that @bytes, the first @len of the input, are of this format: 0 no, 100 certain. */
 	int (*probe)(const uint8_t *bytes, size_t len);
+	/** Returns whether an empty file called @path is of this format nevertheless: one of several files. May be NULL. */
+	bool (*may_be_empty)(const char *path);
 	size_t state_size; /* zeroed by the opener */
 	/** Prepares to read @input (borrowed, at its start). @path is the file's, after resolve(): a format kept in
 	 *  several files finds its siblings from it. Returns false with *@error; close() is called then, too. */
-	bool (*open)(void *state, struct input *input, const char *path, GError **error);
+	bool (*open)(void *state, struct input *input, const char *path, const struct trace_options *options,
+		     GError **error);
 	/** Fills *@ret_event. Returns 1, 0 at the end, -1 with *@error naming the line or offset. */
 	int (*next)(void *state, struct trace_event *ret_event, GError **error);
 	/** Returns the file that the last event came from; NULL where the input is the only file. */
@@ -100,6 +129,10 @@ struct trace_reader_ops {
 	uint32_t (*cpus)(const void *state);
 	/** Adds "key value" facts about the recording (lost events …) to @facts after the end; may be NULL. */
 	void (*facts)(void *state, GHashTable *facts);
+	/** Returns how often the recording has which event, by the format's own names. May be NULL. */
+	const struct names *(*events)(const void *state);
+	/** Returns the name of device @number, which events had; free with g_free(). May be NULL: MAJOR,MINOR. */
+	char *(*device_name)(const void *state, uint32_t number);
 	void (*close)(void *state);
 };
 
@@ -113,9 +146,10 @@ struct trace_source {
 	void *state;
 };
 
-/** Opens @path, a file, "-" or what a format resolves, with the format called @format, or NULL to tell by content.
- *  Returns false with *@error; else free with trace_source_close(). */
-bool trace_source_open(const char *path, const char *format, struct trace_source *ret_source, GError **error);
+/** Opens @path, a file, "-" or what a format resolves. Returns false with *@error; else free with trace_source_close().
+ *  The strings of @options are borrowed until then. */
+bool trace_source_open(const char *path, const struct trace_options *options, struct trace_source *ret_source,
+		       GError **error);
 void trace_source_close(struct trace_source *source);
 
 /** Sets *@error to @message at the line or offset @position of the trace. Returns -1. */
@@ -175,10 +209,12 @@ struct io_stream_stats {
 	uint64_t unfinished;		/* issued, no completion until the end, or given up */
 	uint64_t
 		without_segments; /* carry data (read, write, passthrough) and the recording lacks where it lies */
-	uint64_t segments_dropped; /* of these, had segments that do not add up to the request */
-	uint64_t setups_dropped;   /* prepared, but not issued: a failed attempt */
-	uint64_t time_backwards;   /* events earlier than one before them; taken at that one's time */
-	uint64_t max_in_flight;
+	uint64_t segments_dropped;  /* of these, had segments that do not add up to the request */
+	uint64_t setups_dropped;    /* prepared, but not issued: a failed attempt */
+	uint64_t time_backwards;    /* events earlier than one before them; taken at that one's time */
+	uint64_t ties;		    /* events of the time of the one before: their order is the file's */
+	uint64_t at_missing;	    /* issues without the event that was asked for: taken at their issue */
+	uint64_t max_in_flight;	    /* 0: the recording has no completions */
 	uint64_t first_ns, last_ns; /* of issues and completions */
 	uint32_t cpus;		    /* highest CPU of any event + 1 */
 	uint64_t op_count[IO_OPS];
@@ -191,8 +227,15 @@ struct io_stream_stats {
 
 struct io_stream;
 
+/** A list of requests has no completions at all, and so no depth: its stream ends the oldest of this many in the same way. */
+#define IO_LIST_DEPTH 32
+
 /** Opens the trace @path: @format is a name of trace_formats or NULL to tell by content. Returns NULL with *@error. */
 struct io_stream *io_stream_open(const char *path, const char *format, GError **error);
+
+/** Opens it as @options say; their strings are borrowed until io_stream_close(). */
+struct io_stream *io_stream_open_options(const char *path, const struct trace_options *options,
+					 GError **error);
 void io_stream_close(struct io_stream *stream);
 
 /** Returns the next step, in order of time. IO_ISSUE: *@ret_record is a new record. IO_COMPLETE: *@ret_record is one
@@ -210,6 +253,9 @@ const struct input *io_stream_input(const struct io_stream *stream);
 
 /** Returns the name of device @index ("259,0"; "nvme0" for what only NVMe events name), or NULL past the last. */
 const char *io_stream_device_name(const struct io_stream *stream, uint32_t index);
+
+/** Returns how often the recording has which event so far, or NULL where the format does not tell; borrowed. */
+const struct names *io_stream_events(const struct io_stream *stream);
 
 /** Returns what the reader says about the recording, key -> value strings; borrowed. */
 GHashTable *io_stream_facts(struct io_stream *stream);
