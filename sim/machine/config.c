@@ -485,8 +485,8 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 /** Whether the machine maps one IOVA a request, and lacks a behaviour of that: the version has none and nobody chose one. */
 static bool config_mapper_lacks(const struct machine_config *config, enum behaviour *ret_row)
 {
-	static const enum behaviour rows[] = {BLKDMA_ROLLBACK,	     ROLLBACK_IOVA_FREE, METADATA_GAP,
-					      DESCRIPTOR_POOL_UNMAP, PRP_POOL_UNMAP,	 P2P_VEC_FREE};
+	static const enum behaviour rows[] = {BLKDMA_ROLLBACK,	     BOUNCE_LINK,    ROLLBACK_IOVA_FREE, METADATA_GAP,
+					      DESCRIPTOR_POOL_UNMAP, PRP_POOL_UNMAP, P2P_VEC_FREE};
 
 	if (machine_config_behaviour(config, BLKDMA_MAPPER) != BLKDMA_MAPPER_IOVA)
 		return false;

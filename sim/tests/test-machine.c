@@ -307,7 +307,8 @@ static void test_config_impossible_together(void)
 /* The block mapper's own behaviours have no value in a kernel that lacks it. */
 static void test_config_mapper_wants_its_behaviours(void)
 {
-	static const char *const rows[] = {"blkdma-rollback=fixed",   "rollback-iova-free=whole",
+	static const char *const rows[] = {"blkdma-rollback=fixed",   "bounce-link=fixed",
+					   "rollback-iova-free=whole",
 					   "metadata-gap=own",	      "descriptor-pool-unmap=fixed",
 					   "prp-pool-unmap=whole",    "p2p-vec-free=fixed"};
 	struct machine_config config;
