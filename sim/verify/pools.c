@@ -6,15 +6,18 @@
 struct pool {
 	uint64_t object; /* the kernel's address of it: key */
 	bool known, small;
-	GArray *free; /* addresses, the next one last */
+	GArray *free;	    /* addresses, the next one last */
+	uint32_t last_free; /* event, or VERIFY_NONE */
 };
 
 struct verify_pools {
 	const struct verify_recording *recording;
 	struct verify_result *result;
-	GHashTable *pools;  /* object -> struct pool */
-	GHashTable *blocks; /* event + 1 -> struct verify_block */
-	uint32_t at;	    /* next event to look at */
+	GHashTable *pools;   /* object -> struct pool */
+	GHashTable *blocks;  /* event + 1 -> struct verify_block */
+	GHashTable *served;  /* event + 1: its turn has come */
+	GHashTable *growing; /* event + 1 -> that of the allocation which is back then, + 1 */
+	uint32_t at;	     /* next event to look at */
 };
 
 static void pool_free(void *data)
@@ -23,6 +26,11 @@ static void pool_free(void *data)
 
 	g_array_unref(pool->free);
 	g_free(pool);
+}
+
+static bool is_call(const struct verify_event *event)
+{
+	return event->kind == KEVENT_POOL_ALLOC || event->kind == KEVENT_POOL_FREE;
 }
 
 static struct pool *pool_of(struct verify_pools *pools, const struct verify_event *event)
@@ -34,6 +42,7 @@ static struct pool *pool_of(struct verify_pools *pools, const struct verify_even
 		return pool;
 	pool = g_new0(struct pool, 1);
 	pool->object = object;
+	pool->last_free = VERIFY_NONE;
 	pool->free = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	g_hash_table_insert(pools->pools, &pool->object, pool);
 	return pool;
@@ -58,6 +67,8 @@ struct verify_pools *verify_pools_new(const struct verify_recording *recording, 
 	pools->result = result;
 	pools->pools = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, pool_free);
 	pools->blocks = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	pools->served = g_hash_table_new(NULL, NULL);
+	pools->growing = g_hash_table_new(NULL, NULL);
 	learn_sizes(pools);
 	return pools;
 }
@@ -68,77 +79,248 @@ void verify_pools_free(struct verify_pools *pools)
 		return;
 	g_hash_table_unref(pools->pools);
 	g_hash_table_unref(pools->blocks);
+	g_hash_table_unref(pools->served);
+	g_hash_table_unref(pools->growing);
 	g_free(pools);
 }
 
-/** Returns the address of the page that the kernel allocated in the call at @number, 0 if it did not. */
-static uint64_t recorded_page(const struct verify_recording *recording, uint32_t number)
+/** What the kernel did when a pool had no block left: it let others go on, allocated a page, and came back. */
+struct growth {
+	uint64_t page;	/* IOVA; 0: it did not grow */
+	uint32_t until; /* event at which it was back */
+};
+
+static struct growth recorded_growth(const struct verify_recording *recording, uint32_t number)
 {
-	bool asked = false;
+	struct growth growth = {.until = number};
 
 	for (uint32_t at = recording->events[number].next; at != VERIFY_NONE;
 	     at = recording->events[at].next) {
 		const struct verify_event *event = &recording->events[at];
 
-		if (event->kind == KEVENT_IOVA_ALLOC_RET && event->field[KEVENT_PFN])
-			return event->field[KEVENT_PFN] * FRAME_SIZE;
-		if (event->kind == KEVENT_DMA_ALLOC)
-			return event->field[KEVENT_ADDR];
-		asked |= event->kind == KEVENT_IOVA_ALLOC || event->kind == KEVENT_DMA_ALLOC_CALL;
-		if (!asked || event->kind == KEVENT_POOL_ALLOC)
+		switch (event->kind) {
+		case KEVENT_DMA_ALLOC_CALL:
+		case KEVENT_IOVA_ALLOC:
+		case KEVENT_MAP:
+		case KEVENT_MAP_NOSYNC:
+		case KEVENT_MAP_NOSYNC_RET:
+		case KEVENT_INVALIDATE_MAP:
+		case KEVENT_QI_SUBMIT:
 			break;
+		case KEVENT_IOVA_ALLOC_RET:
+			if (event->field[KEVENT_PFN])
+				growth.page = event->field[KEVENT_PFN] * FRAME_SIZE;
+			break;
+		case KEVENT_DMA_ALLOC:
+			growth.page = event->field[KEVENT_ADDR];
+			break;
+		default:
+			return growth;
+		}
+		growth.until = at;
+	}
+	return growth;
+}
+
+/** Returns the block that the allocation at @number got, as its free tells; 0 where that is not known. */
+static uint64_t recorded_block(const struct verify_recording *recording, uint32_t number)
+{
+	const struct verify_event *alloc = &recording->events[number];
+	const struct verify_op *op = verify_op(recording, alloc->op);
+	unsigned nth = 0;
+
+	for (uint32_t at = op->first; at != number && at != VERIFY_NONE; at = recording->events[at].next)
+		nth += recording->events[at].kind == KEVENT_POOL_ALLOC &&
+		       recording->events[at].field[KEVENT_OBJECT] == alloc->field[KEVENT_OBJECT];
+	if (op->partner == VERIFY_NONE)
+		return 0;
+	for (uint32_t at = verify_op(recording, op->partner)->first; at != VERIFY_NONE;
+	     at = recording->events[at].next) {
+		const struct verify_event *event = &recording->events[at];
+
+		if (event->kind == KEVENT_POOL_FREE &&
+		    event->field[KEVENT_OBJECT] == alloc->field[KEVENT_OBJECT] && nth-- == 0)
+			return event->field[KEVENT_ADDR];
 	}
 	return 0;
 }
 
-static void pool_push(struct pool *pool, uint64_t addr)
+static void push(struct pool *pool, uint64_t addr)
 {
 	g_array_append_val(pool->free, addr);
+}
+
+static uint64_t pop(struct pool *pool)
+{
+	uint64_t addr = g_array_index(pool->free, uint64_t, pool->free->len - 1);
+
+	g_array_set_size(pool->free, pool->free->len - 1);
+	return addr;
+}
+
+static struct verify_block *block_at(struct verify_pools *pools, uint32_t number)
+{
+	struct verify_block *block = g_hash_table_lookup(pools->blocks, GUINT_TO_POINTER(number + 1));
+
+	if (!block) {
+		block = g_new0(struct verify_block, 1);
+		g_hash_table_insert(pools->blocks, GUINT_TO_POINTER(number + 1), block);
+	}
+	return block;
+}
+
+/** Returns the next call after @at to the same pool that came while the one at @number may still have waited for its turn, and that
+ *  has not been served: VERIFY_NONE if there is none. */
+static uint32_t later_call(const struct verify_pools *pools, uint32_t number, uint32_t at)
+{
+	const struct verify_recording *recording = pools->recording;
+	const struct verify_event *call = &recording->events[number];
+	uint32_t end = MIN(call->follows, recording->event_count);
+
+	for (at++; at < end; at++)
+		if (is_call(&recording->events[at]) &&
+		    recording->events[at].field[KEVENT_OBJECT] == call->field[KEVENT_OBJECT] &&
+		    !g_hash_table_contains(pools->served, GUINT_TO_POINTER(at + 1)))
+			return at;
+	return VERIFY_NONE;
+}
+
+/** Returns whether the free that pushed @addr last may have come after event @number. */
+static bool pushed_later(const struct verify_pools *pools, const struct pool *pool, uint32_t number)
+{
+	return pool->last_free != VERIFY_NONE && pools->recording->events[pool->last_free].follows > number &&
+	       pools->recording->events[pool->last_free].field[KEVENT_ADDR] ==
+		       g_array_index(pool->free, uint64_t, pool->free->len - 1);
+}
+
+static void serve(struct verify_pools *pools, uint32_t number);
+
+/** Whether the allocation at @number is as recorded when it finds @free. */
+static bool suits(const GArray *free, const struct growth *growth, uint64_t expected)
+{
+	if (growth->page || !free->len)
+		return (growth->page != 0) == !free->len;
+	return !expected || g_array_index(free, uint64_t, free->len - 1) == expected;
+}
+
+/** Returns how many calls that overlap with the allocation at @number have to come first so that it is as recorded; 0 also if
+ *  that does not help. */
+static unsigned calls_first(const struct verify_pools *pools, const struct pool *pool, uint32_t number,
+			    const struct growth *growth, uint64_t expected)
+{
+	g_autoptr(GArray) free = g_array_copy(pool->free);
+	uint32_t at = number;
+
+	for (unsigned count = 0;; count++) {
+		const struct verify_event *event;
+
+		if (suits(free, growth, expected))
+			return count;
+		at = later_call(pools, number, at);
+		if (at == VERIFY_NONE)
+			return 0;
+		event = &pools->recording->events[at];
+		if (event->kind == KEVENT_POOL_FREE)
+			g_array_append_val(free, event->field[KEVENT_ADDR]);
+		else if (free->len)
+			g_array_set_size(free, free->len - 1);
+	}
+}
+
+/** Whether the last free may have come after the allocation at @number, and it is as recorded then. */
+static bool suits_before_free(const struct verify_pools *pools, const struct pool *pool, uint32_t number,
+			      const struct growth *growth, uint64_t expected)
+{
+	g_autoptr(GArray) free = NULL;
+
+	if (!pool->free->len || !pushed_later(pools, pool, number))
+		return false;
+	free = g_array_copy(pool->free);
+	g_array_set_size(free, free->len - 1);
+	return suits(free, growth, expected);
+}
+
+static void take(struct verify_pools *pools, struct pool *pool, uint32_t number, const struct growth *growth)
+{
+	struct verify_block *block = block_at(pools, number);
+
+	if (pool->free->len) {
+		block->addr = pop(pool);
+		return;
+	}
+	block->grows = true;
+	g_hash_table_insert(pools->growing, GUINT_TO_POINTER(MAX(growth->until, number) + 1),
+			    GUINT_TO_POINTER(number + 1));
+}
+
+/** Takes the allocation at @number's turn: what is free when it comes. */
+static void serve_alloc(struct verify_pools *pools, struct pool *pool, uint32_t number)
+{
+	struct growth growth = recorded_growth(pools->recording, number);
+	uint64_t expected = recorded_block(pools->recording, number);
+	unsigned first = calls_first(pools, pool, number, &growth, expected);
+
+	for (unsigned i = 0; i < first; i++)
+		serve(pools, later_call(pools, number, number));
+	pools->result->choices += first != 0;
+	if (!suits(pool->free, &growth, expected) &&
+	    suits_before_free(pools, pool, number, &growth, expected)) {
+		uint64_t pushed = pop(pool);
+
+		pools->result->choices++;
+		take(pools, pool, number, &growth);
+		push(pool, pushed);
+		return;
+	}
+	take(pools, pool, number, &growth);
 }
 
 static void serve(struct verify_pools *pools, uint32_t number)
 {
 	const struct verify_event *event = &pools->recording->events[number];
 	struct pool *pool = pool_of(pools, event);
-	struct verify_block *block = g_new0(struct verify_block, 1);
+
+	g_hash_table_add(pools->served, GUINT_TO_POINTER(number + 1));
+	if (event->kind == KEVENT_POOL_ALLOC) {
+		serve_alloc(pools, pool, number);
+		return;
+	}
+	push(pool, event->field[KEVENT_ADDR]);
+	pool->last_free = number;
+}
+
+/** The allocation at @number is back with a page: its blocks go before all others, and the first is taken. */
+static void grow(struct verify_pools *pools, uint32_t number)
+{
+	struct pool *pool = pool_of(pools, &pools->recording->events[number]);
+	uint64_t page = recorded_growth(pools->recording, number).page;
 	uint32_t bytes = pool->small ? NVME_SMALL_POOL_BYTES : NVME_PAGE;
 
-	if (!pool->free->len) {
-		uint64_t page = recorded_page(pools->recording, number);
-
-		block->grows = true;
-		for (uint32_t offset = FRAME_SIZE; offset > 0; offset -= bytes)
-			pool_push(pool, page + offset - bytes);
-	}
-	block->addr = g_array_index(pool->free, uint64_t, pool->free->len - 1);
-	g_array_set_size(pool->free, pool->free->len - 1);
-	g_hash_table_insert(pools->blocks, GUINT_TO_POINTER(number + 1), block);
+	for (uint32_t offset = FRAME_SIZE; offset > 0; offset -= bytes)
+		push(pool, page + offset - bytes);
+	block_at(pools, number)->addr = pop(pool);
 }
 
 static void go_to(struct verify_pools *pools, uint32_t end)
 {
 	for (; pools->at <= end; pools->at++) {
 		const struct verify_event *event = &pools->recording->events[pools->at];
+		gpointer key = GUINT_TO_POINTER(pools->at + 1), grown;
 
-		if (event->kind == KEVENT_POOL_ALLOC)
+		if (is_call(event) && !g_hash_table_contains(pools->served, key))
 			serve(pools, pools->at);
-		else if (event->kind == KEVENT_POOL_FREE)
-			pool_push(pool_of(pools, event), event->field[KEVENT_ADDR]);
+		grown = g_hash_table_lookup(pools->growing, key);
+		if (grown)
+			grow(pools, GPOINTER_TO_UINT(grown) - 1);
 	}
 }
 
-bool verify_pools_alloc(struct verify_pools *pools, uint32_t event, bool small,
+bool verify_pools_alloc(struct verify_pools *pools, uint32_t event, uint32_t now, bool small,
 			struct verify_block *ret_block)
 {
 	struct pool *pool = pool_of(pools, &pools->recording->events[event]);
-	const struct verify_block *block;
 
-	if (!pool->known) {
-		pool->known = true;
-		pool->small = small;
-	}
-	go_to(pools, event);
-	block = g_hash_table_lookup(pools->blocks, GUINT_TO_POINTER(event + 1));
-	*ret_block = *block;
-	return pool->small == small;
+	go_to(pools, MAX(event, now));
+	*ret_block = *block_at(pools, event);
+	return !pool->known || pool->small == small;
 }

@@ -20,9 +20,9 @@ struct verify_block {
 struct verify_pools *verify_pools_new(const struct verify_recording *recording, struct verify_result *result);
 void verify_pools_free(struct verify_pools *pools);
 
-/** Returns in *@ret_block what the allocation at @event got from the pool of 256-byte blocks (@small) or of pages. Returns
- *  false when the recording took it from the other one. */
-bool verify_pools_alloc(struct verify_pools *pools, uint32_t event, bool small,
+/** Returns in *@ret_block what the allocation at @event got from the pool of 256-byte blocks (@small) or of pages; @now: an event
+ *  by which it was back. Returns false when the recording took it from the other one. */
+bool verify_pools_alloc(struct verify_pools *pools, uint32_t event, uint32_t now, bool small,
 			struct verify_block *ret_block);
 
 #endif

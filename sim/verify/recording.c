@@ -238,6 +238,7 @@ static void learn(struct reader *reader, const struct verify_event *event)
 	struct verify_machine *machine = &reader->recording->machine;
 
 	machine->kinds[event->kind] = true;
+	machine->missed[event->kind] |= event->probe;
 	switch (event->kind) {
 	case KEVENT_IOVA_ALLOC:
 		learn_allocator(reader, event);
@@ -278,11 +279,16 @@ static void store(struct reader *reader, const struct kevent *from)
 				     .kind = (uint8_t)from->kind,
 				     .io = (uint8_t)from->io.kind,
 				     .io_op = (uint8_t)from->io.op,
-				     .context = from->io.context};
+				     .context = from->io.context,
+				     .probe = from->body_len && from->body[0] == '('};
 
 	memcpy(event.field, from->field, sizeof(event.field));
-	if (from->kind == KEVENT_IO)
+	if (from->kind == KEVENT_DMA_MAP_CALL) /* from the first page of what may be a larger one */
+		event.field[KEVENT_OFFSET] %= FRAME_SIZE;
+	if (from->kind == KEVENT_IO) {
+		event.field[KEVENT_ADDR] = from->io.lba;
 		event.field[KEVENT_SIZE] = from->io.bytes;
+	}
 	if (recording->event_count == reader->capacity) {
 		reader->capacity = reader->capacity ? reader->capacity * 2 : 65536;
 		recording->events = g_renew(struct verify_event, recording->events, reader->capacity);
@@ -435,6 +441,21 @@ static bool check(const struct verify_recording *recording, GError **error)
 	return true;
 }
 
+static void link_streams(struct verify_recording *recording)
+{
+	uint32_t *next = g_new(uint32_t, recording->stream_count + 1);
+
+	for (uint32_t i = 0; i < recording->stream_count; i++)
+		next[i] = VERIFY_NONE;
+	for (uint32_t i = recording->event_count; i-- > 0;) {
+		struct verify_event *event = &recording->events[i];
+
+		event->follows = next[event->stream];
+		next[event->stream] = i;
+	}
+	g_free(next);
+}
+
 static bool read_all(struct reader *reader, struct kevent_stream *stream, GError **error)
 {
 	struct verify_recording *recording = reader->recording;
@@ -486,6 +507,7 @@ struct verify_recording *verify_recording_read(const char *path, GError **error)
 	reader.allocators = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	ok = read_all(&reader, stream, error);
 	if (ok) {
+		link_streams(recording);
 		choose_allocator(&reader);
 		learn_start(recording);
 		learn_domain(recording);

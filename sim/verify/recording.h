@@ -16,15 +16,17 @@
 
 struct verify_event {
 	uint64_t time_ns, line;
-	uint64_t field[KEVENT_FIELDS]; /* of a block or NVMe event: bytes in KEVENT_SIZE */
+	uint64_t field[KEVENT_FIELDS]; /* of a block or NVMe event: the place in KEVENT_ADDR, bytes in KEVENT_SIZE */
 	uint32_t has;
 	uint32_t cpu, stream;
 	uint32_t op, next; /* the op it belongs to, and that op's next event; or VERIFY_NONE */
+	uint32_t follows;  /* the next event of its stream, or VERIFY_NONE */
 	uint16_t queue, tag;
 	uint8_t kind; /* enum kevent_kind */
 	uint8_t io;   /* of KEVENT_IO: enum trace_event_kind */
 	uint8_t io_op;
 	uint8_t context;
+	bool probe; /* one that somebody set: a kprobe misses what happens inside another */
 };
 
 enum verify_op_kind {
@@ -59,7 +61,8 @@ struct verify_machine {
 	unsigned domain_id; /* 1 where the recording does not say */
 	bool lazy, caching_mode, forcedac;
 	bool scatter_lists;	  /* a kernel before 6.17 */
-	bool kinds[KEVENT_KINDS]; /* the recording has events of this kind */
+	bool kinds[KEVENT_KINDS];  /* the recording has events of this kind */
+	bool missed[KEVENT_KINDS]; /* by probes, which may have missed some */
 };
 
 struct verify_range {
