@@ -6,8 +6,13 @@
 struct pool {
 	uint64_t object; /* the kernel's address of it: key */
 	bool known, small;
-	GArray *free;	    /* addresses, the next one last */
-	uint32_t last_free; /* event, or VERIFY_NONE */
+	GArray *free; /* of struct element, the next one last */
+};
+
+/** A free block, and the event that freed it: VERIFY_NONE of one that was never used. */
+struct element {
+	uint64_t addr;
+	uint32_t event;
 };
 
 struct verify_pools {
@@ -42,8 +47,7 @@ static struct pool *pool_of(struct verify_pools *pools, const struct verify_even
 		return pool;
 	pool = g_new0(struct pool, 1);
 	pool->object = object;
-	pool->last_free = VERIFY_NONE;
-	pool->free = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	pool->free = g_array_new(FALSE, FALSE, sizeof(struct element));
 	g_hash_table_insert(pools->pools, &pool->object, pool);
 	return pool;
 }
@@ -92,34 +96,46 @@ struct growth {
 
 static struct growth recorded_growth(const struct verify_recording *recording, uint32_t number)
 {
+	bool tells = recording->machine.kinds[KEVENT_DMA_ALLOC],
+	     entry = recording->machine.kinds[KEVENT_DMA_ALLOC_CALL];
 	struct growth growth = {.until = number};
+	bool asked = !entry;
+	unsigned calls = 0;
 
 	for (uint32_t at = recording->events[number].next; at != VERIFY_NONE;
 	     at = recording->events[at].next) {
 		const struct verify_event *event = &recording->events[at];
 
+		growth.until = at;
 		switch (event->kind) {
 		case KEVENT_DMA_ALLOC_CALL:
-		case KEVENT_IOVA_ALLOC:
-		case KEVENT_MAP:
-		case KEVENT_MAP_NOSYNC:
-		case KEVENT_MAP_NOSYNC_RET:
-		case KEVENT_INVALIDATE_MAP:
-		case KEVENT_QI_SUBMIT:
-			break;
-		case KEVENT_IOVA_ALLOC_RET:
-			if (event->field[KEVENT_PFN])
-				growth.page = event->field[KEVENT_PFN] * FRAME_SIZE;
+			asked = true;
 			break;
 		case KEVENT_DMA_ALLOC:
 			growth.page = event->field[KEVENT_ADDR];
+			return growth;
+		case KEVENT_IOVA_ALLOC:
+			if (!asked || calls++ > 0)
+				return (struct growth){.until = number};
+			break;
+		case KEVENT_IOVA_ALLOC_RET:
+			if (!tells && event->field[KEVENT_PFN])
+				growth.page = event->field[KEVENT_PFN] * FRAME_SIZE;
+			break;
+		case KEVENT_MAP:
+		case KEVENT_MAP_NOSYNC_RET:
+			if (!tells)
+				return growth;
+			break;
+		case KEVENT_MAP_NOSYNC:
+		case KEVENT_INVALIDATE_MAP:
+		case KEVENT_QI_SUBMIT:
 			break;
 		default:
-			return growth;
+			return (struct growth){.until = number};
 		}
-		growth.until = at;
 	}
-	return growth;
+	return (struct growth){.until = number};
 }
 
 /** Returns the block that the allocation at @number got, as its free tells; 0 where that is not known. */
@@ -145,17 +161,19 @@ static uint64_t recorded_block(const struct verify_recording *recording, uint32_
 	return 0;
 }
 
-static void push(struct pool *pool, uint64_t addr)
+static void push(struct pool *pool, uint64_t addr, uint32_t event)
 {
-	g_array_append_val(pool->free, addr);
+	struct element element = {addr, event};
+
+	g_array_append_val(pool->free, element);
 }
 
-static uint64_t pop(struct pool *pool)
+static struct element pop(struct pool *pool)
 {
-	uint64_t addr = g_array_index(pool->free, uint64_t, pool->free->len - 1);
+	struct element element = g_array_index(pool->free, struct element, pool->free->len - 1);
 
 	g_array_set_size(pool->free, pool->free->len - 1);
-	return addr;
+	return element;
 }
 
 static struct verify_block *block_at(struct verify_pools *pools, uint32_t number)
@@ -188,19 +206,42 @@ static uint32_t later_call(const struct verify_pools *pools, uint32_t number, ui
 /** Returns whether the free that pushed @addr last may have come after event @number. */
 static bool pushed_later(const struct verify_pools *pools, const struct pool *pool, uint32_t number)
 {
-	return pool->last_free != VERIFY_NONE && pools->recording->events[pool->last_free].follows > number &&
-	       pools->recording->events[pool->last_free].field[KEVENT_ADDR] ==
-		       g_array_index(pool->free, uint64_t, pool->free->len - 1);
+	const struct element *last = &g_array_index(pool->free, struct element, pool->free->len - 1);
+
+	return last->event != VERIFY_NONE && pools->recording->events[last->event].follows > number;
 }
 
 static void serve(struct verify_pools *pools, uint32_t number);
 
+/** Returns how far from the end of @free the block @addr may be taken as the next one: whoever freed it may have come after all
+ *  that were freed later. Returns free->len if it may not. */
+static unsigned reach(const struct verify_pools *pools, const GArray *free, uint64_t addr)
+{
+	for (unsigned depth = 0; depth < free->len; depth++) {
+		const struct element *element = &g_array_index(free, struct element, free->len - 1 - depth);
+
+		if (element->addr != addr)
+			continue;
+		for (unsigned above = 0; above < depth; above++) {
+			const struct element *later =
+				&g_array_index(free, struct element, free->len - 1 - above);
+
+			if (element->event == VERIFY_NONE || later->event == VERIFY_NONE ||
+			    pools->recording->events[element->event].follows <= later->event)
+				return free->len;
+		}
+		return depth;
+	}
+	return free->len;
+}
+
 /** Whether the allocation at @number is as recorded when it finds @free. */
-static bool suits(const GArray *free, const struct growth *growth, uint64_t expected)
+static bool suits(const struct verify_pools *pools, const GArray *free, const struct growth *growth,
+		  uint64_t expected)
 {
 	if (growth->page || !free->len)
 		return (growth->page != 0) == !free->len;
-	return !expected || g_array_index(free, uint64_t, free->len - 1) == expected;
+	return !expected || reach(pools, free, expected) < free->len;
 }
 
 /** Returns how many calls that overlap with the allocation at @number have to come first so that it is as recorded; 0 also if
@@ -214,14 +255,14 @@ static unsigned calls_first(const struct verify_pools *pools, const struct pool 
 	for (unsigned count = 0;; count++) {
 		const struct verify_event *event;
 
-		if (suits(free, growth, expected))
+		if (suits(pools, free, growth, expected))
 			return count;
 		at = later_call(pools, number, at);
 		if (at == VERIFY_NONE)
 			return 0;
 		event = &pools->recording->events[at];
 		if (event->kind == KEVENT_POOL_FREE)
-			g_array_append_val(free, event->field[KEVENT_ADDR]);
+			g_array_append_val(free, ((struct element){event->field[KEVENT_ADDR], at}));
 		else if (free->len)
 			g_array_set_size(free, free->len - 1);
 	}
@@ -237,20 +278,27 @@ static bool suits_before_free(const struct verify_pools *pools, const struct poo
 		return false;
 	free = g_array_copy(pool->free);
 	g_array_set_size(free, free->len - 1);
-	return suits(free, growth, expected);
+	return suits(pools, free, growth, expected);
 }
 
-static void take(struct verify_pools *pools, struct pool *pool, uint32_t number, const struct growth *growth)
+static void take(struct verify_pools *pools, struct pool *pool, uint32_t number, const struct growth *growth,
+		 uint64_t expected)
 {
 	struct verify_block *block = block_at(pools, number);
+	unsigned depth;
 
-	if (pool->free->len) {
-		block->addr = pop(pool);
+	if (!pool->free->len) {
+		block->grows = true;
+		g_hash_table_insert(pools->growing, GUINT_TO_POINTER(MAX(growth->until, number) + 1),
+				    GUINT_TO_POINTER(number + 1));
 		return;
 	}
-	block->grows = true;
-	g_hash_table_insert(pools->growing, GUINT_TO_POINTER(MAX(growth->until, number) + 1),
-			    GUINT_TO_POINTER(number + 1));
+	depth = reach(pools, pool->free, expected);
+	if (depth == pool->free->len)
+		depth = 0;
+	pools->result->choices += depth != 0;
+	block->addr = g_array_index(pool->free, struct element, pool->free->len - 1 - depth).addr;
+	g_array_remove_index(pool->free, pool->free->len - 1 - depth);
 }
 
 /** Takes the allocation at @number's turn: what is free when it comes. */
@@ -263,16 +311,16 @@ static void serve_alloc(struct verify_pools *pools, struct pool *pool, uint32_t 
 	for (unsigned i = 0; i < first; i++)
 		serve(pools, later_call(pools, number, number));
 	pools->result->choices += first != 0;
-	if (!suits(pool->free, &growth, expected) &&
+	if (!suits(pools, pool->free, &growth, expected) &&
 	    suits_before_free(pools, pool, number, &growth, expected)) {
-		uint64_t pushed = pop(pool);
+		struct element pushed = pop(pool);
 
 		pools->result->choices++;
-		take(pools, pool, number, &growth);
-		push(pool, pushed);
+		take(pools, pool, number, &growth, expected);
+		push(pool, pushed.addr, pushed.event);
 		return;
 	}
-	take(pools, pool, number, &growth);
+	take(pools, pool, number, &growth, expected);
 }
 
 static void serve(struct verify_pools *pools, uint32_t number)
@@ -285,8 +333,7 @@ static void serve(struct verify_pools *pools, uint32_t number)
 		serve_alloc(pools, pool, number);
 		return;
 	}
-	push(pool, event->field[KEVENT_ADDR]);
-	pool->last_free = number;
+	push(pool, event->field[KEVENT_ADDR], number);
 }
 
 /** The allocation at @number is back with a page: its blocks go before all others, and the first is taken. */
@@ -297,8 +344,8 @@ static void grow(struct verify_pools *pools, uint32_t number)
 	uint32_t bytes = pool->small ? NVME_SMALL_POOL_BYTES : NVME_PAGE;
 
 	for (uint32_t offset = FRAME_SIZE; offset > 0; offset -= bytes)
-		push(pool, page + offset - bytes);
-	block_at(pools, number)->addr = pop(pool);
+		push(pool, page + offset - bytes, VERIFY_NONE);
+	block_at(pools, number)->addr = pop(pool).addr;
 }
 
 static void go_to(struct verify_pools *pools, uint32_t end)
