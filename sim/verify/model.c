@@ -865,7 +865,6 @@ static void flush_step(struct verify_model *model, uint32_t at)
 
 static void flush_last(struct verify_model *model, uint32_t at)
 {
-	flush_step(model, at);
 	flush_finish(model, at);
 	for (; model->flush_ring < fq_ring_count(model->dev.fq); model->flush_ring++)
 		fq_timeout_ring(model->dev.fq, model->flush_ring);
@@ -877,9 +876,9 @@ static void flush_first(struct verify_model *model, uint32_t at)
 	fq_timeout_start(model->dev.fq);
 }
 
-static void flush_end(struct verify_model *model, uint32_t at)
+static void flush_end(struct verify_model *model)
 {
-	flush_act(model, flush_last, at);
+	flush_act(model, flush_last, 0);
 	model->flush = VERIFY_NONE;
 }
 
@@ -889,7 +888,7 @@ static void flush_begin(struct verify_model *model, uint32_t number)
 	if (!model->dev.fq)
 		return;
 	if (model->flush != VERIFY_NONE)
-		flush_end(model, verify_op(model->recording, model->flush)->last);
+		flush_end(model);
 	model->flush = number;
 	model->flush_finished = false;
 	model->flush_ring = 0;
@@ -897,14 +896,15 @@ static void flush_begin(struct verify_model *model, uint32_t number)
 	flush_act(model, flush_first, 0);
 }
 
-/** The flush has got as far as event @at. */
+/** All that happened before event @at has: the flush is over when its stream does something else. Until then rings that it has
+ *  not come to may be emptied by their CPUs. */
 static void flush_go(struct verify_model *model, uint32_t at)
 {
-	if (model->flush == VERIFY_NONE || event_at(model, at)->op != model->flush)
+	if (model->flush == VERIFY_NONE)
 		return;
-	if (at == verify_op(model->recording, model->flush)->last)
-		flush_end(model, at);
-	else
+	if (event_at(model, verify_op(model->recording, model->flush)->last)->follows <= at)
+		flush_end(model);
+	else if (event_at(model, at)->op == model->flush)
 		flush_act(model, flush_step, at);
 }
 
@@ -1023,6 +1023,33 @@ static bool queued_before(const struct verify_recording *recording, const struct
 	return freed <= verify_op(recording, next)->last;
 }
 
+/** Returns the event at which the flush of op @number starts, which the recording bounds by @begin and the invalidation at @flush:
+ *  before what it did not cover, although that was queued and done with before the invalidation. */
+static uint32_t flush_event(const struct verify_recording *recording, const struct queue_times *times,
+			    uint32_t number, uint32_t begin, uint32_t flush, uint64_t *choices)
+{
+	uint32_t due = flush;
+
+	for (uint32_t cpu = 0; cpu < recording->machine.cpus; cpu++) {
+		const GArray *undos = times->undos[cpu];
+
+		for (unsigned i = undos->len; i-- > 0;) {
+			uint32_t other = g_array_index(undos, uint32_t, i), unmap;
+			const struct verify_op *op = verify_op(recording, other);
+
+			if (op->last < begin)
+				break;
+			unmap = verify_find(recording, op->first, KEVENT_UNMAP);
+			if (other == number || unmap == VERIFY_NONE || unmap <= begin || op->last > flush ||
+			    queued_before(recording, times, other, unmap, flush))
+				continue;
+			++*choices;
+			due = MIN(due, unmap - 1);
+		}
+	}
+	return due;
+}
+
 /** Returns the event at which op @number queues what it unmaps, which the recording bounds by @unmap and the op's end: after the
  *  flushes in between that did not cover it. */
 static uint32_t queue_event(const struct verify_recording *recording, const struct queue_times *times,
@@ -1032,7 +1059,7 @@ static uint32_t queue_event(const struct verify_recording *recording, const stru
 	uint32_t own = op_flush(recording, op), due = unmap;
 
 	if (own != VERIFY_NONE)
-		return own;
+		return flush_event(recording, times, number, unmap, own, choices);
 	for (uint32_t flush = first_above(times->flushes, unmap); flush < op->last;
 	     flush = first_above(times->flushes, flush)) {
 		++*choices;
@@ -1088,10 +1115,12 @@ static void run_due(struct verify_model *model, uint32_t number)
 void verify_model_run(struct verify_model *model, uint32_t end)
 {
 	for (; model->at < MIN(end, model->recording->event_count); model->at++) {
+		flush_go(model, model->at);
 		for (uint32_t op = model->due[model->at]; op != VERIFY_NONE; op = model->due_next[op])
 			run_due(model, op);
-		flush_go(model, model->at);
 	}
+	if (model->at == model->recording->event_count && model->flush != VERIFY_NONE)
+		flush_end(model);
 }
 
 /** Returns the event at which op @number takes effect: what undoes, where it begins to; what does, where it has done. */
@@ -1110,7 +1139,8 @@ static uint32_t due_event(const struct verify_recording *recording, const struct
 		return recording->machine.lazy ? queue_event(recording, times, number, at, choices) : at;
 	case VERIFY_OP_FLUSH:
 		at = op_flush(recording, op);
-		return at == VERIFY_NONE ? op->first : at;
+		return at == VERIFY_NONE ? op->first
+					 : flush_event(recording, times, number, op->first, at, choices);
 	case VERIFY_OP_SUBMIT:
 		/* A failure shows what there was not when the map began. */
 		at = verify_find(recording, op->first, KEVENT_FAIL_PAGE);
