@@ -65,8 +65,8 @@ struct verify_model {
 	struct fault_rules *failure;
 
 	/* A flush by the timer, which takes its time. */
-	uint32_t flush; /* op, VERIFY_NONE */
-	bool flush_finished;
+	uint32_t flush;	 /* op, VERIFY_NONE */
+	uint32_t notice; /* event by which the last flush has finished, VERIFY_NONE: it has */
 	unsigned flush_ring;
 };
 
@@ -808,6 +808,18 @@ static void op_end(struct verify_model *model, uint32_t number)
 
 /* ---- flushes ---- */
 
+static bool op_queues(const struct verify_op *op)
+{
+	return op->kind == VERIFY_OP_COMPLETE || op->kind == VERIFY_OP_RELEASE;
+}
+
+static uint32_t op_flush(const struct verify_recording *recording, const struct verify_op *op)
+{
+	uint32_t at = verify_find(recording, op->first, KEVENT_INVALIDATE);
+
+	return at == VERIFY_NONE ? verify_find(recording, op->first, KEVENT_QI_SUBMIT) : at;
+}
+
 /** Lets @run act for the timer's flush, whose effects are kept apart from those of ops that run meanwhile. */
 static void flush_act(struct verify_model *model, void (*run)(struct verify_model *model, uint32_t at),
 		      uint32_t at)
@@ -822,12 +834,23 @@ static void flush_act(struct verify_model *model, void (*run)(struct verify_mode
 	model->sim->cpu = cpu;
 }
 
-static void flush_finish(struct verify_model *model, uint32_t at)
+/** Whoever queues from now on knows of the flush. */
+static void flush_notice(struct verify_model *model)
 {
-	if (model->flush_finished)
-		return;
-	fq_timeout_finish(model->dev.fq);
-	model->flush_finished = true;
+	model->notice = VERIFY_NONE;
+	if (model->dev.fq)
+		fq_hold(model->dev.fq, false);
+}
+
+/** A flush starts in op @number: it is over when that gives something back, or ends. */
+static void flush_hold(struct verify_model *model, uint32_t number)
+{
+	const struct verify_recording *recording = model->recording;
+	const struct verify_op *op = verify_op(recording, number);
+	uint32_t freed = verify_find(recording, op_flush(recording, op), KEVENT_IOVA_FREE);
+
+	fq_hold(model->dev.fq, true);
+	model->notice = MIN(freed, event_at(model, op->last)->follows);
 }
 
 /** Whether the model has given back what the event at @at says, in this flush. */
@@ -850,7 +873,6 @@ static void flush_step(struct verify_model *model, uint32_t at)
 
 	if (event_at(model, at)->kind != KEVENT_IOVA_FREE)
 		return;
-	flush_finish(model, at);
 	if (flush_has(model, at))
 		return;
 	for (unsigned ring = model->flush_ring; ring < fq_ring_count(model->dev.fq); ring++) {
@@ -865,7 +887,6 @@ static void flush_step(struct verify_model *model, uint32_t at)
 
 static void flush_last(struct verify_model *model, uint32_t at)
 {
-	flush_finish(model, at);
 	for (; model->flush_ring < fq_ring_count(model->dev.fq); model->flush_ring++)
 		fq_timeout_ring(model->dev.fq, model->flush_ring);
 	compare(model, model->flush);
@@ -873,7 +894,7 @@ static void flush_last(struct verify_model *model, uint32_t at)
 
 static void flush_first(struct verify_model *model, uint32_t at)
 {
-	fq_timeout_start(model->dev.fq);
+	fq_timeout_flush(model->dev.fq);
 }
 
 static void flush_end(struct verify_model *model)
@@ -890,7 +911,7 @@ static void flush_begin(struct verify_model *model, uint32_t number)
 	if (model->flush != VERIFY_NONE)
 		flush_end(model);
 	model->flush = number;
-	model->flush_finished = false;
+	flush_hold(model, number);
 	model->flush_ring = 0;
 	g_array_set_size(model->flush_effects, 0);
 	flush_act(model, flush_first, 0);
@@ -920,18 +941,6 @@ struct queue_times {
 static void free_times(void *data)
 {
 	g_array_unref(data);
-}
-
-static bool op_queues(const struct verify_op *op)
-{
-	return op->kind == VERIFY_OP_COMPLETE || op->kind == VERIFY_OP_RELEASE;
-}
-
-static uint32_t op_flush(const struct verify_recording *recording, const struct verify_op *op)
-{
-	uint32_t at = verify_find(recording, op->first, KEVENT_INVALIDATE);
-
-	return at == VERIFY_NONE ? verify_find(recording, op->first, KEVENT_QI_SUBMIT) : at;
 }
 
 static int compare_events(const void *a, const void *b)
@@ -999,28 +1008,40 @@ static uint32_t first_above(const GArray *array, uint32_t value)
 	return low < array->len ? g_array_index(array, uint32_t, low) : VERIFY_NONE;
 }
 
+/** Returns the first op on @number's CPU, after it, that gives something back; VERIFY_NONE if there is none. */
+static uint32_t next_reaper(const struct verify_recording *recording, const struct queue_times *times,
+			    uint32_t number)
+{
+	const GArray *undos = times->undos[verify_op(recording, number)->cpu];
+
+	while ((number = first_above(undos, number)) != VERIFY_NONE)
+		if (verify_find(recording, verify_op(recording, number)->first, KEVENT_IOVA_FREE) !=
+		    VERIFY_NONE)
+			break;
+	return number;
+}
+
 /** Whether what op @number unmaps at @unmap was queued before the flush at @flush: then it goes back when its ring is looked at
- *  next, at the latest when this CPU unmaps again. */
+ *  first after that, by the timer's flush or when this CPU unmaps again. */
 static bool queued_before(const struct verify_recording *recording, const struct queue_times *times,
 			  uint32_t number, uint32_t unmap, uint32_t flush)
 {
-	const struct verify_op *op = verify_op(recording, number), *flushing;
 	uint64_t pfn = recording->events[unmap].field[KEVENT_ADDR] / FRAME_SIZE;
 	const GArray *frees = g_hash_table_lookup(times->frees, &pfn);
-	uint32_t freed = frees ? first_above(frees, unmap) : VERIFY_NONE, next;
+	uint32_t freed = frees ? first_above(frees, unmap) : VERIFY_NONE, reaper;
+	const struct verify_op *flushing, *op;
 
-	if (freed == VERIFY_NONE)
+	if (freed == VERIFY_NONE || recording->events[freed].op == recording->events[flush].op)
 		return true;
-	if (recording->events[freed].op == recording->events[flush].op)
-		return true;
+	reaper = next_reaper(recording, times, number);
+	if (recording->events[freed].op != reaper)
+		return false;
 	flushing = verify_op(recording, recording->events[flush].op);
-	/* The timer's flush empties every ring itself, unless this CPU comes first. */
-	next = first_above(times->undos[op->cpu], number);
-	if (next == VERIFY_NONE)
+	op = verify_op(recording, reaper);
+	/* By then the timer's flush would have emptied the ring. */
+	if (flushing->kind == VERIFY_OP_FLUSH && op->first > flushing->last)
 		return false;
-	if (flushing->kind == VERIFY_OP_FLUSH && verify_op(recording, next)->first > flushing->last)
-		return false;
-	return freed <= verify_op(recording, next)->last;
+	return freed < op_flush(recording, op);
 }
 
 /** Returns the event at which the flush of op @number starts, which the recording bounds by @begin and the invalidation at @flush:
@@ -1098,23 +1119,31 @@ static void run_op(struct verify_model *model, uint32_t number)
 static void run_due(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, number);
-	uint32_t freed;
+	uint32_t freed, flush;
 
 	if (op->kind == VERIFY_OP_FLUSH) {
 		flush_begin(model, number);
 		return;
 	}
+	if (!model->dev.fq || !op_queues(op)) {
+		run_op(model, number);
+		return;
+	}
 	/* Where this op gives back what was queued, the flush that covers it is over. */
 	freed = verify_find(model->recording, op->first, KEVENT_IOVA_FREE);
-	if (model->flush != VERIFY_NONE && op_queues(op) && freed != VERIFY_NONE &&
-	    freed < op_flush(model->recording, op))
-		flush_act(model, flush_finish, 0);
+	flush = op_flush(model->recording, op);
+	if (freed < flush)
+		flush_notice(model);
+	if (flush != VERIFY_NONE)
+		flush_hold(model, number);
 	run_op(model, number);
 }
 
 void verify_model_run(struct verify_model *model, uint32_t end)
 {
 	for (; model->at < MIN(end, model->recording->event_count); model->at++) {
+		if (model->at >= model->notice)
+			flush_notice(model);
 		flush_go(model, model->at);
 		for (uint32_t op = model->due[model->at]; op != VERIFY_NONE; op = model->due_next[op])
 			run_due(model, op);
@@ -1239,7 +1268,7 @@ struct verify_model *verify_model_new(const struct verify_recording *recording,
 
 	model->recording = recording;
 	model->result = result;
-	model->flush = VERIFY_NONE;
+	model->flush = model->notice = VERIFY_NONE;
 	model->sim = sim_new(recording->machine.cpus, config->seed);
 	behaviour_set_version(model->sim, (enum kernel_version)config->version);
 	for (unsigned row = 0; row < BEHAVIOURS; row++)

@@ -9,7 +9,7 @@ struct pool {
 	GArray *free; /* of struct element, the next one last */
 };
 
-/** A free block, and the event that freed it: VERIFY_NONE of one that was never used. */
+/** A free block, and the event that freed it, or at which the pool got its page. */
 struct element {
 	uint64_t addr;
 	uint32_t event;
@@ -208,7 +208,7 @@ static bool pushed_later(const struct verify_pools *pools, const struct pool *po
 {
 	const struct element *last = &g_array_index(pool->free, struct element, pool->free->len - 1);
 
-	return last->event != VERIFY_NONE && pools->recording->events[last->event].follows > number;
+	return pools->recording->events[last->event].follows > number;
 }
 
 static void serve(struct verify_pools *pools, uint32_t number);
@@ -226,8 +226,7 @@ static unsigned reach(const struct verify_pools *pools, const GArray *free, uint
 			const struct element *later =
 				&g_array_index(free, struct element, free->len - 1 - above);
 
-			if (element->event == VERIFY_NONE || later->event == VERIFY_NONE ||
-			    pools->recording->events[element->event].follows <= later->event)
+			if (pools->recording->events[element->event].follows <= later->event)
 				return free->len;
 		}
 		return depth;
@@ -340,11 +339,11 @@ static void serve(struct verify_pools *pools, uint32_t number)
 static void grow(struct verify_pools *pools, uint32_t number)
 {
 	struct pool *pool = pool_of(pools, &pools->recording->events[number]);
-	uint64_t page = recorded_growth(pools->recording, number).page;
+	struct growth growth = recorded_growth(pools->recording, number);
 	uint32_t bytes = pool->small ? NVME_SMALL_POOL_BYTES : NVME_PAGE;
 
 	for (uint32_t offset = FRAME_SIZE; offset > 0; offset -= bytes)
-		push(pool, page + offset - bytes, VERIFY_NONE);
+		push(pool, growth.page + offset - bytes, growth.until);
 	block_at(pools, number)->addr = pop(pool).addr;
 }
 
