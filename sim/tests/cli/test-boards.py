@@ -124,6 +124,16 @@ def _():
             check(not found or first <= int(found[1], 16) <= last, memory, line)
 
 
+@case('machine-ini/repeats-the-run')
+def _():
+    once = replay(0, DART, '--set', 'machine.cpus=2')
+    os.rename(os.path.join('out', 'machine.ini'), 'again.ini')
+    check('\nhardware =' not in read('.', 'again.ini'), 'the board says which IOMMU there is')
+    equal(replay(0, DART, '-c', 'again.ini'), once, 'the same run')
+    result = json.loads(program.expect(0, 'replay', '--json', '-c', 'again.ini', '-o', 'out', BOOT).out)
+    equal(result['machine']['iommu'], 'intel', 'without the board')
+
+
 @case('lazy/only-where-the-driver-can-defer')
 def _():
     for board, nvme, lazy in ('arm-smmu-v3.dtb', 'first', True), ('apple-dart.dtb', 'first', False):
