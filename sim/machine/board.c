@@ -141,7 +141,7 @@ static const struct device *board_find_nvme(const struct device_core *core, cons
 		dev = board_first_function(core);
 		if (!dev)
 			sim_error_plain(error,
-					"%s: no PCI host bridge with iommu-map: name a device with iommus by "
+					"%s: no enabled PCI host bridge with iommu-map: name a device with iommus by "
 					"--nvme=PATH (`iommusim devtree list` has them)",
 					name);
 		return dev;
@@ -149,7 +149,7 @@ static const struct device *board_find_nvme(const struct device_core *core, cons
 	dev = board_named(core, nvme);
 	if (!dev)
 		sim_error_plain(error,
-				"--nvme=%s: is no PCI host bridge with iommu-map and no device with iommus on %s "
+				"--nvme=%s: is no enabled PCI host bridge with iommu-map or device with iommus on %s "
 				"(`iommusim devtree list` has them)",
 				nvme, name);
 	return dev;

@@ -91,6 +91,15 @@ def _():
     check('\ndomain ' not in read('out', 'end.snap'), 'no domain')
 
 
+@case('refused-by-its-iommu/is-said')
+def _():
+    # From Gen3 on, few devices may use an IPMMU; and a disabled IOMMU is nobody's.
+    result = replay(0, os.path.join(BOARDS, 'ipmmu-vmsa.dtb'), '--nvme=/soc/sata@ee300000')
+    equal(result['machine']['iommu'], 'none', 'the IOMMU')
+    equal([finding['text'] for finding in result['observations']],
+          ['/soc/sata@ee300000 has no IOMMU that takes it (ENODEV), and does its DMA without'], 'observations')
+
+
 @case('fault/a-queue-whose-map-failed-unnoticed')
 def _():
     # Under nosync-map-error = inverted such a map is taken for a success: the controller finds a hole, and fails.
@@ -147,8 +156,8 @@ def _():
 def _():
     for args, text in (
             (['--nvme=first'], '--nvme names a device of a board: give --dtb as well'),
-            (['--dtb', DART, '--nvme=/nowhere'], '--nvme=/nowhere: is no PCI host bridge with iommu-map and no device'),
-            (['--dtb', os.path.join(BOARDS, 'omap-iommu.dtb')], 'no PCI host bridge with iommu-map: name a device'),
+            (['--dtb', DART, '--nvme=/nowhere'], '--nvme=/nowhere: is no enabled PCI host bridge with iommu-map or device'),
+            (['--dtb', os.path.join(BOARDS, 'omap-iommu.dtb')], 'no enabled PCI host bridge with iommu-map: name a device'),
             (['--dtb', DART, '--set', 'iommu.hardware=amd'], 'iommu.hardware: '),
             (['--dtb', BOOT], ''),
             (['--dtb', 'absent.dtb'], 'absent.dtb: ')):
