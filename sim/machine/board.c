@@ -14,22 +14,41 @@
 
 /* ---- memory ---- */
 
-/** Whether the IOMMU takes tables that lie just below 2^@bits, and maps what lies there. */
-static bool board_reaches(const struct machine_board *board, unsigned bits)
+/** Returns the board's IOMMU for a try, in a simulation with memory just below 2^@bits; NULL: the model has none such. */
+static struct iommu *board_try_iommu(const struct machine_board *board, unsigned bits)
 {
-	static const struct pgtable_config wish = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
-	struct iommu_domain *domain = NULL;
 	struct sim *sim = sim_new(1, 1);
 	struct iommu *iommu;
-	bool reaches;
 
 	behaviour_set_version(sim, KERNEL_7_0);
 	physmem_move(&sim->mem, (UINT64_C(1) << bits) - MEMORY_MIN);
 	iommu = iommu_new_config(sim, board->hw, &board->hw_config, &board->hw->tlb);
-	reaches = iommu && iommu_domain_new(iommu, 1, &wish, &domain) == 0 && domain->pt->config.oas_bits >= bits;
-	iommu_domain_free(domain);
+	if (!iommu)
+		sim_free(sim);
+	return iommu;
+}
+
+static void board_end_try(struct iommu *iommu)
+{
+	struct sim *sim = iommu->sim;
+
 	iommu_free(iommu);
 	sim_free(sim);
+}
+
+/** Whether the IOMMU takes tables that lie just below 2^@bits, and maps what lies there. */
+static bool board_reaches(const struct machine_board *board, unsigned bits)
+{
+	static const struct pgtable_config wish = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
+	struct iommu *iommu = board_try_iommu(board, bits);
+	struct iommu_domain *domain = NULL;
+	bool reaches;
+
+	if (!iommu)
+		return false;
+	reaches = iommu_domain_new(iommu, 1, &wish, &domain) == 0 && domain->pt->config.oas_bits >= bits;
+	iommu_domain_free(domain);
+	board_end_try(iommu);
 	return reaches;
 }
 
@@ -169,16 +188,26 @@ const struct iommu_device *machine_board_iommu(const struct device_core *core, c
 static bool board_streams(struct machine_board *board, const struct platform_iommu *platform, const struct device *dev,
 			  GError **error)
 {
-	const char *name = board->tree->name;
-
 	if (!platform->streams) {
 		board->stream = platform_id_count(dev) ? platform_id(dev, 0) : 0;
 		return true;
 	}
 	if (!platform->streams(dev, &board->hw_config.streams))
-		return sim_error_plain(error, "%s: %s has a stream above 63, which is not modelled", name,
+		return sim_error_plain(error, "%s: %s has a stream above 63, which is not modelled", board->tree->name,
 				       board->nvme) == 0;
 	board->stream = (unsigned)__builtin_ctzll(board->hw_config.streams);
+	return true;
+}
+
+/** A driver takes what the tree says; the hardware may have fewer streams. */
+static bool board_iommu_exists(const struct machine_board *board, GError **error)
+{
+	struct iommu *iommu = board_try_iommu(board, 32);
+
+	if (!iommu)
+		return sim_error_plain(error, "%s: %s is stream %u of %s, which the model of that IOMMU does not have",
+				       board->tree->name, board->nvme, board->stream, board->iommu) == 0;
+	board_end_try(iommu);
 	return true;
 }
 
@@ -201,7 +230,7 @@ static bool board_probe(struct machine_board *board, const char *nvme, GError **
 			board->hw = platform->hw;
 			board->hw_config = platform_hw_config(platform, board->tree, iommu->node);
 			board->iommu = dt_node_path(iommu->node);
-			ok = board_streams(board, platform, dev, error);
+			ok = board_streams(board, platform, dev, error) && board_iommu_exists(board, error);
 		}
 	}
 	board_free(trial);

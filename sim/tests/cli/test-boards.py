@@ -119,6 +119,19 @@ def _():
         equal(replay(0, DART, f'--nvme={nvme}')['machine']['stream'], stream, nvme)
 
 
+@case('stream/that-the-hardware-has-not')
+def _():
+    with open(DART, 'rb') as file:
+        blob = file.read()
+    # A property of 8 bytes: a phandle and stream 2.
+    iommus = re.compile(rb'\0\0\0\x03\0\0\0\x08.{8}\0\0\0\x02', re.S).search(blob, blob.index(b'dma@238200000\0'))
+    for stream, message in ((16, 'is stream 16 of /soc/iommu@382f00000, which the model of that IOMMU does not have'),
+                            (64, 'has a stream above 63, which is not modelled')):
+        write('other.dtb', blob[:iommus.end() - 1] + bytes([stream]) + blob[iommus.end():])
+        line = program.refuses('replay', '--dtb', 'other.dtb', '--nvme=/soc/dma@238200000', BOOT)
+        check(message in line, message, line)
+
+
 @case('memory/lies-where-the-tree-says')
 def _():
     # Tegra's SMMU does not reach the first memory, and the second is too small. The others' boot loader says.
