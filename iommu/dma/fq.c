@@ -84,14 +84,24 @@ void fq_free(struct fq *fq)
 	g_free(fq);
 }
 
-/** Invalidates everything of the domain: whatever was queued before is covered by it. */
-static void fq_flush(struct fq *fq)
+static void fq_flush_start(struct fq *fq)
 {
 	fq->flush_start++;
 	fq->domain->iommu->ops->flush_iotlb_all(fq->domain);
+}
+
+static void fq_flush_finish(struct fq *fq)
+{
 	fq->flush_finish++;
 	fq->flush_ns = fq->sim->now_ns;
 	SIM_ANNOUNCE(fq->sim, invalidate, fq->domain->id, 0, UINT64_MAX);
+}
+
+/** Invalidates everything of the domain: whatever was queued before is covered by it. */
+static void fq_flush(struct fq *fq)
+{
+	fq_flush_start(fq);
+	fq_flush_finish(fq);
 }
 
 /** Gives back what the flushes that finished have covered, to the magazines of the CPU that runs this. */
@@ -157,16 +167,46 @@ unsigned fq_timer_cpu(const struct fq *fq)
 	return fq->timer_cpu;
 }
 
-void fq_timeout(struct fq *fq)
+void fq_timeout_start(struct fq *fq)
 {
 	fq->timer_on = false;
 	fq->stats.flushes_timer++;
-	fq_flush(fq);
-	for (unsigned i = 0; i < fq->ring_count; i++) {
-		sim_lock(fq->sim, &fq->rings[i].lock);
-		fq_reap(fq, &fq->rings[i]);
-		sim_unlock(fq->sim, &fq->rings[i].lock);
-	}
+	fq_flush_start(fq);
+}
+
+void fq_timeout_finish(struct fq *fq)
+{
+	fq_flush_finish(fq);
+}
+
+void fq_timeout_ring(struct fq *fq, unsigned ring)
+{
+	sim_lock(fq->sim, &fq->rings[ring].lock);
+	fq_reap(fq, &fq->rings[ring]);
+	sim_unlock(fq->sim, &fq->rings[ring].lock);
+}
+
+void fq_timeout(struct fq *fq)
+{
+	fq_timeout_start(fq);
+	fq_timeout_finish(fq);
+	for (unsigned i = 0; i < fq->ring_count; i++)
+		fq_timeout_ring(fq, i);
+}
+
+unsigned fq_ring_count(const struct fq *fq)
+{
+	return fq->ring_count;
+}
+
+bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn)
+{
+	const struct fq_ring *from = &fq->rings[ring];
+
+	if (from->head == from->tail)
+		return false;
+	*ret_pfn = from->entries[from->head].pfn;
+	return true;
 }
 
 const struct fq_stats *fq_stats(const struct fq *fq)

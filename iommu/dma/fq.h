@@ -45,6 +45,14 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 
 /** The timer fires; the current CPU is fq_timer_cpu(), the one that armed it, and takes what is given back. */
 void fq_timeout(struct fq *fq);
+/** The same in its steps, between which other CPUs may queue: the flush starts; it finishes; each ring, in order, gives back
+ *  what is covered. */
+void fq_timeout_start(struct fq *fq);
+void fq_timeout_finish(struct fq *fq);
+void fq_timeout_ring(struct fq *fq, unsigned ring);
+unsigned fq_ring_count(const struct fq *fq);
+/** Returns whether something is queued in @ring, and the oldest of it. */
+bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn);
 unsigned fq_timer_cpu(const struct fq *fq);
 
 const struct fq_stats *fq_stats(const struct fq *fq);
