@@ -65,8 +65,9 @@ struct verify_model {
 	struct fault_rules *failure;
 
 	/* A flush by the timer, which takes its time. */
-	uint32_t flush;	 /* op, VERIFY_NONE */
-	uint32_t notice; /* event by which the last flush has finished, VERIFY_NONE: it has */
+	uint32_t flush;	   /* op, VERIFY_NONE */
+	uint32_t *queuing; /* per CPU: op that flushed itself and goes on, VERIFY_NONE */
+	uint32_t notice;   /* event by which the last flush has finished, VERIFY_NONE: it has */
 	unsigned flush_ring;
 };
 
@@ -842,6 +843,18 @@ static void flush_notice(struct verify_model *model)
 		fq_hold(model->dev.fq, false);
 }
 
+/** An op that flushed and gave back what was in its ring comes to an end with event @at: only now it queues. */
+static void queue_last(struct verify_model *model, uint32_t at)
+{
+	uint32_t number = model->queuing[event_at(model, at)->cpu];
+
+	if (number == VERIFY_NONE || verify_op(model->recording, number)->last != at)
+		return;
+	model->sim->cpu = event_at(model, at)->cpu;
+	fq_queued_now(model->dev.fq);
+	model->queuing[model->sim->cpu] = VERIFY_NONE;
+}
+
 /** A flush starts in op @number: it is over when that gives something back, or ends. */
 static void flush_hold(struct verify_model *model, uint32_t number)
 {
@@ -935,6 +948,7 @@ static void flush_go(struct verify_model *model, uint32_t at)
 struct queue_times {
 	GHashTable *frees; /* pfn -> GArray of events, ascending */
 	GArray *flushes;   /* of events: invalidations of everything */
+	GArray *finishes;  /* of events: something is given back by whom flushed */
 	GArray **undos;	   /* per CPU: numbers of the ops that queue, ascending */
 };
 
@@ -954,6 +968,7 @@ static void times_init(struct queue_times *times, const struct verify_recording 
 {
 	times->frees = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, free_times);
 	times->flushes = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	times->finishes = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	times->undos = g_new(GArray *, recording->machine.cpus);
 	for (uint32_t cpu = 0; cpu < recording->machine.cpus; cpu++)
 		times->undos[cpu] = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -977,16 +992,22 @@ static void times_init(struct queue_times *times, const struct verify_recording 
 
 		if (op_queues(op))
 			g_array_append_val(times->undos[op->cpu], number);
-		if (flush != VERIFY_NONE && (op_queues(op) || op->kind == VERIFY_OP_FLUSH))
-			g_array_append_val(times->flushes, flush);
+		if (flush == VERIFY_NONE || !(op_queues(op) || op->kind == VERIFY_OP_FLUSH))
+			continue;
+		g_array_append_val(times->flushes, flush);
+		flush = verify_find(recording, flush, KEVENT_IOVA_FREE);
+		if (flush != VERIFY_NONE)
+			g_array_append_val(times->finishes, flush);
 	}
 	g_array_sort(times->flushes, compare_events);
+	g_array_sort(times->finishes, compare_events);
 }
 
 static void times_finish(struct queue_times *times, const struct verify_recording *recording)
 {
 	g_hash_table_unref(times->frees);
 	g_array_unref(times->flushes);
+	g_array_unref(times->finishes);
 	for (uint32_t cpu = 0; cpu < recording->machine.cpus; cpu++)
 		g_array_unref(times->undos[cpu]);
 	g_free(times->undos);
@@ -1044,12 +1065,12 @@ static bool queued_before(const struct verify_recording *recording, const struct
 	return freed < op_flush(recording, op);
 }
 
-/** Returns the event at which the flush of op @number starts, which the recording bounds by @begin and the invalidation at @flush:
+/** Returns the event at which the flush of op @number starts, which the recording bounds by @begin and @due:
  *  before what it did not cover, although that was queued and done with before the invalidation. */
 static uint32_t flush_event(const struct verify_recording *recording, const struct queue_times *times,
-			    uint32_t number, uint32_t begin, uint32_t flush, uint64_t *choices)
+			    uint32_t number, uint32_t begin, uint32_t due, uint64_t *choices)
 {
-	uint32_t due = flush;
+	uint32_t flush = op_flush(recording, verify_op(recording, number));
 
 	for (uint32_t cpu = 0; cpu < recording->machine.cpus; cpu++) {
 		const GArray *undos = times->undos[cpu];
@@ -1061,7 +1082,7 @@ static uint32_t flush_event(const struct verify_recording *recording, const stru
 			if (op->last < begin)
 				break;
 			unmap = verify_find(recording, op->first, KEVENT_UNMAP);
-			if (other == number || unmap == VERIFY_NONE || unmap <= begin || op->last > flush ||
+			if (other == number || unmap == VERIFY_NONE || unmap <= begin || op->last > due ||
 			    queued_before(recording, times, other, unmap, flush))
 				continue;
 			++*choices;
@@ -1079,8 +1100,12 @@ static uint32_t queue_event(const struct verify_recording *recording, const stru
 	const struct verify_op *op = verify_op(recording, number);
 	uint32_t own = op_flush(recording, op), due = unmap;
 
-	if (own != VERIFY_NONE)
-		return flush_event(recording, times, number, unmap, own, choices);
+	if (own != VERIFY_NONE) {
+		/* It found its ring full: what another flush covered was not known to be free. */
+		due = MIN(own, first_above(times->finishes, unmap) - 1);
+		*choices += due != own;
+		return flush_event(recording, times, number, unmap, due, choices);
+	}
 	for (uint32_t flush = first_above(times->flushes, unmap); flush < op->last;
 	     flush = first_above(times->flushes, flush)) {
 		++*choices;
@@ -1134,8 +1159,10 @@ static void run_due(struct verify_model *model, uint32_t number)
 	flush = op_flush(model->recording, op);
 	if (freed < flush)
 		flush_notice(model);
-	if (flush != VERIFY_NONE)
+	if (flush != VERIFY_NONE) {
 		flush_hold(model, number);
+		model->queuing[op->cpu] = number;
+	}
 	run_op(model, number);
 }
 
@@ -1144,6 +1171,7 @@ void verify_model_run(struct verify_model *model, uint32_t end)
 	for (; model->at < MIN(end, model->recording->event_count); model->at++) {
 		if (model->at >= model->notice)
 			flush_notice(model);
+		queue_last(model, model->at);
 		flush_go(model, model->at);
 		for (uint32_t op = model->due[model->at]; op != VERIFY_NONE; op = model->due_next[op])
 			run_due(model, op);
@@ -1278,6 +1306,8 @@ struct verify_model *verify_model_new(const struct verify_recording *recording,
 	model->flights = g_hash_table_new_full(NULL, NULL, NULL, flight_free);
 	model->shared = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, shared_free);
 	model->pools = verify_pools_new(recording, result);
+	model->queuing = g_new(uint32_t, recording->machine.cpus);
+	memset(model->queuing, 0xff, recording->machine.cpus * sizeof(uint32_t));
 	plan(model);
 	model->gave_up = find_gave_up(recording);
 	err = build(model, config);
@@ -1312,6 +1342,7 @@ void verify_model_free(struct verify_model *model)
 	g_array_unref(model->effects);
 	g_array_unref(model->flush_effects);
 	g_clear_pointer(&model->failure, fault_rules_free);
+	g_free(model->queuing);
 	g_free(model->due);
 	g_free(model->due_next);
 	sim_free(model->sim);
