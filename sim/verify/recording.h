@@ -20,7 +20,7 @@ struct verify_event {
 	uint32_t has;
 	uint32_t cpu, stream;
 	uint32_t op, next; /* the op it belongs to, and that op's next event; or VERIFY_NONE */
-	uint32_t follows;  /* the next event of its stream, or VERIFY_NONE */
+	uint32_t follows;  /* by this event the stream is done with it and goes on, or VERIFY_NONE */
 	uint16_t queue, tag;
 	uint8_t kind; /* enum kevent_kind */
 	uint8_t io;   /* of KEVENT_IO: enum trace_event_kind */
