@@ -93,8 +93,8 @@ bool iova_rcache_insert(struct iova_domain *iovad, unsigned order, uint64_t pfn,
 struct iova_magazine *iova_depot_surplus(struct iova_domain *iovad, unsigned order);
 /** The second half, for such a magazine. */
 void iova_depot_trim(struct iova_domain *iovad, unsigned order, struct iova_magazine *surplus);
-/** Returns to the tree all that the depot of @order holds. */
-void iova_depot_flush(struct iova_domain *iovad, unsigned order);
+/** Returns to the tree what the newest magazines of the depot of @order hold, at most @count of them. */
+void iova_depot_flush(struct iova_domain *iovad, unsigned order, uint64_t count);
 /** Returns the pfns of a magazine to the tree and leaves it empty: iova_magazine_free_pfns(). */
 void iova_magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazine);
 /** NULL is allowed. */

@@ -148,12 +148,12 @@ static void flush_cpu(struct iova_domain *iovad, unsigned cpu)
 	}
 }
 
-void iova_depot_flush(struct iova_domain *iovad, unsigned order)
+void iova_depot_flush(struct iova_domain *iovad, unsigned order, uint64_t count)
 {
 	struct iova_rcache *rcache = &iovad->rcaches[order];
 
 	sim_lock(iovad->sim, &rcache->lock);
-	while (rcache->depot) {
+	while (rcache->depot && count-- > 0) {
 		struct iova_magazine *magazine = depot_pop(iovad, rcache);
 
 		iova_magazine_flush(iovad, magazine);
@@ -172,7 +172,7 @@ static void flush_all(struct iova_domain *iovad)
 	if (!iovad->rcaches)
 		return;
 	for (unsigned order = 0; order < IOVA_ORDERS; order++)
-		iova_depot_flush(iovad, order);
+		iova_depot_flush(iovad, order, UINT64_MAX);
 }
 
 static void count_hit(struct iova_domain *iovad, unsigned order)

@@ -18,7 +18,7 @@ static unsigned depot_step(const struct sim *sim)
 
 unsigned iova_call_steps(const struct sim *sim)
 {
-	return depot_step(sim) + IOVA_ORDERS + 1;
+	return depot_step(sim) + IOVA_ORDERS * IOVA_DEPOT_STEPS + 1;
 }
 
 static unsigned call_order(const struct iova_call *call)
@@ -81,16 +81,25 @@ static void flush_magazine(struct iova_domain *iovad, unsigned number, struct io
 	if (!iovad->rcaches || !iovad->sim->cpus[cpu].online)
 		return;
 	cpu_rcache = &iovad->rcaches[order].cpu_rcaches[cpu];
-	*touch = (struct iova_touch){.cache = true, .tree = true, .cpu = cpu, .order = order};
+	*touch = (struct iova_touch){
+		.cache = true, .tree = true, .cpu = cpu, .order = order, .locked = number % 2 == 0};
 	iova_magazine_flush(iovad, number % 2 ? cpu_rcache->prev : cpu_rcache->loaded);
 }
 
-static void flush_depot(struct iova_domain *iovad, unsigned order, struct iova_touch *touch)
+/* The steps of a depot that come when it is empty, other than the first, are none. */
+static void flush_depot(struct iova_domain *iovad, unsigned number, struct iova_touch *touch)
 {
+	unsigned order = number / IOVA_DEPOT_STEPS, step = number % IOVA_DEPOT_STEPS;
+	struct iova_rcache *rcache;
+
 	if (!iovad->rcaches)
 		return;
-	*touch = (struct iova_touch){.depot = true, .tree = true, .order = order};
-	iova_depot_flush(iovad, order);
+	rcache = &iovad->rcaches[order];
+	if (step > 0 && !rcache->depot)
+		return;
+	*touch = (struct iova_touch){.depot = true, .tree = rcache->depot != NULL, .order = order};
+	iova_depot_flush(iovad, order, step + 1 < IOVA_DEPOT_STEPS ? 1 : UINT64_MAX);
+	touch->locked = rcache->depot != NULL;
 }
 
 static void alloc_step(struct iova_domain *iovad, struct iova_call *call, unsigned step,

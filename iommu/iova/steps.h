@@ -8,13 +8,17 @@
  * a call in a row. Source: the locks of drivers/iommu/iova.c of Linux 7.0 and 6.1.
  *
  * An allocation: (0) this CPU's magazines, and the depot when they are empty; (1) the tree; where that fails and flush is
- * set, (2 ...) of each online CPU, order by order, the loaded magazine to the tree, then prev; then the depots, order by
- * order; last the tree again. Loaded and prev of one CPU and order go under one lock of that cache, yet each under its own
- * of the tree: whoever interleaves steps has to keep others off that cache in between. A free: (0) a magazine; (1) where
+ * set, (2 ...) of each online CPU, order by order, the loaded magazine to the tree, then prev; then of each depot, order by
+ * order, magazine after magazine; last the tree again. Between loaded and prev of a CPU and order, and between the
+ * magazines of a depot, that cache or depot stays locked, though the tree does not: whoever interleaves steps has to
+ * keep others off it. A free: (0) a magazine; (1) where
  * there was none, the tree; or, with a depot of fixed size that was full, a magazine to the tree. The depot's worker: (0) a
  * magazine off the depot; (1) to the tree.
  */
 #include "iommu/iova/iova.h"
+
+/** Steps in which a flush empties a depot: a magazine each, the last all that are left. */
+#define IOVA_DEPOT_STEPS 16
 
 enum iova_op {
 	IOVA_OP_ALLOC,
@@ -43,6 +47,7 @@ struct iova_touch {
 	bool depot; /* of @order */
 	bool tree;
 	unsigned cpu, order;
+	bool locked; /* and it stays locked until the next step */
 };
 
 /** Returns how many steps an allocation with flush has at most; its last is the one to the tree. The others have two. */

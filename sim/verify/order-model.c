@@ -8,7 +8,8 @@
 /* A call that has begun and is not done. */
 struct under_way {
 	uint32_t index;
-	uint32_t fails; /* allocations of memory that are still to fail */
+	uint32_t fails;		  /* allocations of memory that are still to fail */
+	struct iova_touch locked; /* what it keeps locked, if it says so */
 	struct iova_call call;
 };
 
@@ -36,20 +37,18 @@ static uint64_t fail_event(const struct verify_call *call, uint32_t number)
 	return CLAMP(call->fails[number], call->first, call->last);
 }
 
-/* A flush: each CPU's magazines of an order, each depot, the second try. */
+/* A flush: each magazine, the second try. */
 static void add_flush_parts(const struct order_problem *problem, GArray *parts, uint32_t index)
 {
 	const struct verify_call *call = &problem->calls[index];
-	unsigned steps = iova_call_steps(problem->sim), depots = steps - 1 - IOVA_ORDERS;
+	unsigned steps = iova_call_steps(problem->sim);
 	uint64_t failed = fail_event(call, 0), again = call->fail_count > 1 ? fail_event(call, 1) : failed;
 	uint64_t last = call->fail_count > 1 ? again : call->last;
 
 	if (problem->start->cpus > VERIFY_FLUSH_CPUS_MAX) {
 		add_part(parts, index, steps - 1, failed, last);
 	} else {
-		for (unsigned until = 4; until <= depots; until += 2)
-			add_part(parts, index, until, failed, last);
-		for (unsigned until = depots + 1; until < steps; until++)
+		for (unsigned until = 3; until < steps; until++)
 			add_part(parts, index, until, failed, last);
 	}
 	add_part(parts, index, steps, again, last);
@@ -262,6 +261,21 @@ static struct under_way *begin(struct order_model *model, uint32_t index)
 	return begun;
 }
 
+/* Whether another call keeps locked what @index touches. */
+static bool is_blocked(const struct order_model *model, uint32_t index, const struct iova_touch *touch)
+{
+	for (uint32_t i = 0; i < model->count; i++) {
+		const struct iova_touch *locked = &model->calls[i].locked;
+
+		if (!locked->locked || model->calls[i].index == index || touch->order != locked->order)
+			continue;
+		if ((touch->depot && locked->depot) ||
+		    (touch->cache && locked->cache && touch->cpu == locked->cpu))
+			return true;
+	}
+	return false;
+}
+
 bool order_model_is_idle(const struct order_model *model, uint32_t part)
 {
 	const struct order_part *what = &model->problem->parts[part];
@@ -286,13 +300,15 @@ struct order_outcome order_model_run(struct order_model *model, uint32_t part)
 
 		iova_call_step(model->iovad, &run->call, &touch);
 		outcome.touched |= touched_set(&touch);
+		outcome.differs |= is_blocked(model, what->call, &touch);
+		run->locked = touch;
 	}
 	model->fails = NULL;
 	if (!run->call.done)
 		return outcome;
 	outcome.pfn = run->call.pfn;
 	outcome.answered = recorded->kind == VERIFY_ALLOC;
-	outcome.differs =
+	outcome.differs |=
 		outcome.answered && recorded->pfn != VERIFY_PFN_UNKNOWN && recorded->pfn != outcome.pfn;
 	*run = model->calls[--model->count];
 	return outcome;

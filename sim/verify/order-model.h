@@ -51,7 +51,8 @@ struct order_outcome {
 	 * do. */
 	uint64_t touched;
 	bool answered; /* an allocation ended here */
-	bool differs;  /* and not with the recorded answer, which is @pfn's to compare */
+	/* It ended not with the recorded answer; or it cannot be now, because another call keeps locked what it touches. */
+	bool differs;
 	uint64_t pfn;
 };
 

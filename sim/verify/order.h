@@ -11,7 +11,7 @@
  * allocator gives every recorded address.
  *
  * A call is not one moment either. What is put in order are its parts, in the sense of iommu/iova/steps.h: the caches;
- * the tree; and, where memory failed and the caches are emptied, each cache, each depot and the second try.
+ * the tree; and, where memory failed and the caches are emptied, each magazine and the second try.
  *
  * The search starts from the order of entry and runs the model until an address differs. Then it looks for a repair, and
  * keeps the one that gets furthest:
@@ -27,8 +27,7 @@
  *
  * What is assumed: a call acts on the CPU it is given with, from entry to return. Nobody else touches the domain. All CPUs
  * are online. The allocations of memory that injected failures hit inside a call are the first ones of that call, and
- * the failure's event is the moment of its part. In a flush, the two magazines of a CPU and order are emptied in one go, as
- * is a depot; with more CPUs than VERIFY_FLUSH_CPUS_MAX the whole flush is one part.
+ * the failure's event is the moment of its part. With more CPUs than VERIFY_FLUSH_CPUS_MAX a whole flush is one part.
  */
 #include <stdbool.h>
 #include <stddef.h>
