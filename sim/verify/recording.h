@@ -10,6 +10,7 @@
  * and CPUs overlap, so ops of different streams are interleaved; events of one op are linked in order.
  */
 #include "sim/trace/kevent.h"
+#include "sim/verify/order.h"
 
 #define VERIFY_NONE	  UINT32_MAX
 #define VERIFY_EVENTS_MAX (1u << 26)
@@ -63,10 +64,6 @@ struct verify_machine {
 	bool scatter_lists;	  /* a kernel before 6.17 */
 	bool kinds[KEVENT_KINDS];  /* the recording has events of this kind */
 	bool missed[KEVENT_KINDS]; /* by probes, which may have missed some */
-};
-
-struct verify_range {
-	uint64_t lo, hi;
 };
 
 struct verify_recording {
