@@ -45,7 +45,10 @@ struct verify_difference {
 struct verify_result {
 	struct verify_count count[VERIFY_CLASSES];
 	struct verify_difference first;
-	uint64_t choices;	  /* orders of ops that the recorded answers chose among */
+	uint64_t choices; /* orders of ops that the recorded answers chose among */
+	uint64_t split;	  /* calls of the allocator in whose middle another one came */
+	uint64_t calls,
+		explained;	  /* of the allocator; and how many, from the first on, some order explains */
 	uint64_t guessed_vectors; /* requests whose number of vectors follows from the calls alone */
 };
 
