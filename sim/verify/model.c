@@ -83,6 +83,7 @@ const char *const verify_class_names[VERIFY_CLASSES] = {
 	[VERIFY_COHERENT] = "coherent",
 	[VERIFY_ORDER] = "order within ops",
 	[VERIFY_TABLES] = "page-table entries",
+	[VERIFY_TABLES_LOADED] = "page-table entries under load",
 };
 
 /* Which events are compared, as what; and whether their order among each other tells. Calls are seen at their entry by a probe

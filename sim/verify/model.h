@@ -24,8 +24,9 @@ enum verify_class {
 	VERIFY_INVALIDATIONS,
 	VERIFY_POOLS, /* blocks for PRP lists and SGLs */
 	VERIFY_COHERENT,
-	VERIFY_ORDER,  /* ops whose effects have the order of their events */
-	VERIFY_TABLES, /* entries in dumps of the page table: dumps.h */
+	VERIFY_ORDER,	      /* ops whose effects have the order of their events */
+	VERIFY_TABLES,	      /* entries in dumps of the page table: dumps.h */
+	VERIFY_TABLES_LOADED, /* the same of dumps that were taken while it changed */
 	VERIFY_CLASSES,
 };
 

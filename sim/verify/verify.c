@@ -2,6 +2,7 @@
 #include "sim/verify/verify.h"
 
 #include "sim/verify/calls.h"
+#include "sim/verify/dumps.h"
 
 /* How far the order is looked for when the ops differ already. */
 #define STEPS_DIFFERENT (VERIFY_ORDER_STEPS_DEFAULT / 20)
@@ -54,14 +55,27 @@ static void verify_addresses(const struct verify_recording *recording, const str
 bool verify(const struct verify_recording *recording, const struct verify_options *options,
 	    struct verify_result *ret_result, GError **error)
 {
+	struct verify_dumps *dumps = NULL;
 	struct verify_model *model;
 
 	*ret_result = (struct verify_result){0};
+	if (options->snapshots) {
+		dumps = verify_dumps_read(recording, options->snapshots, error);
+		if (!dumps)
+			return false;
+	}
 	model = verify_model_new(recording, options->config, ret_result, error);
-	if (!model)
+	if (!model) {
+		verify_dumps_free(dumps);
 		return false;
+	}
+	for (unsigned i = 0; dumps && i < verify_dumps_count(dumps); i++) {
+		verify_model_run(model, verify_dump_event(dumps, i));
+		verify_dump_compare(dumps, i, verify_model_domain(model), ret_result);
+	}
 	verify_model_run(model, recording->event_count);
 	verify_model_free(model);
+	verify_dumps_free(dumps);
 	verify_addresses(recording, options->config, ret_result);
 	return true;
 }
