@@ -309,15 +309,15 @@ static void compare_order(struct verify_model *model, uint32_t from)
 	model->result->count[VERIFY_ORDER].predicted += same;
 }
 
-/** Events of which nobody can say what for. */
-static void count_undecided(struct verify_model *model, uint32_t from)
+void verify_count_undecided(struct verify_model *model, uint32_t number)
 {
-	for (; from != VERIFY_NONE; from = verify_event_at(model, from)->next) {
-		struct verify_count *count =
-			&model->result->count[kinds[verify_event_at(model, from)->kind].class];
+	uint32_t at = verify_op(model->recording, number)->first;
 
-		if (!kinds[verify_event_at(model, from)->kind].compared ||
-		    !is_ours(model, verify_event_at(model, from)))
+	for (; at != VERIFY_NONE; at = verify_event_at(model, at)->next) {
+		const struct verify_event *event = verify_event_at(model, at);
+		struct verify_count *count = &model->result->count[kinds[event->kind].class];
+
+		if (!kinds[event->kind].compared || !is_ours(model, event))
 			continue;
 		count->recorded++;
 		count->undecided++;
@@ -329,7 +329,7 @@ void verify_compare(struct verify_model *model, uint32_t number)
 	const struct verify_op *op = verify_op(model->recording, number);
 
 	if (op->kind == VERIFY_OP_OTHER) {
-		count_undecided(model, op->first);
+		verify_count_undecided(model, number);
 		return;
 	}
 	for (unsigned kind = 0; kind < KEVENT_KINDS; kind++)

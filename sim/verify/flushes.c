@@ -100,8 +100,14 @@ void verify_flush_end(struct verify_model *model)
 
 void verify_flush_begin(struct verify_model *model, uint32_t number)
 {
-	if (!model->dev.fq)
+	const struct verify_event *first = verify_event_at(model, verify_op(model->recording, number)->first);
+	unsigned domain = model->recording->machine.domain_id;
+
+	verify_event_domain(first, &domain);
+	if (!model->dev.fq || domain != model->recording->machine.domain_id) {
+		verify_count_undecided(model, number);
 		return;
+	}
 	if (model->flush != VERIFY_NONE)
 		verify_flush_end(model);
 	model->flush = number;

@@ -39,6 +39,7 @@ struct verify_model {
 	/* Of the op that runs. */
 	uint32_t op;
 	uint32_t answer; /* its next event that has an address the allocator gave */
+	uint32_t undo;	 /* the same in the op that undoes it; VERIFY_NONE: not needed yet */
 	uint32_t map;	 /* its next call that maps */
 	uint32_t block;	 /* its next event of a pool */
 	GArray *effects, *flush_effects;
@@ -77,6 +78,8 @@ void verify_effect_add(struct verify_model *model, enum kevent_kind kind, const 
 
 /** Starts to listen to the machine. */
 void verify_listen(struct verify_model *model);
+/** Counts the events of op @number as such that nobody can say what for. */
+void verify_count_undecided(struct verify_model *model, uint32_t number);
 /** Compares the effects since the last time with the events of op @number. */
 void verify_compare(struct verify_model *model, uint32_t number);
 

@@ -41,12 +41,51 @@ struct iommu_domain *verify_model_domain(const struct verify_model *model)
 
 /* ---- the allocator's answers ---- */
 
+/** Returns the next address in the op, from event *@at on, that @event tells the allocator gave; 0 when it has no more. */
+static uint64_t next_address(const struct verify_model *model, uint32_t *at, enum kevent_kind kind,
+			     uint64_t bytes)
+{
+	uint64_t iova;
+
+	*at = verify_find(model->recording, *at, kind);
+	if (*at == VERIFY_NONE)
+		return 0;
+	iova = verify_event_at(model, *at)->field[KEVENT_ADDR] & -(uint64_t)FRAME_SIZE;
+	/* A list is mapped piece by piece into one range. */
+	do
+		*at = verify_find(model->recording, verify_event_at(model, *at)->next, kind);
+	while (*at != VERIFY_NONE && verify_event_at(model, *at)->field[KEVENT_ADDR] - iova < bytes);
+	return iova == (DMA_MAPPING_ERROR & -(uint64_t)FRAME_SIZE) ? 0 : iova;
+}
+
+/** The same for a recording without the allocator's own events: what is mapped, or else unmapped later, tells. */
+static uint64_t mapped_address(struct verify_model *model, uint64_t bytes)
+{
+	static const enum kevent_kind tells[] = {KEVENT_MAP_NOSYNC, KEVENT_MAP, KEVENT_DMA_MAP,
+						 KEVENT_DMA_ALLOC};
+	const struct verify_op *op = verify_op(model->recording, model->op);
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(tells); i++)
+		if (verify_find(model->recording, model->answer, tells[i]) != VERIFY_NONE)
+			return next_address(model, &model->answer, tells[i], bytes);
+	if (op->kind != VERIFY_OP_SUBMIT || op->partner == VERIFY_NONE)
+		return 0;
+	if (model->undo == VERIFY_NONE)
+		model->undo = verify_op(model->recording, op->partner)->first;
+	return next_address(model, &model->undo, KEVENT_UNMAP, bytes);
+}
+
 /** Returns what the allocator gave this op next, 0 when it failed or the recording has no more. */
 static uint64_t recorded_alloc(void *data, uint64_t size, uint64_t limit_pfn, bool flush)
 {
 	struct verify_model *model = data;
 	uint64_t pfn;
 
+	if (!model->recording->machine.kinds[KEVENT_IOVA_ALLOC_RET]) {
+		pfn = mapped_address(model, size * FRAME_SIZE) / FRAME_SIZE;
+		/* An address above what was asked for comes of a later attempt. */
+		return pfn > limit_pfn ? 0 : pfn;
+	}
 	model->answer = verify_find(model->recording, model->answer, KEVENT_IOVA_ALLOC_RET);
 	if (model->answer == VERIFY_NONE)
 		return 0;
@@ -73,6 +112,7 @@ static void op_begin(struct verify_model *model, uint32_t number)
 
 	model->op = number;
 	model->answer = model->map = model->block = op->first;
+	model->undo = VERIFY_NONE;
 	g_array_set_size(model->effects, 0);
 	model->sim->cpu = op->cpu;
 	model->sim->actor = number + 1;

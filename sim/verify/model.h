@@ -32,6 +32,9 @@ enum verify_class {
 
 extern const char *const verify_class_names[VERIFY_CLASSES];
 
+/** Physical addresses from here on stand for those that the recording does not have. */
+#define VERIFY_SOMEWHERE (UINT64_C(1) << 50)
+
 struct verify_count {
 	uint64_t recorded, predicted, undecided;
 };
@@ -49,8 +52,9 @@ struct verify_result {
 	uint64_t choices; /* orders of ops that the recorded answers chose among */
 	uint64_t split;	  /* calls of the allocator in whose middle another one came */
 	uint64_t calls,
-		explained;	  /* of the allocator; and how many, from the first on, some order explains */
-	uint64_t guessed_vectors; /* requests whose number of vectors follows from the calls alone */
+		explained; /* of the allocator; and how many, from the first on, some order explains */
+	uint64_t invented_requests; /* whose data the recording does not locate */
+	uint64_t guessed_vectors;   /* requests whose number of vectors follows from the calls alone */
 };
 
 struct verify_model;

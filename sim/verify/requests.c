@@ -46,7 +46,8 @@ static struct scatterlist *shared_pieces(struct verify_model *model, uint32_t fr
 		g_array_append_val(pieces, piece);
 	}
 	if (total < bytes) {
-		struct scatterlist rest = {.len = bytes - total, .padded = bytes - total};
+		struct scatterlist rest = {
+			.paddr = VERIFY_SOMEWHERE, .len = bytes - total, .padded = bytes - total};
 
 		g_array_append_val(pieces, rest);
 	}
@@ -253,6 +254,27 @@ static void split_vector(struct verify_model *model, GArray *vecs)
 	g_array_append_val(vecs, second);
 }
 
+/** The recording lacks where the data lie, and only what was unmapped tells how many pages they took: anywhere will do. */
+static void invent_vectors(struct verify_model *model, const struct verify_op *op, GArray *vecs)
+{
+	uint32_t unmap = op->partner == VERIFY_NONE
+				 ? VERIFY_NONE
+				 : verify_find(model->recording,
+					       verify_op(model->recording, op->partner)->first, KEVENT_UNMAP);
+	struct bio_vec vec = {.paddr = VERIFY_SOMEWHERE, .len = op->bytes};
+	uint64_t mapped;
+
+	if (unmap == VERIFY_NONE || !op->bytes)
+		return;
+	mapped = verify_event_at(model, unmap)->field[KEVENT_SIZE];
+	/* A page more than they fill: they begin inside one. */
+	if (mapped >= op->bytes + FRAME_SIZE)
+		vec.paddr += FRAME_SIZE - 512;
+	model->result->invented_requests++;
+	g_array_append_val(vecs, vec);
+	split_vector(model, vecs);
+}
+
 static const enum req_op req_ops[IO_OPS] = {
 	[IO_READ] = REQ_OP_READ,
 	[IO_WRITE] = REQ_OP_WRITE,
@@ -290,6 +312,10 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 		take_segments(model, op, vecs);
 	if (vecs->len == 1 && listed)
 		split_vector(model, vecs);
+	if (!vecs->len && !listed) {
+		invent_vectors(model, op, vecs);
+		listed = vecs->len > 0;
+	}
 	flight->bios[1] = 1;
 	*req = (struct request){.number = number + 1,
 				.limits = &model->nvme->limits,
