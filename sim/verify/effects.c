@@ -328,10 +328,6 @@ void verify_compare(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, number);
 
-	if (op->kind == VERIFY_OP_OTHER) {
-		verify_count_undecided(model, number);
-		return;
-	}
 	for (unsigned kind = 0; kind < KEVENT_KINDS; kind++)
 		if (kinds[kind].compared && model->recording->machine.kinds[kind])
 			compare_kind(model, op->first, op->last, kind);

@@ -43,6 +43,9 @@ struct verify_model {
 	uint32_t map;	 /* its next call that maps */
 	uint32_t block;	 /* its next event of a pool */
 	GArray *effects, *flush_effects;
+	GArray *small_blocks,
+		*large_blocks; /* addresses of free ones, where the pools' calls were not recorded */
+	bool sharing;	       /* what is being mapped is shared memory */
 	struct fault_rules *failure;
 
 	/* A flush by the timer, which takes its time. */
@@ -90,6 +93,9 @@ void verify_memory_init(struct verify_model *model);
 void verify_submit(struct verify_model *model, uint32_t number);
 void verify_complete(struct verify_model *model, uint32_t number);
 void verify_release(struct verify_model *model, uint32_t number);
+/** Does what an op of no known purpose may be: shared memory whose calls were not recorded comes and goes. Returns whether it
+ *  was. */
+bool verify_other(struct verify_model *model, uint32_t number);
 /** Allocates what a call of @size bytes gets, in memory that lies where the maps from event @from on say. Returns its address, or
  *  DMA_MAPPING_ERROR. */
 uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t size);

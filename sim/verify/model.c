@@ -141,9 +141,12 @@ static uint32_t find_gave_up(const struct verify_recording *recording)
 	return VERIFY_NONE;
 }
 
-static void op_end(struct verify_model *model, uint32_t number)
+static void op_end(struct verify_model *model, uint32_t number, bool known)
 {
-	verify_compare(model, number);
+	if (known)
+		verify_compare(model, number);
+	else
+		verify_count_undecided(model, number);
 	fault_rules_arm(NULL, model->sim);
 	g_clear_pointer(&model->failure, fault_rules_free);
 }
@@ -151,6 +154,7 @@ static void op_end(struct verify_model *model, uint32_t number)
 static void run_op(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, number);
+	bool known = true;
 
 	op_begin(model, number);
 	switch (op->kind) {
@@ -166,10 +170,13 @@ static void run_op(struct verify_model *model, uint32_t number)
 	case VERIFY_OP_RELEASE:
 		verify_release(model, number);
 		break;
+	case VERIFY_OP_OTHER:
+		known = verify_other(model, number);
+		break;
 	default:
 		break;
 	}
-	op_end(model, number);
+	op_end(model, number, known);
 }
 
 static void run_due(struct verify_model *model, uint32_t number)
@@ -267,6 +274,8 @@ struct verify_model *verify_model_new(const struct verify_recording *recording,
 		model->sim->behaviour[row] = (uint8_t)machine_config_behaviour(config, (enum behaviour)row);
 	model->effects = g_array_new(FALSE, FALSE, sizeof(struct verify_effect));
 	model->flush_effects = g_array_new(FALSE, FALSE, sizeof(struct verify_effect));
+	model->small_blocks = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	model->large_blocks = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	model->flights = g_hash_table_new_full(NULL, NULL, NULL, verify_flight_free);
 	model->shared = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, verify_shared_free);
 	model->pools = verify_pools_new(recording, result);
@@ -305,6 +314,8 @@ void verify_model_free(struct verify_model *model)
 	verify_pools_free(model->pools);
 	g_array_unref(model->effects);
 	g_array_unref(model->flush_effects);
+	g_array_unref(model->small_blocks);
+	g_array_unref(model->large_blocks);
 	g_clear_pointer(&model->failure, fault_rules_free);
 	g_free(model->queuing);
 	g_free(model->due);

@@ -144,8 +144,18 @@ static void op_invalidate(struct reader *reader, uint32_t number)
 {
 	struct verify_event *event = &reader->recording->events[number];
 	enum verify_op_kind kind = open_kind(reader, event->stream);
+	const struct verify_op *open;
 
-	if (kind == VERIFY_OP_KINDS && is_whole_flush(event))
+	if (!is_whole_flush(event)) {
+		op_middle(reader, number);
+		return;
+	}
+	if (kind == VERIFY_OP_FLUSH) {
+		open = verify_op(reader->recording, *open_op(reader, event->stream));
+		if (verify_find(reader->recording, open->first, event->kind) != VERIFY_NONE)
+			kind = VERIFY_OP_KINDS; /* the next one */
+	}
+	if (kind == VERIFY_OP_KINDS)
 		op_begin(reader, number, VERIFY_OP_FLUSH);
 	else
 		op_middle(reader, number);
