@@ -479,6 +479,48 @@ static void test_other_cpu_beside_a_flush(void)
 	other_cpu_during_a_flush(false);
 }
 
+/*
+ * CPU 1 has a full magazine, prev, and one page in the other, loaded, when CPU 0 empties all caches. It may allocate before,
+ * or behind, yet not between the two magazines, whose cache is locked: it cannot get the topmost of prev.
+ */
+static void test_nobody_comes_between_loaded_and_prev(void)
+{
+	static const uint64_t fails[] = {602};
+	static const struct {
+		uint64_t pfn;
+		enum verify_order_end end;
+	} cases[] = {
+		{0xfff80, VERIFY_ORDER_SOLVED},	       /* before: from loaded */
+		{0xfff81, VERIFY_ORDER_CONTRADICTION}, /* between: from prev */
+		{0xfffff, VERIFY_ORDER_SOLVED},	       /* behind: from the tree, before CPU 0 */
+		{0xffffe, VERIFY_ORDER_SOLVED},	       /* the same after CPU 0 */
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct problem problem;
+		struct verify_order order;
+
+		problem_init(&problem, 2);
+		for (uint64_t page = 0; page <= IOVA_MAGAZINE_PFNS; page++)
+			add_call(&problem, VERIFY_ALLOC, 2 * page + 1, 2 * page + 2, 0xfffff - page);
+		for (uint64_t page = 0; page <= IOVA_MAGAZINE_PFNS; page++) {
+			add_call(&problem, VERIFY_FREE, 300 + 2 * page, 301 + 2 * page, 0xfffff - page);
+			call_at(&problem, problem.calls->len - 1)->cpu = 1;
+		}
+		add_call(&problem, VERIFY_ALLOC, 601, 610, VERIFY_PFN_UNKNOWN);
+		call_at(&problem, problem.calls->len - 1)->flush = true;
+		call_at(&problem, problem.calls->len - 1)->fails = fails;
+		call_at(&problem, problem.calls->len - 1)->fail_count = 1;
+		add_call(&problem, VERIFY_ALLOC, 603, 609, cases[i].pfn);
+		call_at(&problem, problem.calls->len - 1)->cpu = 1;
+		find(&problem, VERIFY_ORDER_STEPS_DEFAULT, &order);
+		g_assert_cmpint(order.end, ==, cases[i].end);
+		g_assert_cmpuint(order.undecidable, ==, 1);
+		verify_order_finish(&order);
+		problem_finish(&problem);
+	}
+}
+
 #define PAGES_HELD (2 * 5 * IOVA_MAGAZINE_PFNS)
 
 /* Calls of one and of two pages in turn. */
@@ -844,6 +886,8 @@ int main(int argc, char **argv)
 			test_interrupt_before_the_free_it_came_into);
 	g_test_add_func("/sim/verify-order/other-cpu-inside-flush", test_other_cpu_inside_a_flush);
 	g_test_add_func("/sim/verify-order/other-cpu-beside-flush", test_other_cpu_beside_a_flush);
+	g_test_add_func("/sim/verify-order/nobody-between-loaded-and-prev",
+			test_nobody_comes_between_loaded_and_prev);
 	g_test_add_func("/sim/verify-order/class-of-a-worker-is-found", test_class_of_a_worker_is_found);
 	g_test_add_func("/sim/verify-order/budget-ends-the-search", test_budget_ends_the_search);
 	add_recordings();
