@@ -163,6 +163,14 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 	}
 }
 
+void fq_queued_now(struct fq *fq)
+{
+	struct fq_ring *ring = &fq->rings[fq->ring_count == 1 ? 0 : fq->sim->cpu];
+
+	if (ring->head != ring->tail)
+		ring->entries[(ring->tail + fq->size - 1) % fq->size].counter = fq->flush_start;
+}
+
 unsigned fq_timer_cpu(const struct fq *fq)
 {
 	return fq->timer_cpu;

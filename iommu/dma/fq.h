@@ -51,6 +51,8 @@ void fq_timeout_flush(struct fq *fq);
 void fq_timeout_ring(struct fq *fq, unsigned ring);
 /** While @held, flushes by others are going on for whoever queues: they have started, and have not finished. */
 void fq_hold(struct fq *fq, bool held);
+/** What the current CPU queued last is queued only now, after all flushes that have started. */
+void fq_queued_now(struct fq *fq);
 unsigned fq_ring_count(const struct fq *fq);
 /** Returns whether something is queued in @ring, and the oldest of it. */
 bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn);

@@ -24,8 +24,9 @@ enum verify_class {
 	VERIFY_INVALIDATIONS,
 	VERIFY_POOLS, /* blocks for PRP lists and SGLs */
 	VERIFY_COHERENT,
-	VERIFY_ORDER,  /* ops whose effects have the order of their events */
-	VERIFY_TABLES, /* entries in dumps of the page table: dumps.h */
+	VERIFY_ORDER,	      /* ops whose effects have the order of their events */
+	VERIFY_TABLES,	      /* entries in dumps of the page table: dumps.h */
+	VERIFY_TABLES_LOADED, /* the same of dumps that were taken while it changed */
 	VERIFY_CLASSES,
 };
 
@@ -45,7 +46,10 @@ struct verify_difference {
 struct verify_result {
 	struct verify_count count[VERIFY_CLASSES];
 	struct verify_difference first;
-	uint64_t choices;	  /* orders of ops that the recorded answers chose among */
+	uint64_t choices; /* orders of ops that the recorded answers chose among */
+	uint64_t split;	  /* calls of the allocator in whose middle another one came */
+	uint64_t calls,
+		explained;	  /* of the allocator; and how many, from the first on, some order explains */
 	uint64_t guessed_vectors; /* requests whose number of vectors follows from the calls alone */
 };
 

@@ -441,19 +441,26 @@ static bool check(const struct verify_recording *recording, GError **error)
 	return true;
 }
 
+/** Finds by which event what stands before it in its stream is over: for a task the next one of its own; an interrupt has ended
+ *  when its CPU does something that it would have interrupted. */
 static void link_streams(struct verify_recording *recording)
 {
 	uint32_t *next = g_new(uint32_t, recording->stream_count + 1);
+	uint32_t(*below)[TRACE_CONTEXTS] = g_malloc_n(recording->machine.cpus, sizeof(*below));
 
-	for (uint32_t i = 0; i < recording->stream_count; i++)
-		next[i] = VERIFY_NONE;
+	memset(next, 0xff, (recording->stream_count + 1) * sizeof(*next));
+	memset(below, 0xff, recording->machine.cpus * sizeof(*below));
 	for (uint32_t i = recording->event_count; i-- > 0;) {
 		struct verify_event *event = &recording->events[i];
 
-		event->follows = next[event->stream];
+		event->follows = event->context == TRACE_TASK ? next[event->stream]
+							      : below[event->cpu][event->context];
 		next[event->stream] = i;
+		for (unsigned context = event->context; context < TRACE_CONTEXTS; context++)
+			below[event->cpu][context] = i;
 	}
 	g_free(next);
+	g_free(below);
 }
 
 static bool read_all(struct reader *reader, struct kevent_stream *stream, GError **error)
