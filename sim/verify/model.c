@@ -61,8 +61,8 @@ static uint64_t next_address(const struct verify_model *model, uint32_t *at, enu
 /** The same for a recording without the allocator's own events: what is mapped, or else unmapped later, tells. */
 static uint64_t mapped_address(struct verify_model *model, uint64_t bytes)
 {
-	static const enum kevent_kind tells[] = {KEVENT_MAP_NOSYNC, KEVENT_MAP, KEVENT_DMA_MAP,
-						 KEVENT_DMA_ALLOC};
+	const enum kevent_kind tells[] = {KEVENT_MAP_NOSYNC, KEVENT_MAP,
+					  model->sharing ? KEVENT_DMA_ALLOC : KEVENT_DMA_MAP};
 	const struct verify_op *op = verify_op(model->recording, model->op);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(tells); i++)
