@@ -15,7 +15,9 @@ static void flush_act(struct verify_model *model, void (*run)(struct verify_mode
 
 	model->effects = model->flush_effects;
 	model->sim->cpu = verify_op(model->recording, model->flush)->cpu;
+	model->flushing = true;
 	run(model, at);
+	model->flushing = false;
 	model->effects = effects;
 	model->sim->cpu = cpu;
 }

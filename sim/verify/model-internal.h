@@ -7,6 +7,7 @@
  * what it is for; flushes.c lets the flush queues' timer take its time; effects.c listens, and compares.
  */
 #include "blockdma/nvme.h"
+#include "sim/verify/calls.h"
 #include "sim/verify/model.h"
 #include "sim/verify/pools.h"
 
@@ -44,8 +45,11 @@ struct verify_model {
 	uint32_t block;	 /* its next event of a pool */
 	GArray *effects, *flush_effects;
 	GArray *small_blocks,
-		*large_blocks; /* addresses of free ones, where the pools' calls were not recorded */
-	bool sharing;	       /* what is being mapped is shared memory */
+		*large_blocks;	    /* addresses of free ones, where the pools' calls were not recorded */
+	struct verify_calls *calls; /* NULL: nobody wants to know */
+	unsigned call_count;
+	bool flushing; /* it is the timer's flush that runs */
+	bool sharing;  /* what is being mapped is shared memory */
 	struct fault_rules *failure;
 
 	/* A flush by the timer, which takes its time. */

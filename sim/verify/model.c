@@ -75,6 +75,17 @@ static uint64_t mapped_address(struct verify_model *model, uint64_t bytes)
 	return next_address(model, &model->undo, KEVENT_UNMAP, bytes);
 }
 
+static void collect(struct verify_model *model, uint32_t op, uint32_t from, const struct verify_call *call)
+{
+	if (model->calls)
+		verify_calls_add(model->calls, model->recording, op, model->call_count++, from, call);
+}
+
+void verify_model_collect(struct verify_model *model, struct verify_calls *calls)
+{
+	model->calls = calls;
+}
+
 /** Returns what the allocator gave this op next, 0 when it failed or the recording has no more. */
 static uint64_t recorded_alloc(void *data, uint64_t size, uint64_t limit_pfn, bool flush)
 {
@@ -84,7 +95,15 @@ static uint64_t recorded_alloc(void *data, uint64_t size, uint64_t limit_pfn, bo
 	if (!model->recording->machine.kinds[KEVENT_IOVA_ALLOC_RET]) {
 		pfn = mapped_address(model, size * FRAME_SIZE) / FRAME_SIZE;
 		/* An address above what was asked for comes of a later attempt. */
-		return pfn > limit_pfn ? 0 : pfn;
+		if (pfn > limit_pfn)
+			pfn = 0;
+		collect(model, model->op, verify_op(model->recording, model->op)->first,
+			&(const struct verify_call){.kind = VERIFY_ALLOC,
+						    .pages = size,
+						    .limit_pfn = limit_pfn,
+						    .flush = flush,
+						    .pfn = pfn});
+		return pfn;
 	}
 	model->answer = verify_find(model->recording, model->answer, KEVENT_IOVA_ALLOC_RET);
 	if (model->answer == VERIFY_NONE)
@@ -96,6 +115,14 @@ static uint64_t recorded_alloc(void *data, uint64_t size, uint64_t limit_pfn, bo
 
 static void recorded_free(void *data, uint64_t pfn, uint64_t size)
 {
+	struct verify_model *model = data;
+	uint32_t op = model->flushing ? model->flush : model->op,
+		 from = verify_op(model->recording, op)->first, unmap;
+
+	unmap = verify_find(model->recording, from, KEVENT_UNMAP);
+	if (!model->flushing && unmap != VERIFY_NONE)
+		from = unmap;
+	collect(model, op, from, &(const struct verify_call){.kind = VERIFY_FREE, .pages = size, .pfn = pfn});
 	VERIFY_EFFECT(
 		data, KEVENT_IOVA_FREE,
 		VERIFY_HAS(KEVENT_PFN) | VERIFY_HAS(KEVENT_SIZE), [KEVENT_PFN] = pfn, [KEVENT_SIZE] = size);

@@ -57,6 +57,7 @@ struct verify_result {
 	uint64_t guessed_vectors;   /* requests whose number of vectors follows from the calls alone */
 };
 
+struct verify_calls;
 struct verify_model;
 
 /** Makes the machine that @recording tells of, under @config. Returns NULL with *@error. */
@@ -64,6 +65,10 @@ struct verify_model *verify_model_new(const struct verify_recording *recording,
 				      const struct machine_config *config, struct verify_result *result,
 				      GError **error);
 void verify_model_free(struct verify_model *model);
+
+/** Adds to @calls (borrowed) each call of the allocator that the model makes, with the address it was given. For recordings without
+ * the allocator's own events. */
+void verify_model_collect(struct verify_model *model, struct verify_calls *calls);
 
 /** Goes on to event @end, not included; counts and differences go to the result. */
 void verify_model_run(struct verify_model *model, uint32_t end);
