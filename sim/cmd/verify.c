@@ -127,7 +127,9 @@ static int verify_path(const struct verify_cmd *options, const char *path, bool 
 	int code = EXIT_UNUSABLE;
 
 	if (recording && verify_read_config(options, recording, &config, &error) &&
-	    verify(recording, &(const struct verify_options){.config = &config, .snapshots = snapshots},
+	    verify(recording,
+		   &(const struct verify_options){
+			   .config = &config, .snapshots = snapshots, .order = options->order},
 		   &result, &error))
 		code = verify_show(recording, &result, json);
 	if (error)
