@@ -52,7 +52,8 @@ struct verify_result {
 	uint64_t choices; /* orders of ops that the recorded answers chose among */
 	uint64_t split;	  /* calls of the allocator in whose middle another one came */
 	uint64_t calls,
-		explained; /* of the allocator; and how many, from the first on, some order explains */
+		explained;     /* of the allocator; and how many, from the first on, some order explains */
+	uint64_t missed_calls; /* of the DMA layer, that a probe missed although what they did was recorded */
 	uint64_t invented_requests; /* whose data the recording does not locate */
 	uint64_t guessed_vectors;   /* requests whose number of vectors follows from the calls alone */
 };
