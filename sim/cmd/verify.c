@@ -51,19 +51,25 @@ static void show_counts(struct facts *facts, const struct verify_result *result)
 	facts_list_end(facts);
 }
 
+/** Whether event @number happened on @cpu and tells something. */
+static bool is_near(const struct verify_recording *recording, uint32_t number, uint32_t cpu)
+{
+	return recording->events[number].cpu == cpu && recording->events[number].kind != KEVENT_OTHER;
+}
+
 static void show_around(struct facts *facts, const struct verify_recording *recording, uint32_t event)
 {
 	uint32_t cpu = recording->events[event].cpu, first = event, last = event;
 
 	for (unsigned i = 0; first > 0 && i < AROUND;)
-		i += recording->events[--first].cpu == cpu;
+		i += is_near(recording, --first, cpu);
 	for (unsigned i = 0; last + 1 < recording->event_count && i < AROUND;)
-		i += recording->events[++last].cpu == cpu;
+		i += is_near(recording, ++last, cpu);
 	facts_list_begin(facts, "around", NULL);
 	for (uint32_t i = first; i <= last; i++) {
 		g_autofree char *text = NULL;
 
-		if (recording->events[i].cpu != cpu)
+		if (!is_near(recording, i, cpu) && i != event)
 			continue;
 		text = verify_event_text(recording, i);
 		facts_line(facts, "%c %s", i == event ? '>' : ' ', text);

@@ -6,8 +6,6 @@
 
 #include "sim/verify/model-internal.h"
 
-#define HEX "0x%" G_GINT64_MODIFIER "x"
-
 /* Which events are compared, as what; and whether their order among each other tells. Calls are seen at their entry by a probe
  * and at their return by a trace event, so those do not. */
 static const struct {
@@ -197,12 +195,9 @@ void verify_listen(struct verify_model *model)
 
 static char *effect_text(const struct verify_effect *effect)
 {
-	static const char *const names[KEVENT_FIELDS] = {"object", "addr", "size", "paddr", "offset", "dir"};
-	GString *text = g_string_new(kevent_names[effect->kind]);
+	GString *text = g_string_new(NULL);
 
-	for (unsigned i = 0; i < KEVENT_FIELDS; i++)
-		if (effect->has >> i & 1)
-			g_string_append_printf(text, " %s=" HEX, names[i], effect->field[i]);
+	kevent_append(text, effect->kind, effect->has, effect->field);
 	return g_string_free(text, FALSE);
 }
 

@@ -606,18 +606,40 @@ uint32_t verify_find(const struct verify_recording *recording, uint32_t from, en
 	return from;
 }
 
+static void append_io(GString *text, const struct verify_event *event)
+{
+	static const char *const names[TRACE_OTHER + 1] = {
+		[TRACE_SETUP] = "nvme_setup_cmd",	[TRACE_ISSUE] = "block_rq_issue",
+		[TRACE_COMPLETE] = "block_rq_complete", [TRACE_NVME_COMPLETE] = "nvme_complete_rq",
+		[TRACE_QUEUE] = "block_bio_queue",	[TRACE_REQUEUE] = "block_rq_requeue",
+	};
+
+	g_string_append(text, names[event->io] ? names[event->io] : "another I/O event");
+	if (event->queue != TRACE_NO_QUEUE)
+		g_string_append_printf(text, " qid=%u cmdid=%u", event->queue, event->tag);
+	if (event->io == TRACE_SETUP || event->io == TRACE_ISSUE || event->io == TRACE_COMPLETE)
+		g_string_append_printf(text, " %s", io_op_names[event->io_op]);
+	if (event->io == TRACE_ISSUE || event->io == TRACE_COMPLETE)
+		g_string_append_printf(text, " sector=%" G_GUINT64_FORMAT " bytes=%" G_GUINT64_FORMAT,
+				       event->field[KEVENT_ADDR], event->field[KEVENT_SIZE]);
+}
+
 char *verify_event_text(const struct verify_recording *recording, uint32_t number)
 {
-	static const char *const fields[KEVENT_FIELDS] = {"object", "addr", "size", "paddr", "offset", "dir"};
+	static const char *const contexts[TRACE_CONTEXTS] = {[TRACE_TASK] = "task",
+							     [TRACE_SOFTIRQ] = "softirq",
+							     [TRACE_HARDIRQ] = "irq",
+							     [TRACE_NMI] = "nmi"};
 	const struct verify_event *event = &recording->events[number];
 	GString *text = g_string_new(NULL);
 
 	g_string_append_printf(text, "%s:%" G_GUINT64_FORMAT ": cpu %u ", recording->path, event->line,
 			       event->cpu);
-	g_string_append_printf(text, "%" G_GUINT64_FORMAT ".%06u %s", event->time_ns / 1000000000,
-			       (unsigned)(event->time_ns % 1000000000 / 1000), kevent_names[event->kind]);
-	for (unsigned i = 1; i < KEVENT_FIELDS; i++)
-		if (verify_has(event, i))
-			g_string_append_printf(text, " %s=" HEX, fields[i], event->field[i]);
+	g_string_append_printf(text, "%s %" G_GUINT64_FORMAT ".%06u ", contexts[event->context],
+			       event->time_ns / 1000000000, (unsigned)(event->time_ns % 1000000000 / 1000));
+	if (event->kind == KEVENT_IO)
+		append_io(text, event);
+	else
+		kevent_append(text, event->kind, event->has, event->field);
 	return g_string_free(text, FALSE);
 }
