@@ -8,7 +8,8 @@
 static struct facts *replay_facts(const struct run *run, const char *trace)
 {
 	const struct run_report report = {.trace = trace,
-					  .stream = run->stream,
+					  .stream = run->trace,
+					  .part = run->part,
 					  .machine = run->machine,
 					  .options = &run->replay,
 					  .stats = run->stats,
@@ -25,7 +26,9 @@ static struct facts *replay_facts(const struct run *run, const char *trace)
 static bool replay_write_results(const struct run *run, const char *trace, GError **error)
 {
 	struct facts *facts = replay_facts(run, trace);
-	g_autofree char *machine = machine_config_text(&run->config);
+	g_autofree char *config = machine_config_text(&run->config);
+	g_autofree char *machine = run->part[0] ? g_strdup_printf("# The trace was read with %s\n%s", run->part, config)
+						 : g_strdup(config);
 	g_autofree char *json = NULL;
 	bool ok;
 

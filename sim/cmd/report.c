@@ -5,13 +5,36 @@
 
 #include "sim/core/text.h"
 
+void report_part(struct facts *facts, const char *part, uint64_t shift_bytes)
+{
+	if (!part[0])
+		return;
+	facts_text(facts, "part", "part, and how", part);
+	if (shift_bytes)
+		facts_size(facts, "shift_bytes", "rounds lie apart on the disk", shift_bytes);
+}
+
+void report_recording(struct facts *facts, struct io_stream *stream)
+{
+	GHashTable *said = io_stream_facts(stream);
+	GList *keys = g_list_sort(g_hash_table_get_keys(said), (GCompareFunc)strcmp);
+
+	facts_begin(facts, "recording", keys ? "the recording says" : NULL);
+	for (GList *key = keys; key; key = key->next)
+		facts_text(facts, key->data, key->data, g_hash_table_lookup(said, key->data));
+	facts_end(facts);
+	g_list_free(keys);
+}
+
 static void report_trace(struct facts *facts, const struct run_report *run)
 {
-	const struct io_stream_stats *stats = io_stream_stats(run->stream);
+	const struct io_stream_stats *stats = io_transform_stats(run->stream);
+	struct io_stream *stream = io_transform_stream(run->stream);
 
 	facts_begin(facts, "trace", "trace");
 	facts_text(facts, "name", "name", run->trace);
-	facts_text(facts, "format", "format", io_stream_format(run->stream)->name);
+	facts_text(facts, "format", "format", io_stream_format(stream)->name);
+	report_part(facts, run->part, io_transform_shift_bytes(run->stream));
 	facts_u64(facts, "events", "events", stats->events);
 	facts_u64(facts, "events_skipped", "of these, not for replay", stats->other);
 	if (stats->setups_dropped)
@@ -24,6 +47,7 @@ static void report_trace(struct facts *facts, const struct run_report *run)
 		facts_u64(facts, "unfinished", "never completed in the recording", stats->unfinished);
 	if (stats->time_backwards)
 		facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
+	report_recording(facts, stream);
 	facts_end(facts);
 }
 

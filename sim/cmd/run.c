@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "sim/core/error.h"
 #include "sim/core/text.h"
@@ -182,22 +181,12 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 	return run_parse_snapshots(run, options, error);
 }
 
-/** What a pipe gives is gone once it was read. A name that does not exist is the prefix of a trace in several files. */
-static bool run_can_read_twice(const char *trace)
-{
-	struct stat status;
-
-	if (strcmp(trace, "-") == 0)
-		return false;
-	return stat(trace, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode);
-}
-
 /** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
  *  it. */
 static unsigned run_trace_cpus(struct run *run, const char *trace, const struct trace_options *options,
 			       GError **error)
 {
-	uint32_t cpus = io_stream_cpus(run->stream);
+	uint32_t cpus = io_stream_cpus(io_transform_stream(run->trace));
 	struct io_stream *scan;
 	const struct io_record *record;
 	struct io_complete complete;
@@ -205,7 +194,7 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 
 	if (cpus)
 		return cpus;
-	if (!run_can_read_twice(trace)) {
+	if (!trace_can_read_twice(trace)) {
 		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N",
 				trace);
 		return 0;
@@ -222,7 +211,7 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 }
 
 struct run_progress {
-	const struct io_stream *stream;
+	struct io_transform *trace;
 	gint64 begun_us, next_us;
 };
 
@@ -236,7 +225,7 @@ static void run_show_progress(void *data, uint64_t issued)
 	if (now_us < progress->next_us)
 		return;
 	progress->next_us = now_us + 250000;
-	at = input_position(io_stream_input(progress->stream), &size);
+	at = input_position(io_stream_input(io_transform_stream(progress->trace)), &size);
 	fprintf(stderr, "\r%" G_GUINT64_FORMAT " I/Os, %.0f k/s", issued, (double)issued / elapsed_s / 1e3);
 	if (size && at)
 		fprintf(stderr, ", %.0f %%, %.0f s left ", 100.0 * (double)at / (double)size,
@@ -276,8 +265,9 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	    !run_read_config(options, &run->config, &run->board, &run->rules, error) ||
 	    !run_parse_replay(run, options, error))
 		return false;
-	run->stream = io_stream_open_options(trace, &reading, error);
-	if (!run->stream)
+	run->part = trace_part_text(&reading.part);
+	run->trace = io_transform_open(trace, &reading, error);
+	if (!run->trace)
 		return false;
 	cpus = (unsigned)run->config.cpus;
 	if (!cpus)
@@ -287,7 +277,7 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
 	if (progress) {
-		state.stream = run->stream;
+		state.trace = run->trace;
 		run->replay.progress = run_show_progress;
 		run->replay.progress_data = &state;
 	}
@@ -302,7 +292,7 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 		return sim_error_plain(error, "the machine cannot be probed: %s: %s", run->probe_step,
 				       fault_errno_name(run->probe_error)) == 0;
 	if (!run->probe_error)
-		ok = replay_run(run->machine, run->stream, &run->replay, run->stats, error);
+		ok = replay_run(run->machine, run->trace, &run->replay, run->stats, error);
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)
@@ -314,8 +304,8 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 void run_clear(struct run *run)
 {
 	machine_free(run->machine);
-	if (run->stream)
-		io_stream_close(run->stream);
+	io_transform_close(run->trace);
+	g_free(run->part);
 	machine_board_free(run->board);
 	fault_rules_free(run->rules);
 	g_free(run->snap_ns);

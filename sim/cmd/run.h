@@ -8,6 +8,7 @@
 #include "sim/cmd/cmd.h"
 #include "sim/cmd/report.h"
 #include "sim/cmd/traceopt.h"
+#include "sim/trace/transform.h"
 
 struct run_options {
 	char *machine_file;
@@ -41,7 +42,8 @@ struct run {
 	struct machine_config config;
 	struct machine_board *board;
 	struct fault_rules *rules;
-	struct io_stream *stream;
+	struct io_transform *trace;
+	char *part; /* of the trace, as options */
 	struct machine *machine;
 	struct replay_options replay;
 	struct replay_stats *stats;

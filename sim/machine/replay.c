@@ -210,17 +210,17 @@ static void replay_count_missed(struct replay *replay)
 		replay->stats->snapshots_missed++;
 }
 
-static bool replay_loop(struct replay *replay, struct io_stream *stream, GError **error)
+static bool replay_loop(struct replay *replay, struct io_transform *trace, GError **error)
 {
 	const struct replay_options *options = replay->options;
 	const struct io_record *record;
 	struct io_complete complete;
 	enum io_step step;
 
-	while ((step = io_stream_next(stream, &record, &complete, error)) > 0) {
+	while ((step = io_transform_next(trace, &record, &complete, error)) > 0) {
 		if (step == IO_ISSUE && options->limit && replay->stats->issued == options->limit)
 			break;
-		if (step == IO_ISSUE && !replay_check_record(replay, stream, record, error))
+		if (step == IO_ISSUE && !replay_check_record(replay, io_transform_stream(trace), record, error))
 			return false;
 		if (!replay_step(replay, step, record, &complete, error))
 			return false;
@@ -312,7 +312,7 @@ static void replay_finish(struct replay *replay)
 	g_ptr_array_unref(replay->requests);
 }
 
-bool replay_run(struct machine *machine, struct io_stream *stream, const struct replay_options *options,
+bool replay_run(struct machine *machine, struct io_transform *trace, const struct replay_options *options,
 		struct replay_stats *ret_stats, GError **error)
 {
 	struct replay replay = {.machine = machine,
@@ -334,7 +334,7 @@ bool replay_run(struct machine *machine, struct io_stream *stream, const struct 
 		}
 		output_puts(replay.timeline, REPLAY_TIMELINE_HEADER);
 	}
-	ok = replay_loop(&replay, stream, error);
+	ok = replay_loop(&replay, trace, error);
 	if (replay.timeline) {
 		if (ok)
 			ok = output_commit(replay.timeline, error);

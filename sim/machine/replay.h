@@ -11,7 +11,7 @@
  */
 #include "sim/machine/histogram.h"
 #include "sim/machine/machine.h"
-#include "sim/trace/trace.h"
+#include "sim/trace/transform.h"
 
 enum replay_mode {
 	REPLAY_OPEN,
@@ -77,9 +77,9 @@ struct replay_stats {
 	struct sim_lock locks[REPLAY_LOCKS];
 };
 
-/** Replays @stream on @machine, which is probed and stays so. Returns false with *@error for a broken trace or output; then
+/** Replays @trace on @machine, which is probed and stays so. Returns false with *@error for a broken trace or output; then
  *  nothing more was written. */
-bool replay_run(struct machine *machine, struct io_stream *stream, const struct replay_options *options,
+bool replay_run(struct machine *machine, struct io_transform *trace, const struct replay_options *options,
 		struct replay_stats *ret_stats, GError **error);
 
 /** "request": those in flight. Its data is private to the replay loop. */

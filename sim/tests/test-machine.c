@@ -549,7 +549,8 @@ static struct run *run_new(const struct machine_config *config, const struct tra
 	struct run *run = g_new0(struct run, 1);
 	const struct replay_options options = {.mode = mode};
 	g_autoptr(GError) error = NULL;
-	struct io_stream *stream = io_stream_open(trace->path, NULL, &error);
+	const struct trace_options reading = {0};
+	struct io_transform *stream = io_transform_open(trace->path, &reading, &error);
 	const char *step = NULL;
 
 	g_assert_no_error(error);
@@ -561,12 +562,12 @@ static struct run *run_new(const struct machine_config *config, const struct tra
 	if (!run->probe_error && run->machine->nvme->queue_count >= 2) {
 		replay_run(run->machine, stream, &options, &run->stats, &error);
 		g_assert_no_error(error);
-		run->trace = *io_stream_stats(stream);
+		run->trace = *io_transform_stats(stream);
 		g_assert_cmpuint(run->stats.issued, ==, run->trace.issues);
 		g_assert_cmpuint(run->stats.ios, ==, run->stats.issued);
 	}
 	machine_remove(run->machine);
-	io_stream_close(stream);
+	io_transform_close(stream);
 	return run;
 }
 
