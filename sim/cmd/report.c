@@ -122,12 +122,38 @@ static void report_latency(struct facts *facts, const struct replay_stats *stats
 	facts_list_end(facts);
 }
 
+/** How far the replay fell behind the trace. */
+static void report_lateness(struct facts *facts, const struct histogram *h)
+{
+	facts_u64(facts, "late_ios", "submitted late", h->count - h->buckets[0]);
+	facts_time(facts, "lateness_mean_ns", "late by, mean of all", h->count ? h->sum_ns / h->count : 0);
+	facts_time(facts, "lateness_p99_ns", "late by, p99", histogram_percentile(h, 990));
+	facts_time(facts, "lateness_max_ns", "late by, max", h->max_ns);
+}
+
+/** By which rule segments were made: nobody shall take them for recorded. */
+static void report_made_segments(struct facts *facts, const struct replay_stats *stats,
+				 const struct machine_config *config)
+{
+	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
+	if (config->layout == LAYOUT_RECORDED_MIX)
+		facts_u64(facts, "form_segments", "of these, as recorded ones", stats->form_segments);
+	facts_text(facts, "segment_layout", "made by rule",
+		   segment_layout_names[config->layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED : config->layout]);
+	facts_u64(facts, "segment_seed", "seed of the rule", config->segment_seed);
+	facts_size(facts, "segment_alignment_bytes", "first byte at multiples of", config->segment_alignment);
+	if (config->segment_offset)
+		facts_size(facts, "segment_offset_bytes", "and so far behind", config->segment_offset);
+}
+
 static void report_replay(struct facts *facts, const struct run_report *run)
 {
 	const struct replay_stats *stats = run->stats;
 
 	facts_begin(facts, "replay", "replay");
 	facts_text(facts, "mode", "mode", replay_mode_names[run->options->mode]);
+	if (run->options->depth)
+		facts_u64(facts, "depth", "in flight at most", run->options->depth);
 	facts_u64(facts, "ios", "I/Os replayed", stats->ios);
 	facts_list_begin(facts, "ops", NULL);
 	for (unsigned op = 0; op < REQ_OPS; op++) {
@@ -142,11 +168,7 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 	facts_size(facts, "data_bytes", "data moved", stats->bytes);
 	facts_u64(facts, "recorded_segments", "segments as recorded", stats->recorded_segments);
-	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
-	facts_text(facts, "segment_layout", "made by rule",
-		   segment_layout_names[run->machine->config.layout == LAYOUT_RECORDED
-						? LAYOUT_SCATTERED
-						: run->machine->config.layout]);
+	report_made_segments(facts, stats, &run->machine->config);
 	facts_u64(facts, "errors", "ended with an error", stats->errors);
 	facts_list_begin(facts, "statuses", NULL);
 	for (unsigned status = BLK_STS_OK; status < BLK_STATUSES; status++) {
@@ -180,6 +202,8 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	if (stats->held_back)
 		facts_u64(facts, "held_back", "issued late: too many waited", stats->held_back);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
+	if (run->options->mode == REPLAY_OPEN)
+		report_lateness(facts, &stats->lateness);
 	facts_time(facts, "end_ns", "simulated time", run->machine->sim->now_ns);
 	if (run->options->mode != REPLAY_ASAP)
 		report_latency(facts, stats);

@@ -25,6 +25,9 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "PATH|first"},
 		{"mode", 0, 0, G_OPTION_ARG_FILENAME, &options->mode, "when requests arrive and complete",
 		 "open|closed|asap"},
+		{"no-stall", 0, 0, G_OPTION_ARG_NONE, &options->no_stall, "the same as --mode=closed", NULL},
+		{"depth", 0, 0, G_OPTION_ARG_FILENAME, &options->depth,
+		 "at most N requests in flight (open, closed): the trace waits", "N"},
 		{"limit", 0, 0, G_OPTION_ARG_FILENAME, &options->limit, "stop after N requests", "N"},
 		{"seed", 0, 0, G_OPTION_ARG_FILENAME, &options->seed, "the run's seed (machine.seed)", "N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -57,6 +60,7 @@ void run_options_clear(struct run_options *options)
 	g_free(options->nvme);
 	traceopt_clear(&options->trace);
 	g_free(options->mode);
+	g_free(options->depth);
 	g_free(options->limit);
 	g_free(options->seed);
 	g_free(options->dir);
@@ -167,7 +171,7 @@ static bool run_parse_snapshots(struct run *run, const struct run_options *optio
 
 static bool run_parse_replay(struct run *run, const struct run_options *options, GError **error)
 {
-	const char *mode = options->mode ? options->mode : "open";
+	const char *mode = options->mode ? options->mode : options->no_stall ? "closed" : "open";
 	unsigned i;
 
 	for (i = 0; replay_mode_names[i] && strcmp(replay_mode_names[i], mode) != 0; i++)
@@ -175,6 +179,12 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 	if (!replay_mode_names[i])
 		return sim_error_plain(error, "--mode=%s: must be open, closed or asap", mode) == 0;
 	run->replay.mode = (enum replay_mode)i;
+	if (options->no_stall && run->replay.mode != REPLAY_CLOSED)
+		return sim_error_plain(error, "--no-stall is --mode=closed, not --mode=%s", mode) == 0;
+	if (options->depth && (!text_parse_u64(options->depth, &run->replay.depth) || !run->replay.depth))
+		return sim_error_plain(error, "--depth=%s: must be a count from 1", options->depth) == 0;
+	if (options->depth && run->replay.mode == REPLAY_ASAP)
+		return sim_error_plain(error, "--depth: with --mode=asap the trace says what is in flight") == 0;
 	if (options->limit && (!text_parse_u64(options->limit, &run->replay.limit) || !run->replay.limit))
 		return sim_error_plain(error, "--limit=%s: must be a count from 1", options->limit) == 0;
 	run->replay.dir = options->dir;

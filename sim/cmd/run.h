@@ -18,6 +18,8 @@ struct run_options {
 	char *nvme;
 	struct traceopt trace;
 	char *mode;
+	gboolean no_stall;
+	char *depth;
 	char *limit;
 	char *seed;
 	char *dir;

@@ -104,7 +104,8 @@ static void trace_show_events(struct facts *facts, const struct names *names)
 	facts_list_end(facts);
 }
 
-static char *trace_facts(struct io_transform *trace, const char *part, const struct trace_sizes *sizes, bool json)
+static char *trace_facts(struct io_transform *trace, const char *part, const struct trace_sizes *sizes,
+			 bool json)
 {
 	const struct io_stream_stats *stats = io_transform_stats(trace);
 	struct io_stream *stream = io_transform_stream(trace);

@@ -17,6 +17,7 @@
 
 #include "sim/io/output.h"
 #include "sim/machine/replay.h"
+#include "sim/machine/segments.h"
 
 enum replay_state {
 	STATE_FREE,
@@ -32,6 +33,7 @@ struct replay_request {
 	struct nvme_iod *iod;
 	struct controller_command command;
 	uint64_t start_ns;
+	uint64_t stamp_ns;    /* when the trace has it: of a head that was not submitted yet, open; else NEVER */
 	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
 	uint64_t deadline_ns; /* when its time is over */
 	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
@@ -93,7 +95,9 @@ struct replay {
 	struct replay_abort aborts[NVME_ADMIN_DEPTH];
 	bool resetting; /* the queues are stopped */
 	GArray *scratch;	     /* segments of the record at hand */
-	struct prng prng;
+	struct prng prng, form_prng; /* of segments that are made; of forms, recorded-mix */
+	struct segment_rule rule;    /* for requests without segments */
+	struct segment_forms forms;  /* recorded-mix */
 	uint64_t in_flight; /* heads not ended */
 	uint64_t *channel_free_ns;
 	uint64_t link_free_ps;

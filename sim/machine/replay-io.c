@@ -173,8 +173,18 @@ static void replay_wait(struct replay *replay, struct replay_request *rr)
 	replay_append(replay, wait, rr);
 }
 
+/** Counts how much later than in the trace @rr, a head, is submitted: the CPU was busy, the queue full, or so many requests in
+ *  flight that the trace had to wait. */
+static void replay_count_lateness(struct replay *replay, struct replay_request *rr)
+{
+	histogram_add(&replay->stats->lateness, sim_cursor_ns(replay->sim) - rr->stamp_ns);
+	rr->stamp_ns = NEVER;
+}
+
 static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
 {
+	if (rr->stamp_ns != NEVER)
+		replay_count_lateness(replay, rr);
 	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
 	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
 }

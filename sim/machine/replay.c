@@ -61,13 +61,22 @@ static bool replay_wait_for_room(struct replay *replay, const struct io_record *
 	return true;
 }
 
+/** Waits until fewer requests are in flight than were asked for. */
+static bool replay_wait_for_depth(struct replay *replay, GError **error)
+{
+	while (replay->options->depth && replay->in_flight >= replay->options->depth)
+		if (!replay_advance_to_event(replay, error))
+			return false;
+	return true;
+}
+
 /** Moves simulated time to where the next request may be issued: its time stamp, or, closed, room in its queue. Open, a
  *  trace that is too far ahead of the device has to wait. */
 static bool replay_wait_for(struct replay *replay, const struct io_record *record, GError **error)
 {
 	if (replay->options->mode == REPLAY_CLOSED)
-		return replay_wait_for_room(replay, record, error);
-	if (!replay_advance(replay, record->time_ns, error))
+		return replay_wait_for_depth(replay, error) && replay_wait_for_room(replay, record, error);
+	if (!replay_advance(replay, record->time_ns, error) || !replay_wait_for_depth(replay, error))
 		return false;
 	if (replay->options->mode == REPLAY_OPEN && replay->waiting_count >= REPLAY_WAITING_MAX) {
 		replay->stats->held_back++;
@@ -220,7 +229,8 @@ static bool replay_loop(struct replay *replay, struct io_transform *trace, GErro
 	while ((step = io_transform_next(trace, &record, &complete, error)) > 0) {
 		if (step == IO_ISSUE && options->limit && replay->stats->issued == options->limit)
 			break;
-		if (step == IO_ISSUE && !replay_check_record(replay, io_transform_stream(trace), record, error))
+		if (step == IO_ISSUE &&
+		    !replay_check_record(replay, io_transform_stream(trace), record, error))
 			return false;
 		if (!replay_step(replay, step, record, &complete, error))
 			return false;
@@ -259,6 +269,10 @@ static void replay_init(struct replay *replay)
 	replay->channel_free_ns = g_new0(uint64_t, config->channels);
 	replay->timeline_next_ns = config->timeline_ns;
 	prng_init_own(&replay->prng, sim->seed, config->segment_seed, "segments");
+	prng_init_own(&replay->form_prng, sim->seed, config->segment_seed, "recorded-mix");
+	replay->rule = (struct segment_rule){.layout = machine_config_made_layout(config),
+					     .alignment = config->segment_alignment,
+					     .offset = config->segment_offset};
 	replay_handle_io(replay);
 	replay_handle_timeouts(replay);
 	replay_plan_snapshots(replay, 0, 0);
@@ -306,6 +320,7 @@ static void replay_finish(struct replay *replay)
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
+	segments_forget(&replay->forms);
 	g_array_unref(replay->scratch);
 	g_array_unref(replay->by_trace_slot);
 	g_array_unref(replay->free_slots);

@@ -29,6 +29,7 @@ extern const char *const replay_mode_names[]; /* NULL-ended */
 struct replay_options {
 	enum replay_mode mode;
 	uint64_t limit;		    /* stop after so many requests; 0: no limit */
+	uint64_t depth;		    /* open, closed: at most so many requests in flight; 0: as the queues allow */
 	const char *dir;	    /* results go here; NULL: nowhere */
 	const uint64_t *snap_ns;    /* ascending, UINT64_MAX-ended: a snapshot when this time is reached */
 	const uint64_t *snap_count; /* ascending, UINT64_MAX-ended: … when so many requests were issued */
@@ -68,12 +69,14 @@ struct replay_stats {
 	uint64_t op_bytes[REQ_OPS];
 	uint64_t recorded_segments; /* requests whose segments come from the recording */
 	uint64_t made_segments;	    /* … were synthesised */
+	uint64_t form_segments;	    /* of these, in the form of recorded ones */
 	uint64_t mapped_bytes_max;
 	uint64_t iova_live_max;
 	uint64_t snapshots;	   /* on request */
 	uint64_t snapshots_missed; /* asked for later than the run came */
 	struct nvme_stats nvme; /* of the driver */
 	struct histogram latency[REQ_OPS];
+	struct histogram lateness; /* open: from the time stamp of a request to its submission */
 	struct sim_lock locks[REPLAY_LOCKS];
 };
 

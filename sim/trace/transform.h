@@ -12,8 +12,8 @@
  *
  * They apply in this order, to whole requests: a completion is taken if its issue is. Time counts from @from_ns, or,
  * with @skip, from the first request that is taken. A round begins at the time of the last step of the round before,
- * which also ends what the trace never completes, so that nothing piles up. With a @to_ns nothing behind the last completion
- * of what was taken is read. Memory: 16 bytes for each request in flight.
+ * which also ends what the trace never completes, so that nothing piles up. With a @to_ns, what
+ * lies behind the last completion of a request that was taken is not read. Memory: 16 bytes for each request in flight.
  */
 #include "sim/trace/trace.h"
 
