@@ -26,15 +26,14 @@ void report_recording(struct facts *facts, struct io_stream *stream)
 	g_list_free(keys);
 }
 
-static void report_trace(struct facts *facts, const struct run_report *run)
+static void report_trace_facts(struct facts *facts, const struct run_report *run, unsigned i)
 {
-	const struct io_stream_stats *stats = io_transform_stats(run->stream);
-	struct io_stream *stream = io_transform_stream(run->stream);
+	const struct io_stream_stats *stats = io_transform_stats(run->traces[i]);
+	struct io_stream *stream = io_transform_stream(run->traces[i]);
 
-	facts_begin(facts, "trace", "trace");
-	facts_text(facts, "name", "name", run->trace);
+	facts_text(facts, "name", "name", run->names[i]);
 	facts_text(facts, "format", "format", io_stream_format(stream)->name);
-	report_part(facts, run->part, io_transform_shift_bytes(run->stream));
+	report_part(facts, run->reading, io_transform_shift_bytes(run->traces[i]));
 	facts_u64(facts, "events", "events", stats->events);
 	facts_u64(facts, "events_skipped", "of these, not for replay", stats->other);
 	if (stats->setups_dropped)
@@ -48,7 +47,48 @@ static void report_trace(struct facts *facts, const struct run_report *run)
 	if (stats->time_backwards)
 		facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
 	report_recording(facts, stream);
-	facts_end(facts);
+}
+
+/** What of the run is the trace's and its controller's, where there are several. */
+static void report_trace_part(struct facts *facts, const struct run_report *run, unsigned i)
+{
+	const struct replay_part *part = &run->parts[i];
+	g_autofree char *device = g_strdup_printf("nvme%u", i);
+	uint64_t well = part->ios - part->errors;
+
+	facts_text(facts, "device", "replayed on", device);
+	facts_u64(facts, "ios", "I/Os replayed", part->ios);
+	facts_size(facts, "data_bytes", "data moved", part->bytes);
+	facts_u64(facts, "errors", "ended with an error", part->errors);
+	facts_u64(facts, "max_in_flight", "most in flight", part->max_in_flight);
+	if (run->options->mode == REPLAY_ASAP)
+		return;
+	facts_time(facts, "latency_mean_ns", "latency, mean", well ? part->latency_ns_sum / well : 0);
+	facts_time(facts, "latency_max_ns", "latency, max", part->latency_ns_max);
+	if (run->options->mode != REPLAY_OPEN)
+		return;
+	facts_time(facts, "lateness_mean_ns", "late by, mean of all",
+		   part->issued ? part->lateness_ns_sum / part->issued : 0);
+	facts_time(facts, "lateness_max_ns", "late by, max", part->lateness_ns_max);
+}
+
+/** One trace is "trace"; several are a list. */
+static void report_traces(struct facts *facts, const struct run_report *run)
+{
+	if (run->count == 1) {
+		facts_begin(facts, "trace", "trace");
+		report_trace_facts(facts, run, 0);
+		facts_end(facts);
+		return;
+	}
+	facts_list_begin(facts, "traces", NULL);
+	for (unsigned i = 0; i < run->count; i++) {
+		facts_begin(facts, NULL, "trace");
+		report_trace_facts(facts, run, i);
+		report_trace_part(facts, run, i);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
 }
 
 static void report_machine(struct facts *facts, const struct run_report *run)
@@ -76,7 +116,9 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 	}
 	facts_text(facts, "iommu_mode", "IOMMU mode", iommu_mode_names[config->iommu_mode]);
 	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
-	facts_u64(facts, "queues", "NVMe queues", machine->queues);
+	if (run->count > 1)
+		facts_u64(facts, "controllers", "NVMe controllers", run->count);
+	facts_u64(facts, "queues", run->count > 1 ? "NVMe queues of each" : "NVMe queues", machine->queues);
 	facts_u64(facts, "seed", NULL, config->seed);
 	facts_list_begin(facts, "behaviours", NULL);
 	for (unsigned row = 0; row < BEHAVIOURS; row++) {
@@ -210,25 +252,40 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	facts_end(facts);
 }
 
-static void report_iova(struct facts *facts, const struct iova_domain *iovad)
+/** Of all domains together. */
+static void report_iova(struct facts *facts, const struct machine *machine)
 {
-	const struct iova_stats *stats = iova_stats(iovad);
+	struct iova_stats sum = {0};
 	uint64_t hits = 0, misses = 0;
 
-	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
-		hits += stats->cache_hits[order];
-		misses += stats->cache_misses[order];
+	for (; machine; machine = machine->next) {
+		const struct iova_stats *stats;
+
+		if (!machine->iovad)
+			continue;
+		stats = iova_stats(machine->iovad);
+		for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+			hits += stats->cache_hits[order];
+			misses += stats->cache_misses[order];
+		}
+		sum.allocs += stats->allocs;
+		sum.frees += stats->frees;
+		sum.tree_allocs += stats->tree_allocs;
+		sum.tree_steps += stats->tree_steps;
+		sum.depot_pushes += stats->depot_pushes;
+		sum.depot_trims += stats->depot_trims;
+		sum.failures += stats->failures;
 	}
 	facts_begin(facts, "iova", "IOVA allocator");
-	facts_u64(facts, "allocs", "allocations", stats->allocs);
-	facts_u64(facts, "frees", "frees", stats->frees);
+	facts_u64(facts, "allocs", "allocations", sum.allocs);
+	facts_u64(facts, "frees", "frees", sum.frees);
 	facts_u64(facts, "cache_hits", "from a magazine", hits);
 	facts_u64(facts, "cache_misses", "magazine misses", misses);
-	facts_u64(facts, "tree_allocs", "from the tree", stats->tree_allocs);
-	facts_u64(facts, "tree_steps", "nodes walked", stats->tree_steps);
-	facts_u64(facts, "depot_pushes", "magazines to the depot", stats->depot_pushes);
-	facts_u64(facts, "depot_trims", "magazines trimmed", stats->depot_trims);
-	facts_u64(facts, "failures", "failed", stats->failures);
+	facts_u64(facts, "tree_allocs", "from the tree", sum.tree_allocs);
+	facts_u64(facts, "tree_steps", "nodes walked", sum.tree_steps);
+	facts_u64(facts, "depot_pushes", "magazines to the depot", sum.depot_pushes);
+	facts_u64(facts, "depot_trims", "magazines trimmed", sum.depot_trims);
+	facts_u64(facts, "failures", "failed", sum.failures);
 	facts_end(facts);
 }
 
@@ -247,38 +304,65 @@ static void report_bounces(struct facts *facts, const struct swiotlb *pool)
 	facts_end(facts);
 }
 
-static void report_flush_queue(struct facts *facts, const struct fq *fq)
+/** Of all domains together; nothing where none has one. */
+static void report_flush_queue(struct facts *facts, const struct machine *machine)
 {
-	const struct fq_stats *stats = fq_stats(fq);
+	struct fq_stats sum = {0};
+	bool any = false;
 
+	for (; machine; machine = machine->next) {
+		const struct fq_stats *stats = machine->dev.fq ? fq_stats(machine->dev.fq) : NULL;
+
+		if (!stats)
+			continue;
+		any = true;
+		sum.queued += stats->queued;
+		sum.flushes_timer += stats->flushes_timer;
+		sum.flushes_full += stats->flushes_full;
+		sum.windows += stats->windows;
+		sum.window_ns_sum += stats->window_ns_sum;
+		sum.window_ns_max = MAX(sum.window_ns_max, stats->window_ns_max);
+	}
+	if (!any)
+		return;
 	facts_begin(facts, "flush_queue", "flush queue");
-	facts_u64(facts, "queued", "ranges queued", stats->queued);
-	facts_u64(facts, "flushes_timer", "flushes by timer", stats->flushes_timer);
-	facts_u64(facts, "flushes_full", "flushes of a full ring", stats->flushes_full);
-	facts_u64(facts, "windows", "ranges flushed", stats->windows);
+	facts_u64(facts, "queued", "ranges queued", sum.queued);
+	facts_u64(facts, "flushes_timer", "flushes by timer", sum.flushes_timer);
+	facts_u64(facts, "flushes_full", "flushes of a full ring", sum.flushes_full);
+	facts_u64(facts, "windows", "ranges flushed", sum.windows);
 	facts_time(facts, "window_mean_ns", "reachable after unmap, mean",
-		   stats->windows ? stats->window_ns_sum / stats->windows : 0);
-	facts_time(facts, "window_max_ns", "reachable after unmap, max", stats->window_ns_max);
+		   sum.windows ? sum.window_ns_sum / sum.windows : 0);
+	facts_time(facts, "window_max_ns", "reachable after unmap, max", sum.window_ns_max);
 	facts_end(facts);
 }
 
-static void report_device_tlb(struct facts *facts, const struct machine *machine)
+static void report_device_tlb(struct facts *facts, const struct machine *first)
 {
-	const struct iotlb_stats *stats = iotlb_stats(machine->device_tlb);
+	uint64_t lookups = 0, misses = 0;
 
-	facts_u64(facts, "device_tlb_lookups", "lookups in the device", stats->lookups);
-	facts_u64(facts, "device_tlb_misses", "asked for by the device", stats->misses);
+	for (const struct machine *machine = first; machine && machine->device_tlb; machine = machine->next) {
+		lookups += iotlb_stats(machine->device_tlb)->lookups;
+		misses += iotlb_stats(machine->device_tlb)->misses;
+	}
+	facts_u64(facts, "device_tlb_lookups", "lookups in the device", lookups);
+	facts_u64(facts, "device_tlb_misses", "asked for by the device", misses);
 	facts_u64(facts, "device_invalidations", "invalidations of the device",
-		  machine->iommu->stats.device_invalidations);
+		  first->iommu->stats.device_invalidations);
 }
 
 static void report_iommu(struct facts *facts, const struct run_report *run)
 {
 	const struct machine *machine = run->machine;
+	uint64_t tables = 0, writes = 0, faults = 0;
 	const struct iotlb_stats *tlb;
 
-	if (!machine->domain)
-		return;
+	for (const struct machine *at = machine; at; at = at->next) {
+		if (!at->domain)
+			return;
+		tables += at->domain->pt->table_pages;
+		writes += at->domain->pt->pte_writes;
+		faults += at->ctrl.stats.faults;
+	}
 	tlb = iotlb_stats(machine->iommu->tlb);
 	facts_begin(facts, "iommu", "IOMMU");
 	facts_u64(facts, "maps", "map calls", machine->iommu->stats.maps);
@@ -287,8 +371,8 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "iova_live_max", "IOVAs held at most (time line)", run->stats->iova_live_max);
 	facts_u64(facts, "unmaps", "unmap calls", machine->iommu->stats.unmaps);
 	facts_u64(facts, "invalidations", "invalidation commands", machine->iommu->stats.invalidate_commands);
-	facts_u64(facts, "page_table_pages", "page-table pages", machine->domain->pt->table_pages);
-	facts_u64(facts, "pte_writes", "entries written", machine->domain->pt->pte_writes);
+	facts_u64(facts, "page_table_pages", "page-table pages", tables);
+	facts_u64(facts, "pte_writes", "entries written", writes);
 	if (run->options->mode != REPLAY_ASAP) {
 		facts_u64(facts, "iotlb_lookups", "IOTLB lookups", tlb->lookups);
 		facts_u64(facts, "iotlb_misses", "IOTLB misses", tlb->misses);
@@ -296,11 +380,10 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 	}
 	if (machine->device_tlb)
 		report_device_tlb(facts, machine);
-	facts_u64(facts, "page_faults", "device accesses that faulted", machine->ctrl.stats.faults);
+	facts_u64(facts, "page_faults", "device accesses that faulted", faults);
 	facts_end(facts);
-	if (machine->dev.fq)
-		report_flush_queue(facts, machine->dev.fq);
-	report_iova(facts, machine->iovad);
+	report_flush_queue(facts, machine);
+	report_iova(facts, machine);
 }
 
 static void report_work(struct facts *facts, const struct run_report *run)
@@ -422,7 +505,7 @@ void report_findings(struct facts *facts, const struct findings *findings, gbool
 
 void report_run(struct facts *facts, const struct run_report *run)
 {
-	report_trace(facts, run);
+	report_traces(facts, run);
 	report_machine(facts, run);
 	if (run->probe_error) {
 		g_autofree char *text =

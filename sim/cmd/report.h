@@ -9,9 +9,11 @@
 #include "sim/report/facts.h"
 
 struct run_report {
-	const char *trace; /* as the user named it */
-	struct io_transform *stream;
-	const char *part; /* of the trace, as options; "": all of it */
+	char **names; /* of the traces, as the user named them */
+	struct io_transform *const *traces;
+	const struct replay_part *parts;
+	unsigned count;	     /* of these three */
+	const char *reading; /* which part of the traces, as options; "": all */
 	const struct machine *machine;
 	const struct replay_options *options;
 	const struct replay_stats *stats;

@@ -193,10 +193,10 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 
 /** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
  *  it. */
-static unsigned run_trace_cpus(struct run *run, const char *trace, const struct trace_options *options,
+static unsigned run_trace_cpus(struct io_transform *trace, const char *name, const struct trace_options *options,
 			       GError **error)
 {
-	uint32_t cpus = io_stream_cpus(io_transform_stream(run->trace));
+	uint32_t cpus = io_stream_cpus(io_transform_stream(trace));
 	struct io_stream *scan;
 	const struct io_record *record;
 	struct io_complete complete;
@@ -204,12 +204,11 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 
 	if (cpus)
 		return cpus;
-	if (!trace_can_read_twice(trace)) {
-		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N",
-				trace);
+	if (!trace_can_read_twice(name)) {
+		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N", name);
 		return 0;
 	}
-	scan = io_stream_open_options(trace, options, error);
+	scan = io_stream_open_options(name, options, error);
 	if (!scan)
 		return 0;
 	while ((step = io_stream_next(scan, &record, &complete, error)) > 0)
@@ -220,8 +219,45 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 	return cpus;
 }
 
+/** Opens the traces. */
+static bool run_open_traces(struct run *run, char **traces, const struct trace_options *reading, GError **error)
+{
+	unsigned pipes = 0;
+
+	run->names = traces;
+	for (char **name = traces; *name; name++)
+		pipes += strcmp(*name, "-") == 0;
+	if (pipes > 1)
+		return sim_error_plain(error, "-: only one trace can be standard input") == 0;
+	if (g_strv_length(traces) > MACHINE_CONTROLLERS_MAX)
+		return sim_error_plain(error, "more than %d traces", MACHINE_CONTROLLERS_MAX) == 0;
+	if (traces[1] && run->board)
+		return sim_error_plain(error, "--dtb: the board has one NVMe controller: give one trace") == 0;
+	for (; traces[run->count]; run->count++) {
+		run->traces[run->count] = io_transform_open(traces[run->count], reading, error);
+		if (!run->traces[run->count])
+			return false;
+	}
+	return true;
+}
+
+/** Returns how many CPUs the machine has: as the machine file says, else as many as any of the traces names. 0 with *@error. */
+static unsigned run_cpus(struct run *run, const struct trace_options *reading, GError **error)
+{
+	unsigned most = (unsigned)run->config.cpus;
+
+	for (unsigned i = 0; i < run->count && !run->config.cpus; i++) {
+		unsigned cpus = run_trace_cpus(run->traces[i], run->names[i], reading, error);
+
+		if (!cpus)
+			return 0;
+		most = MAX(most, cpus);
+	}
+	return most;
+}
+
 struct run_progress {
-	struct io_transform *trace;
+	struct io_transform *trace; /* the first: they are read side by side */
 	gint64 begun_us, next_us;
 };
 
@@ -261,7 +297,7 @@ static bool run_teardown(struct run *run, GError **error)
 	return !teardown || machine_snapshot_left(run->machine, teardown, error);
 }
 
-bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
 		 GError **error)
 {
 	struct trace_options reading;
@@ -275,34 +311,34 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	    !run_read_config(options, &run->config, &run->board, &run->rules, error) ||
 	    !run_parse_replay(run, options, error))
 		return false;
-	run->part = trace_part_text(&reading.part);
-	run->trace = io_transform_open(trace, &reading, error);
-	if (!run->trace)
+	run->options = trace_part_text(&reading.part);
+	if (!run_open_traces(run, traces, &reading, error))
 		return false;
-	cpus = (unsigned)run->config.cpus;
-	if (!cpus)
-		cpus = run_trace_cpus(run, trace, &reading, error);
+	cpus = run_cpus(run, &reading, error);
 	if (!cpus)
 		return false;
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
 	if (progress) {
-		state.trace = run->trace;
+		state.trace = run->traces[0];
 		run->replay.progress = run_show_progress;
 		run->replay.progress_data = &state;
 	}
 	run->machine = machine_new(&run->config, cpus, run->rules);
+	for (unsigned i = 1; i < run->count; i++)
+		machine_add(run->machine);
 	run->probe_error = machine_probe(run->machine, run->replay.mode != REPLAY_ASAP, &run->probe_step);
-	if (!run->probe_error && run->machine->nvme->queue_count < 2) {
-		run->probe_error = -ENOMEM;
-		run->probe_step = "NVMe I/O queues";
-	}
+	for (struct machine *machine = run->machine; machine && !run->probe_error; machine = machine->next)
+		if (machine->nvme->queue_count < 2) {
+			run->probe_error = -ENOMEM;
+			run->probe_step = "NVMe I/O queues";
+		}
 	/* A fault may do that; without one the machine is of no use. */
 	if (run->probe_error && !run->rules)
 		return sim_error_plain(error, "the machine cannot be probed: %s: %s", run->probe_step,
 				       fault_errno_name(run->probe_error)) == 0;
 	if (!run->probe_error)
-		ok = replay_run(run->machine, run->trace, &run->replay, run->stats, error);
+		ok = replay_run(run->machine, run->traces, &run->replay, run->stats, run->parts, error);
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)
@@ -314,8 +350,9 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 void run_clear(struct run *run)
 {
 	machine_free(run->machine);
-	io_transform_close(run->trace);
-	g_free(run->part);
+	for (unsigned i = 0; i < MACHINE_CONTROLLERS_MAX; i++)
+		io_transform_close(run->traces[i]);
+	g_free(run->options);
 	machine_board_free(run->board);
 	fault_rules_free(run->rules);
 	g_free(run->snap_ns);

@@ -44,8 +44,11 @@ struct run {
 	struct machine_config config;
 	struct machine_board *board;
 	struct fault_rules *rules;
-	struct io_transform *trace;
-	char *part; /* of the trace, as options */
+	char **names;	     /* of the traces, as the user has them; borrowed, NULL-ended */
+	unsigned count;	     /* of them, and of what follows */
+	struct io_transform *traces[MACHINE_CONTROLLERS_MAX];
+	struct replay_part parts[MACHINE_CONTROLLERS_MAX];
+	char *options; /* which part of the traces, as options */
 	struct machine *machine;
 	struct replay_options replay;
 	struct replay_stats *stats;
@@ -55,8 +58,8 @@ struct run {
 	double elapsed_s;
 };
 
-/** Replays @trace as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
-bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+/** Replays @traces, NULL-ended and not empty, each on a controller of its own, as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
+bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
 		 GError **error);
 void run_clear(struct run *run);
 

@@ -15,20 +15,22 @@ void replay_request_free(void *data)
 
 static struct replay_request *replay_new_request(struct replay *replay)
 {
+	GPtrArray *requests = replay->shared->requests;
+	GArray *free_slots = replay->shared->free_slots;
 	struct replay_request *rr;
 
-	if (replay->free_slots->len) {
-		uint32_t slot = g_array_index(replay->free_slots, uint32_t, replay->free_slots->len - 1);
+	if (free_slots->len) {
+		uint32_t slot = g_array_index(free_slots, uint32_t, free_slots->len - 1);
 
-		g_array_set_size(replay->free_slots, replay->free_slots->len - 1);
+		g_array_set_size(free_slots, free_slots->len - 1);
 		return replay_at(replay, slot);
 	}
 	rr = g_new0(struct replay_request, 1);
-	rr->slot = replay->requests->len;
+	rr->slot = requests->len;
 	rr->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	rr->meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	g_assert(rr->slot < EVENT_PAYLOAD_MAX);
-	g_ptr_array_add(replay->requests, rr);
+	g_ptr_array_add(requests, rr);
 	return rr;
 }
 
@@ -110,7 +112,8 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 {
 	struct replay_request *rr = replay_new_request(replay);
 
-	rr->req.number = record->number;
+	rr->replay = replay;
+	rr->req.number = replay->stats->issued + 1; /* of the run: of one trace, its own */
 	rr->req.op = replay_op(record->op);
 	rr->req.sector = record->lba;
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
@@ -209,6 +212,7 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	struct replay_stats *stats = replay->stats;
 	struct replay_request *head;
 
+	replay_act_for(replay);
 	replay_gather_segments(replay, record);
 	head = replay_make_requests(replay, record);
 	head->trace_slot = record->slot;
@@ -225,6 +229,8 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	stats->issued++;
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
-	stats->max_in_flight = MAX(stats->max_in_flight, replay->in_flight);
+	replay->part->max_in_flight = MAX(replay->part->max_in_flight, replay->in_flight);
+	replay->shared->in_flight++;
+	stats->max_in_flight = MAX(stats->max_in_flight, replay->shared->in_flight);
 	replay_submit_pieces(replay, head);
 }

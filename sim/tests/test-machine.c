@@ -641,7 +641,9 @@ static struct run *run_new(const struct machine_config *config, const struct tra
 	if (run->probe_error)
 		g_assert_nonnull(step);
 	if (!run->probe_error && run->machine->nvme->queue_count >= 2) {
-		replay_run(run->machine, stream, &options, &run->stats, &error);
+		struct replay_part part;
+
+		replay_run(run->machine, &stream, &options, &run->stats, &part, &error);
 		g_assert_no_error(error);
 		run->trace = *io_transform_stats(stream);
 		g_assert_cmpuint(run->stats.issued, ==, run->trace.issues);
