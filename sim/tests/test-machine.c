@@ -373,7 +373,7 @@ static void test_histogram_percentiles_are_within_a_percent(void)
 /** Every layout with the alignment and offset of @place, for every size, several times. */
 static void assert_segments(const struct segment_rule *place, const uint64_t *sizes, unsigned count)
 {
-	uint64_t alignment = place->alignment ? place->alignment : FRAME_SIZE;
+	uint64_t alignment = place->alignment ? place->alignment : FRAME_SIZE, places = 0;
 
 	for (enum segment_layout layout = LAYOUT_SCATTERED; layout <= LAYOUT_THP; layout++)
 		for (unsigned i = 0; i < count * 20; i++) {
@@ -393,6 +393,8 @@ static void assert_segments(const struct segment_rule *place, const uint64_t *si
 
 				sum += vec->len;
 				g_assert_cmpuint(vec->len, >, 0);
+				if (k == 0)
+					places |= UINT64_C(1) << vec->paddr % FRAME_SIZE / alignment;
 				if (k)
 					g_assert_cmpuint(vec->paddr % FRAME_SIZE, ==, 0);
 				else
@@ -410,6 +412,8 @@ static void assert_segments(const struct segment_rule *place, const uint64_t *si
 			if (layout == LAYOUT_CONTIGUOUS)
 				g_assert_cmpuint(vecs->len, ==, 1);
 		}
+	/* Every place in a page that is allowed was drawn. */
+	g_assert_cmpuint(places, ==, (UINT64_C(1) << MAX(FRAME_SIZE / alignment, 1)) - 1);
 }
 
 static void test_segments_follow_their_rule(void)

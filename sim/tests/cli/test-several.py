@@ -67,6 +67,12 @@ def _():
         equal(closed['replay']['end_ns'], 180015, f'closed end with {limit}')
 
 
+@case('closed/they-take-turns')
+def _():
+    result = run('-c', free_machine(), '--no-stall', '--limit=4', three('a.csv'), three('b.csv'))
+    equal([trace['ios'] for trace in result['traces']], [2, 2], 'of four requests')
+
+
 @case('requests-are-in-order-of-time')
 def _():
     # None of them completes: what is in flight at the end has its number in the run, and its controller.
@@ -103,6 +109,19 @@ def _():
     for group, key in (('replay', 'data_bytes'), ('replay', 'errors'), ('iommu', 'maps'), ('iommu', 'mapped_bytes'),
                        ('iommu', 'unmaps'), ('iova', 'allocs'), ('iova', 'frees')):
         equal(both[group][key], 2 * alone[group][key], key)
+
+
+@case('timers-are-of-their-domain')
+def _():
+    # Lazy: what is unmapped waits for the timer of its own domain. More addresses than two magazines a CPU hold, freed at
+    # once: full magazines go to the depot, and its timer gives them back.
+    text = ''.join(f'{i},R,{8 * i},4096,100000\n' for i in range(1000)) + '5000000,R,0,4096,100000\n'
+    lazy = ['--mode=asap', '--set', 'iommu.mode=lazy', '--set', 'machine.cpus=1']
+    paths = write('one.csv', '0,R,0,4096,10\n5000000,R,0,4096,100000\n'), write('many.csv', text)
+    few, many, both = (run(*lazy, *some) for some in (paths[:1], paths[1:], paths))
+    for group, key in (('flush_queue', 'flushes_timer'), ('flush_queue', 'windows'), ('iova', 'depot_trims')):
+        check(many[group][key] > 0, f'{key} of the second alone')
+        equal(both[group][key], few[group][key] + many[group][key], key)
 
 
 @case('hardware/every-iommu-has-them-all')
