@@ -209,6 +209,7 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	}
 	facts_list_end(facts);
 	facts_size(facts, "data_bytes", "data moved", stats->bytes);
+	facts_u64(facts, "unaligned_ios", stats->unaligned ? "not of whole logical blocks" : NULL, stats->unaligned);
 	facts_u64(facts, "recorded_segments", "segments as recorded", stats->recorded_segments);
 	report_made_segments(facts, stats, &run->machine->config);
 	facts_u64(facts, "errors", "ended with an error", stats->errors);

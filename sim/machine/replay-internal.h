@@ -195,6 +195,8 @@ static inline struct replay_request *replay_of(const struct nvme_iod *iod)
 void replay_request_free(void *data);
 /** Returns the queue that a request of @record goes to. */
 unsigned replay_queue_of(const struct replay *replay, const struct io_record *record);
+/** Whether the range of @record, if it has one, is of whole logical blocks of the controller. */
+bool replay_whole_blocks(const struct replay *replay, const struct io_record *record);
 /** Makes requests of @record and submits them. */
 void replay_issue(struct replay *replay, const struct io_record *record);
 

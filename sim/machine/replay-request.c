@@ -207,6 +207,15 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 	return head;
 }
 
+bool replay_whole_blocks(const struct replay *replay, const struct io_record *record)
+{
+	uint32_t block = replay->nvme->config.logical_block_bytes;
+
+	if (record->op == IO_FLUSH || record->op == IO_PASSTHROUGH)
+		return true;
+	return record->bytes % block == 0 && record->lba % (block / 512) == 0;
+}
+
 void replay_issue(struct replay *replay, const struct io_record *record)
 {
 	struct replay_stats *stats = replay->stats;
@@ -227,6 +236,7 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	}
 	g_array_index(replay->by_trace_slot, uint32_t, record->slot) = head->slot;
 	stats->issued++;
+	stats->unaligned += !replay_whole_blocks(replay, record);
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
 	replay->part->max_in_flight = MAX(replay->part->max_in_flight, replay->in_flight);

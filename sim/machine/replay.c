@@ -72,8 +72,7 @@ static bool replay_check_blocks(const struct replay *replay, const struct io_str
 {
 	uint32_t block = replay->nvme->config.logical_block_bytes;
 
-	if ((record->op != IO_READ && record->op != IO_WRITE) ||
-	    (record->bytes % block == 0 && record->lba % (block / 512) == 0))
+	if ((record->op != IO_READ && record->op != IO_WRITE) || replay_whole_blocks(replay, record))
 		return true;
 	return sim_error_plain(error,
 			       "%s: request %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT

@@ -67,6 +67,7 @@ struct replay_stats {
 	uint64_t max_in_flight;
 	uint64_t op_count[REQ_OPS];
 	uint64_t op_bytes[REQ_OPS];
+	uint64_t unaligned;	    /* ranges not of whole logical blocks, of operations without data */
 	uint64_t recorded_segments; /* requests whose segments come from the recording */
 	uint64_t made_segments;	    /* … were synthesised */
 	uint64_t form_segments;	    /* of these, in the form of recorded ones */

@@ -262,7 +262,7 @@ static const struct {
 	 "sgl-threshold = 4X: must be a size in bytes, or with a unit such as 4k, from 0 to 4294967295"},
 	{"nvme.read-latency=1min",
 	 "read-latency = 1min: must be a time in ns, or with a unit such as 5us, from 0 to 10000000000"},
-	{"segments.layout=random", "layout = random: must be one of recorded, scattered, contiguous, thp"},
+	{"segments.layout=random", "layout = random: must be one of recorded, scattered, contiguous, thp, recorded-mix"},
 	{"cost.coffee-ns=1", "unknown key \"coffee-ns\" in [cost]"},
 	{"cost.doorbell-ns=4000001", "doorbell-ns = 4000001: must be a number of ns from 0 to 4000000"},
 	{"behaviour.tea=hot", "unknown key \"tea\" in [behaviour]"},

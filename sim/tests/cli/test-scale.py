@@ -354,6 +354,9 @@ def _():
     equal(facts['unaligned_4k'], 3, 'not of whole 4 KiB blocks: by place, by length, and one widened to sectors')
     equal(facts['recording']['not of whole sectors'], '1', 'not of whole sectors')
     equal(run(COLUMNS, path)['trace']['recording']['not of whole sectors'], '1', 'the replay says so, too')
+    path = write('d.csv', '0,D,8,4096,1\n1,D,9,4096,1\n2,D,8,512,1\n3,F,0,0,1\n')
+    for block, count in (512, 0), (4096, 2):
+        equal(run(COLUMNS, '--set', f'nvme.logical-block={block}', path)['replay']['unaligned_ios'], count, f'of {block}')
 
 
 cases.main()
