@@ -8,6 +8,7 @@
 #include "sim/cmd/cmd.h"
 #include "sim/cmd/report.h"
 #include "sim/cmd/traceopt.h"
+#include "sim/trace/transform.h"
 
 struct run_options {
 	char *machine_file;
@@ -17,6 +18,8 @@ struct run_options {
 	char *nvme;
 	struct traceopt trace;
 	char *mode;
+	gboolean no_stall;
+	char *depth;
 	char *limit;
 	char *seed;
 	char *dir;
@@ -41,7 +44,11 @@ struct run {
 	struct machine_config config;
 	struct machine_board *board;
 	struct fault_rules *rules;
-	struct io_stream *stream;
+	char **names;	     /* of the traces, as the user has them; borrowed, NULL-ended */
+	unsigned count;	     /* of them, and of what follows */
+	struct io_transform *traces[MACHINE_CONTROLLERS_MAX];
+	struct replay_part parts[MACHINE_CONTROLLERS_MAX];
+	char *options; /* which part of the traces, as options */
 	struct machine *machine;
 	struct replay_options replay;
 	struct replay_stats *stats;
@@ -51,8 +58,8 @@ struct run {
 	double elapsed_s;
 };
 
-/** Replays @trace as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
-bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+/** Replays @traces, NULL-ended and not empty, each on a controller of its own, as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
+bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
 		 GError **error);
 void run_clear(struct run *run);
 
