@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/cmd/rerun.h"
 #include "sim/cmd/run.h"
 #include "sim/io/output.h"
 
@@ -21,14 +22,16 @@ static struct facts *replay_facts(const struct run *run, const char *trace)
 	return facts;
 }
 
-/** Writes run.json and machine.ini. What depends on the host and the moment stands under "host" alone. */
-static bool replay_write_results(const struct run *run, const char *trace, GError **error)
+/** Writes run.json and machine.ini; @entries are the options as they were given. What depends on the host and the moment stands under "host" alone. */
+static bool replay_write_results(const struct run *run, const char *trace, const GOptionEntry *entries,
+				 GError **error)
 {
 	struct facts *facts = replay_facts(run, trace);
 	g_autofree char *machine = machine_config_text(&run->config);
 	g_autofree char *json = NULL;
 	bool ok;
 
+	rerun_write_options(facts, entries);
 	facts_begin(facts, "host", NULL);
 	facts_u64(facts, "elapsed_us", NULL, (uint64_t)(run->elapsed_s * 1e6));
 	facts_end(facts);
@@ -78,7 +81,7 @@ int cmd_replay(const struct command *command, int argc, char **argv)
 		return common.exit_code;
 	}
 	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error) &&
-	    (!options.dir || replay_write_results(&run, common.args[0], &error)))
+	    (!options.dir || replay_write_results(&run, common.args[0], entries, &error)))
 		code = replay_report(&run, &common);
 	else
 		code = cmd_fail_error(error);

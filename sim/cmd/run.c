@@ -292,6 +292,8 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 		run->replay.progress_data = &state;
 	}
 	run->machine = machine_new(&run->config, cpus, run->rules);
+	if (options->watch)
+		options->watch->begins(options->watch->data, run->machine);
 	run->probe_error = machine_probe(run->machine, run->replay.mode != REPLAY_ASAP, &run->probe_step);
 	if (!run->probe_error && run->machine->nvme->queue_count < 2) {
 		run->probe_error = -ENOMEM;
@@ -303,6 +305,8 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 				       fault_errno_name(run->probe_error)) == 0;
 	if (!run->probe_error)
 		ok = replay_run(run->machine, run->stream, &run->replay, run->stats, error);
+	if (ok && options->watch)
+		options->watch->ends(options->watch->data, run->machine);
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)

@@ -176,6 +176,7 @@ static void replay_wait(struct replay *replay, struct replay_request *rr)
 static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
 {
 	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
+	SIM_ANNOUNCE(replay->sim, nvme_setup, &rr->req, rr->qid, rr->iod->generation << 12 | rr->iod->tag);
 	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
 }
 
