@@ -188,7 +188,7 @@ static void hear_unmap(void *data, struct sim *sim, unsigned domain, uint64_t io
 	struct life_run *run = data;
 
 	for (guint i = 0; i < run->books->len; i++)
-		life_unmap(g_ptr_array_index(run->books, i), when_of(sim), iova, unmapped);
+		life_unmap(g_ptr_array_index(run->books, i), when_of(sim), LIFE_UNMAP, iova, unmapped);
 }
 
 static void hear_invalidate(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last)

@@ -44,6 +44,7 @@ struct doing {
 struct life_trace {
 	GPtrArray *books;
 	GHashTable *doing;   /* by task, or by CPU and context */
+	GHashTable *flying;  /* device, queue and tag -> struct life_request */
 	GHashTable *granule; /* object -> bytes */
 	GHashTable *object;  /* domain of the IOMMU -> object, as far as it was learnt */
 	struct life_scope *scope;
@@ -138,6 +139,21 @@ static void tell_fresh(struct doing *doing)
 	}
 }
 
+static uint64_t command_key(uint32_t device, uint16_t queue, uint16_t tag)
+{
+	return (uint64_t)device << 32 | (uint64_t)queue << 16 | tag;
+}
+
+/** Remembers the request for its completion. */
+static void note_flying(struct life_trace *trace, const struct life_request *request)
+{
+	uint64_t key = command_key(request->device, request->queue, request->tag);
+
+	if (request->has_queue)
+		g_hash_table_replace(trace->flying, g_memdup2(&key, sizeof(key)),
+				     g_memdup2(request, sizeof(*request)));
+}
+
 static void doing_done(struct doing *doing)
 {
 	g_ptr_array_set_size(doing->fresh, 0);
@@ -165,6 +181,7 @@ static void on_setup(struct life_trace *trace, struct doing *doing, const struct
 	take_setup_fields(&doing->request, io);
 	doing->set_up = true;
 	tell_fresh(doing);
+	note_flying(trace, &doing->request);
 	if (after_issue)
 		doing_done(doing);
 }
@@ -185,31 +202,43 @@ static void on_issue(struct life_trace *trace, struct doing *doing, const struct
 	request->bytes = io->bytes;
 	doing->issued = true;
 	tell_fresh(doing);
+	note_flying(trace, request);
 	/* Where set-ups come first, what follows belongs to another. */
 	if (last || trace->issue_last)
 		doing_done(doing);
 }
 
-/** A completion says whose mappings this CPU has just undone. */
-static void on_complete(struct doing *doing, const struct trace_event *io)
+/** A completion says whose mappings this CPU has just undone: that of the command, where there is one. */
+static void on_nvme_complete(struct life_trace *trace, struct doing *doing, const struct trace_event *io)
+{
+	uint64_t key = command_key(io->device, io->queue, io->tag);
+	const struct life_request *flying = g_hash_table_lookup(trace->flying, &key);
+
+	for (guint i = 0; i < doing->ended->len; i++) {
+		struct life *life = g_ptr_array_index(doing->ended, i);
+
+		if (flying)
+			life->request = *flying;
+		else
+			take_setup_fields(&life->request, io);
+	}
+	g_ptr_array_set_size(doing->ended, 0);
+	g_hash_table_remove(trace->flying, &key);
+}
+
+static void on_block_complete(struct doing *doing, const struct trace_event *io)
 {
 	for (guint i = 0; i < doing->ended->len; i++) {
 		struct life *life = g_ptr_array_index(doing->ended, i);
-		struct life_request *request = &life->request;
 
-		if (io->kind == TRACE_NVME_COMPLETE) {
-			take_setup_fields(request, io);
-			continue;
-		}
-		request->known = request->has_place = true;
-		request->op = io->op;
-		request->lba = io->lba;
-		request->bytes = io->bytes;
-		if (!request->has_queue)
-			request->device = io->device;
+		life->request = (struct life_request){.known = true,
+						      .has_place = true,
+						      .device = io->device,
+						      .op = io->op,
+						      .lba = io->lba,
+						      .bytes = io->bytes};
 	}
-	if (io->kind == TRACE_COMPLETE)
-		g_ptr_array_set_size(doing->ended, 0);
+	g_ptr_array_set_size(doing->ended, 0);
 }
 
 static void on_io(struct life_trace *trace, struct doing *doing, const struct trace_event *io)
@@ -218,8 +247,10 @@ static void on_io(struct life_trace *trace, struct doing *doing, const struct tr
 		on_setup(trace, doing, io);
 	else if (io->kind == TRACE_ISSUE)
 		on_issue(trace, doing, io);
-	else if (io->kind == TRACE_COMPLETE || io->kind == TRACE_NVME_COMPLETE)
-		on_complete(doing, io);
+	else if (io->kind == TRACE_NVME_COMPLETE)
+		on_nvme_complete(trace, doing, io);
+	else if (io->kind == TRACE_COMPLETE)
+		on_block_complete(doing, io);
 }
 
 /* ---- the allocator ---- */
@@ -411,7 +442,7 @@ static void on_unmap(struct life_trace *trace, struct doing *doing, const struct
 	trace->scope->has_unmaps = true;
 	doing->flushed = false;
 	for (guint i = 0; i < trace->books->len; i++)
-		end_life(doing, life_unmap(g_ptr_array_index(trace->books, i), when_of(event),
+		end_life(doing, life_unmap(g_ptr_array_index(trace->books, i), when_of(event), LIFE_UNMAP,
 					   event->field[KEVENT_ADDR], len));
 }
 
@@ -469,7 +500,8 @@ static void on_dma_unmap(struct life_trace *trace, struct doing *doing, const st
 		struct life *life = life_book_open(book, 0);
 
 		if (!life || life->mapped)
-			end_life(doing, life_unmap(book, when_of(event), first, last - first + 1));
+			end_life(doing,
+				 life_unmap(book, when_of(event), LIFE_DMA_UNMAP, first, last - first + 1));
 	}
 }
 
@@ -634,6 +666,7 @@ bool life_trace_read(const char *path, GPtrArray *books, struct life_scope *ret_
 		.books = books,
 		.scope = &scope,
 		.doing = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, doing_free),
+		.flying = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free),
 		.granule = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free),
 		.object = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free)};
 	struct kevent_stream *stream = kevent_open(path, error);
@@ -649,6 +682,7 @@ bool life_trace_read(const char *path, GPtrArray *books, struct life_scope *ret_
 	if (result == 0 && !trace.any)
 		result = sim_error_plain(error, "%s: no event in it", path);
 	g_hash_table_unref(trace.doing);
+	g_hash_table_unref(trace.flying);
 	g_hash_table_unref(trace.granule);
 	g_hash_table_unref(trace.object);
 	*ret_scope = scope;

@@ -7,10 +7,10 @@
 #define ROUNDED_MAX 32 /* granules of the largest cached size */
 
 const char *const life_step_names[LIFE_STEPS] = {
-	[LIFE_ALLOC] = "allocated",    [LIFE_MAP] = "mapped",	   [LIFE_MAP_FAILED] = "refused",
-	[LIFE_DMA_MAP] = "dma-mapped", [LIFE_ACCESS] = "accessed", [LIFE_FAULT] = "faulted",
-	[LIFE_UNMAP] = "unmapped",     [LIFE_QUEUE] = "queued",	   [LIFE_FLUSH] = "flushed",
-	[LIFE_FREE] = "freed",	       [LIFE_CACHE] = "cached",
+	[LIFE_ALLOC] = "allocated",	   [LIFE_MAP] = "mapped",      [LIFE_MAP_FAILED] = "refused",
+	[LIFE_DMA_MAP] = "dma-mapped",	   [LIFE_ACCESS] = "accessed", [LIFE_FAULT] = "faulted",
+	[LIFE_DMA_UNMAP] = "dma-unmapped", [LIFE_UNMAP] = "unmapped",  [LIFE_QUEUE] = "queued",
+	[LIFE_FLUSH] = "flushed",	   [LIFE_FREE] = "freed",      [LIFE_CACHE] = "cached",
 };
 
 const char *const life_verdict_names[LIFE_VERDICTS] = {
@@ -196,25 +196,37 @@ void life_map_failed(struct life *life, struct life_when when, int64_t error)
 		      error);
 }
 
-struct life *life_unmap(struct life_book *book, struct life_when when, uint64_t first, uint64_t len)
+/** Returns the life that an unmap is of, NULL if its beginning is not known. */
+static struct life *life_to_unmap(const struct life_book *book)
 {
-	struct life *life = NULL;
+	struct life *life = life_book_open(book, 0);
+	const struct life_step *last;
 
-	if (!covers(book, first, len))
-		return NULL;
-	for (guint i = book->open->len; i-- > 0 && !life;) {
+	for (guint i = book->open->len; i-- > 0;) {
 		struct life *open = g_ptr_array_index(book->open, i);
 
 		if (open->mapped || (open->allocated && !open->unmapped))
-			life = open;
+			return open;
 	}
-	if (!life) /* a second unmap is of the same life */
-		life = life_book_open(book, 0);
+	if (!life || life->allocated)
+		return life; /* a second time */
+	last = &g_array_index(life->steps, struct life_step, life->steps->len - 1);
+	return last->kind == LIFE_DMA_UNMAP ? life : NULL;
+}
+
+struct life *life_unmap(struct life_book *book, struct life_when when, enum life_step_kind kind,
+			uint64_t first, uint64_t len)
+{
+	struct life *life;
+
+	if (!covers(book, first, len))
+		return NULL;
+	life = life_to_unmap(book);
 	if (!life)
 		life = begin(book, 0, first, len);
 	life->mapped = false;
 	life->unmapped = true;
-	life_add(life, LIFE_UNMAP, when, first, len);
+	life_add(life, kind, when, first, len);
 	return life;
 }
 
@@ -230,8 +242,7 @@ static struct life_step *last_step(const struct life *life, enum life_step_kind 
 	return NULL;
 }
 
-static void flush_one(struct life_book *book, struct life *life, struct life_when when, bool queued,
-		      const char *text)
+static void flush_one(struct life *life, struct life_when when, bool queued, const char *text)
 {
 	const struct life_step *unmap = last_step(life, LIFE_UNMAP);
 
@@ -246,8 +257,6 @@ static void flush_one(struct life_book *book, struct life *life, struct life_whe
 		life_step_say(life_add(life, LIFE_FLUSH, when, 0, 0), "%s", text);
 	else
 		life_add(life, LIFE_FLUSH, when, 0, 0);
-	if (!life->allocated)
-		g_ptr_array_remove(book->open, life);
 }
 
 void life_flush(struct life_book *book, struct life_when when, uint64_t object, uint64_t first, uint64_t last,
@@ -259,7 +268,7 @@ void life_flush(struct life_book *book, struct life_when when, uint64_t object, 
 		struct life *life = g_ptr_array_index(book->open, i);
 
 		if (life->unmapped && is_of(life, object))
-			flush_one(book, life, when, queued, text);
+			flush_one(life, when, queued, text);
 	}
 }
 
@@ -272,6 +281,7 @@ struct life *life_free(struct life_book *book, struct life_when when, uint64_t o
 		return NULL;
 	if (!life)
 		life = begin(book, object, first, len);
+	life->object = object ? object : life->object;
 	if (text)
 		life_step_say(life_add(life, LIFE_FREE, when, first, len), "%s", text);
 	else
@@ -409,6 +419,7 @@ static void moment_take(struct moment *moment, const struct life_step *step)
 	case LIFE_MAP_FAILED:
 		moment->mapped = false;
 		break;
+	case LIFE_DMA_UNMAP:
 	case LIFE_UNMAP:
 		moment->mapped = false;
 		moment->unmapped = true;
@@ -434,7 +445,7 @@ static void moment_look_ahead(struct moment *moment, const struct life_step *ste
 
 	if (step->kind == LIFE_MAP || step->kind == LIFE_DMA_MAP)
 		moment->next_map_ns = MIN(moment->next_map_ns, at_ns);
-	else if (step->kind == LIFE_UNMAP)
+	else if (step->kind == LIFE_UNMAP || step->kind == LIFE_DMA_UNMAP)
 		moment->next_unmap_ns = MIN(moment->next_unmap_ns, at_ns);
 	else if (step->kind == LIFE_FLUSH)
 		moment->next_flush_ns = MIN(moment->next_flush_ns, at_ns);
@@ -652,7 +663,9 @@ static const struct life *half_seen(const struct asked *asked)
 
 		if (first->when.time_ns <= asked->at_ns)
 			continue;
-		return first->kind == LIFE_UNMAP || first->kind == LIFE_FREE ? life : NULL;
+		return first->kind == LIFE_UNMAP || first->kind == LIFE_DMA_UNMAP || first->kind == LIFE_FREE
+			       ? life
+			       : NULL;
 	}
 	return NULL;
 }

@@ -43,9 +43,10 @@ enum life_step_kind {
 	LIFE_ALLOC,
 	LIFE_MAP,
 	LIFE_MAP_FAILED,
-	LIFE_DMA_MAP, /* the driver has its address */
-	LIFE_ACCESS,  /* by the device */
-	LIFE_FAULT,   /* likewise, refused */
+	LIFE_DMA_MAP,	/* the driver has its address */
+	LIFE_ACCESS,	/* by the device */
+	LIFE_FAULT,	/* likewise, refused */
+	LIFE_DMA_UNMAP, /* the driver gives its address back */
 	LIFE_UNMAP,
 	LIFE_QUEUE, /* for a flush */
 	LIFE_FLUSH,
@@ -112,8 +113,10 @@ struct life *life_map(struct life_book *book, struct life_when when, uint64_t fi
 		      uint64_t paddr, unsigned prot);
 /** The map of @life that was told last did not succeed: @error, a negative errno. */
 void life_map_failed(struct life *life, struct life_when when, int64_t error);
-/** Returns the life that it ends, as far as the page table goes; one of which nothing is known begins with its end. */
-struct life *life_unmap(struct life_book *book, struct life_when when, uint64_t first, uint64_t len);
+/** @kind: LIFE_UNMAP, or LIFE_DMA_UNMAP, which stands for it until it comes. Returns the life that it ends, as far as the page
+ *  table goes; one of which nothing is known begins with its end. */
+struct life *life_unmap(struct life_book *book, struct life_when when, enum life_step_kind kind,
+			uint64_t first, uint64_t len);
 /** Translations of [@first, @last] are gone from the IOTLB. @queued: it was put off until now; @text: how; may be NULL. */
 void life_flush(struct life_book *book, struct life_when when, uint64_t object, uint64_t first, uint64_t last,
 		bool queued, const char *text);
