@@ -213,6 +213,19 @@ def _():
     equal(verdict(0x80000210, path, '--at=0.000021'), 'in the flush window', 'between unmap and invalidation')
 
 
+@case('generation/6.1-list-has-no-data-by-the-byte')
+def _():
+    path = trace(INIT, setup(9), line(10, 'dma_map_sg: (dma_map_sgtable+0x0/0x30) dir=1'), alloc(11, 0x80000, 5),
+                 line(12, 'map: IOMMU: iova=0x0000000080000000 - 0x0000000080003000 paddr=0x0000000113c3b000 size=12288'),
+                 line(13, 'map: IOMMU: iova=0x0000000080003000 - 0x0000000080005000 paddr=0x0000000113c4b000 size=8192'),
+                 issue(14), line(90, 'tracing_mark_write: end'))
+    for iova, wanted in ((0x80002fff, 'mapped'), (0x80004fff, 'mapped'), (0x80005000, 'beyond the request'),
+                         (0x80007fff, 'beyond the request')):
+        equal(verdict(iova, path, '--at=50us'), wanted, hex(iova))
+    equal(verdict(0x80004000, path, '--at=50us', '--write'), 'wrong direction', 'the direction of the list')
+    check('1 B behind' in ask(0x80005000, path)['explanation'], 'the distance')
+
+
 @case('generation/iommu-and-dma-events-only')
 def _():
     path = trace(line(1, 'attach_device_to_domain: IOMMU: device=0000:00:04.0'), setup(9),
