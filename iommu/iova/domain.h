@@ -55,6 +55,8 @@ struct iova_domain {
 	struct iova_memory memory;
 	int (*allocation_hook)(void *data, enum iova_memory_kind kind);
 	void *allocation_hook_data;
+	const struct iova_recorded_ops *recorded;
+	void *recorded_data;
 	unsigned id;
 	unsigned event_kind;
 	bool missing_rcaches_found; /* reported once */

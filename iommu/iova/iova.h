@@ -102,6 +102,16 @@ uint64_t iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64_t limi
 /** Gives back @size granules at @pfn. Nothing checks that they were taken, nor with what size: as in the kernel. */
 void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size);
 
+/** Somebody who knows the addresses already, such as a recording: asked in place of the allocator. The domain's own state is
+ * not used then. */
+struct iova_recorded_ops {
+	uint64_t (*alloc)(void *data, uint64_t size, uint64_t limit_pfn, bool flush);
+	void (*free)(void *data, uint64_t pfn, uint64_t size);
+};
+
+/** Makes @ops (borrowed, as @data is) serve iova_alloc_fast() and iova_free_fast() of a domain without caches. */
+void iova_set_recorded(struct iova_domain *iovad, const struct iova_recorded_ops *ops, void *data);
+
 /** Straight from the tree: returns whether it found @size granules (1 to 2^63), not rounded; @aligned to the next power
  *  of two of @size. */
 bool iova_alloc_tree(struct iova_domain *iovad, uint64_t size, uint64_t limit_pfn, bool aligned,

@@ -246,6 +246,8 @@ static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t 
 {
 	uint64_t pfn = 0;
 
+	if (G_UNLIKELY(iovad->recorded))
+		return iovad->recorded->alloc(iovad->recorded_data, size, limit_pfn, flush);
 	if (size <= CACHED_SIZE_MAX) {
 		unsigned order = size_orders[size];
 
@@ -297,6 +299,10 @@ static void magazine_push(struct iova_domain *iovad, struct iova_magazine *magaz
 /* As above: free_iova_fast(), all of it. */
 static G_GNUC_NO_INLINE void free_slow(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
 {
+	if (G_UNLIKELY(iovad->recorded)) {
+		iovad->recorded->free(iovad->recorded_data, pfn, size);
+		return;
+	}
 	if (size <= CACHED_SIZE_MAX && !iovad->rcaches) {
 		find_missing_rcaches(iovad);
 	} else if (size <= CACHED_SIZE_MAX) {
@@ -322,6 +328,13 @@ void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
 		}
 	}
 	free_slow(iovad, pfn, size);
+}
+
+void iova_set_recorded(struct iova_domain *iovad, const struct iova_recorded_ops *ops, void *data)
+{
+	g_assert(!iovad->rcaches);
+	iovad->recorded = ops;
+	iovad->recorded_data = data;
 }
 
 bool iova_depot_work(struct iova_domain *iovad, unsigned order)

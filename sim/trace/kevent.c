@@ -58,6 +58,7 @@ const char *const kevent_names[KEVENT_KINDS] = {
 	[KEVENT_DEPOT_WORK] = "depot_work",
 	[KEVENT_DEPOT_WORK_RET] = "depot_work_ret",
 	[KEVENT_INVALIDATE] = "cache_tag_flush_range",
+	[KEVENT_INVALIDATE_MAP] = "cache_tag_flush_range_np",
 	[KEVENT_QI_SUBMIT] = "qi_submit",
 	[KEVENT_FAIL_SLAB] = "should_failslab",
 	[KEVENT_FAIL_PAGE] = "should_fail_alloc_page",
@@ -220,7 +221,6 @@ static bool take_range(struct scan body, struct kevent *event)
 {
 	uint64_t domain, first, last;
 
-	event->kind = KEVENT_INVALIDATE;
 	if (!SCAN_FIND(&body, " did ") || !scan_decimal(&body, &domain) || !SCAN(&body, " [") ||
 	    !scan_number(&body, &first) || !scan_char(&body, '-') || !scan_number(&body, &last) ||
 	    !scan_char(&body, ']'))
@@ -255,7 +255,11 @@ static bool take_event(const struct ktext_line *line, struct kevent *event)
 		return take_row(body, row, event);
 	if (NAMED(line, "qi_submit"))
 		return take_descriptor(body, event);
-	if (NAMED(line, "cache_tag_flush_range") || NAMED(line, "cache_tag_flush_range_np"))
+	event->kind = KEVENT_INVALIDATE;
+	if (NAMED(line, "cache_tag_flush_range"))
+		return take_range(body, event);
+	event->kind = KEVENT_INVALIDATE_MAP;
+	if (NAMED(line, "cache_tag_flush_range_np"))
 		return take_range(body, event);
 	event->kind = NAMED(line, "tracing_mark_write") || NAMED(line, "print") ? KEVENT_MARK : KEVENT_OTHER;
 	parse = ktext_body_of(line->name, line->name_len);

@@ -35,13 +35,14 @@ enum kevent_kind {
 	KEVENT_DMA_UNMAP_SG,
 	KEVENT_DMA_ALLOC,      /* ADDR, SIZE: on return */
 	KEVENT_DMA_ALLOC_CALL, /* SIZE: a probe at its entry */
-	KEVENT_DMA_FREE,       /* ADDR, SIZE: on return, or a probe at its entry */
+	KEVENT_DMA_FREE,       /* ADDR, SIZE: at its entry */
 	KEVENT_POOL_ALLOC,     /* OBJECT the pool */
 	KEVENT_POOL_FREE,      /* OBJECT, ADDR */
 	KEVENT_FQ_TIMEOUT,     /* the flush queues' timer */
 	KEVENT_DEPOT_WORK,     /* OBJECT the work item */
 	KEVENT_DEPOT_WORK_RET,
 	KEVENT_INVALIDATE, /* what the driver was asked: ADDR first, LEN last byte, DOMAIN */
+	KEVENT_INVALIDATE_MAP, /* the same of a new mapping, in caching mode */
 	KEVENT_QI_SUBMIT,  /* QW0, QW1: a descriptor for VT-d's invalidation queue */
 	KEVENT_FAIL_SLAB,  /* an injected failure */
 	KEVENT_FAIL_PAGE,
