@@ -189,6 +189,18 @@ def _():
     equal(ask(0x80001000, path)['lives'][0]['request']['sector'], 72, 'its place')
 
 
+@case('life/request-prepared-in-an-interrupt-of-another')
+def _():
+    # The interrupt is told by its context alone: it runs under the name of the task.
+    nested = {'flags': 'd.s1.'}
+    path = trace(INIT, setup(10, tag=1), setup(20, tag=2, **nested), alloc(21, 0x80001, 1, **nested),
+                 map_nosync(22, 0x80001000, 0x2000, 4096, 6, **nested), issue(23, lba=800, **nested), alloc(30, 0x80000, 1),
+                 map_nosync(31, 0x80000000, 0x1000, 4096, 5), issue(32, lba=64))
+    for iova, tag, sector in ((0x80000000, 1, 64), (0x80001000, 2, 800)):
+        request = ask(iova, path)['lives'][0]['request']
+        equal((request['tag'], request['sector']), (tag, sector), hex(iova))
+
+
 @case('life/two-domains-have-one-each')
 def _():
     other = alloc(20, 0x80000, 1, cpu=1, pid=9).replace('0xff11', '0xff22')
@@ -203,11 +215,13 @@ def _():
                  alloc(11, 0x80000, 1),
                  line(12, 'map: IOMMU: iova=0x0000000080000000 - 0x0000000080001000 paddr=0x0000000113c3b000 size=4096'),
                  issue(13), irq(20, 'dma_unmap_page: (dma_unmap_page_attrs+0x0/0x1c0) addr=0x80000200 size=512 dir=2'),
-                 unmap(21, 0x80000000, 4096), irq(22, 'qi_submit: iotlb_inv dmar0: 0x300f2 0x80000040 0x0 0x0'),
+                 unmap(21, 0x80000000, 4096), irq(21, 'qi_submit: iotlb_inv dmar0: 0x300f2 0x80002041 0x0 0x0'),
+                 irq(22, 'qi_submit: iotlb_inv dmar0: 0x300f2 0x80000040 0x0 0x0'),
                  irq(23, 'iova_free: (free_iova_fast+0x0/0x1a0) pfn=0x80000 size=1 iovad=0xff11'))
     answer = ask(0x80000210, path)
     equal(steps(answer), [['allocated', 'mapped', 'dma-unmapped', 'unmapped', 'flushed', 'freed']], 'steps')
     equal(answer['lives'][0]['steps'][1]['prot'], 'w', 'the direction')
+    equal(answer['lives'][0]['steps'][4]['time_ns'], 22000, 'the descriptor of its page')
     equal(verdict(0x80000210, path, '--at=15us', '--read'), 'wrong direction', 'read of what the device writes')
     equal(verdict(0x80000400, path, '--at=15us'), 'beyond the request', 'behind the data')
     equal(verdict(0x80000210, path, '--at=0.000021'), 'in the flush window', 'between unmap and invalidation')
