@@ -6,7 +6,8 @@
 #include "sim/cmd/run.h"
 #include "sim/io/output.h"
 
-static struct facts *replay_facts(const struct run *run, const char *trace)
+/** @entries are the options as they were given. */
+static struct facts *replay_facts(const struct run *run, const char *trace, const GOptionEntry *entries)
 {
 	const struct run_report report = {.trace = trace,
 					  .stream = run->stream,
@@ -19,19 +20,19 @@ static struct facts *replay_facts(const struct run *run, const char *trace)
 	struct facts *facts = facts_new();
 
 	report_run(facts, &report);
+	rerun_write_options(facts, entries);
 	return facts;
 }
 
-/** Writes run.json and machine.ini; @entries are the options as they were given. What depends on the host and the moment stands under "host" alone. */
+/** Writes run.json and machine.ini. What depends on the host and the moment stands under "host" alone. */
 static bool replay_write_results(const struct run *run, const char *trace, const GOptionEntry *entries,
 				 GError **error)
 {
-	struct facts *facts = replay_facts(run, trace);
+	struct facts *facts = replay_facts(run, trace, entries);
 	g_autofree char *machine = machine_config_text(&run->config);
 	g_autofree char *json = NULL;
 	bool ok;
 
-	rerun_write_options(facts, entries);
 	facts_begin(facts, "host", NULL);
 	facts_u64(facts, "elapsed_us", NULL, (uint64_t)(run->elapsed_s * 1e6));
 	facts_end(facts);
@@ -50,9 +51,9 @@ static void replay_warn_missed_snapshots(const struct run *run)
 			run->stats->snapshots_missed);
 }
 
-static int replay_report(const struct run *run, const struct cmd_common *common)
+static int replay_report(const struct run *run, const struct cmd_common *common, const GOptionEntry *entries)
 {
-	struct facts *facts = replay_facts(run, common->args[0]);
+	struct facts *facts = replay_facts(run, common->args[0], entries);
 	g_autofree char *text = common->json ? facts_to_json(facts) : facts_to_text(facts);
 	bool ok = cmd_print(text);
 
@@ -82,7 +83,7 @@ int cmd_replay(const struct command *command, int argc, char **argv)
 	}
 	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error) &&
 	    (!options.dir || replay_write_results(&run, common.args[0], entries, &error)))
-		code = replay_report(&run, &common);
+		code = replay_report(&run, &common, entries);
 	else
 		code = cmd_fail_error(error);
 	run_clear(&run);
