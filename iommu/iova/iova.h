@@ -84,6 +84,9 @@ struct iova_state {
  *  domain that is freed leaves its armed timers in the queue: their owner has to know that it is gone. */
 struct iova_domain *iova_domain_new(struct sim *sim, uint64_t granule_bytes, uint64_t start_pfn, unsigned id,
 				    unsigned event_kind);
+/** Returns a domain in the state of @iovad, counts and allocation hook among it, that acts on @sim, which has as many CPUs.
+ *  Armed depot timers are pending in it, yet not put into the events of @sim. Free with iova_domain_free(). */
+struct iova_domain *iova_domain_copy(const struct iova_domain *iovad, struct sim *sim);
 /** Frees magazines and nodes without returning pfns, as put_iova_domain() does. NULL is allowed. If @ret_memory is
  *  not NULL it gets the final counts, in which all that was taken has been given back. */
 void iova_domain_finish(struct iova_domain *iovad, struct iova_memory *ret_memory);

@@ -102,8 +102,24 @@ static int verify_show(const struct verify_recording *recording, const struct ve
 	return result->first.found ? EXIT_FOUND : EXIT_DONE;
 }
 
+/** Returns the directory with the dumps: the one that was named, or snapshots/ beside @path, where it is; NULL: none. */
+static char *verify_snapshots(const struct verify_cmd *options, const char *path)
+{
+	g_autofree char *dir = g_path_get_dirname(path);
+	char *beside;
+
+	if (options->snapshots)
+		return strcmp(options->snapshots, "none") == 0 ? NULL : g_strdup(options->snapshots);
+	beside = g_build_filename(dir, "snapshots", NULL);
+	if (strcmp(path, "-") != 0 && g_file_test(beside, G_FILE_TEST_IS_DIR))
+		return beside;
+	g_free(beside);
+	return NULL;
+}
+
 static int verify_path(const struct verify_cmd *options, const char *path, bool json)
 {
+	g_autofree char *snapshots = verify_snapshots(options, path);
 	GError *error = NULL;
 	struct verify_recording *recording = verify_recording_read(path, &error);
 	struct machine_config config;
@@ -111,7 +127,10 @@ static int verify_path(const struct verify_cmd *options, const char *path, bool 
 	int code = EXIT_UNUSABLE;
 
 	if (recording && verify_read_config(options, recording, &config, &error) &&
-	    verify(recording, &(const struct verify_options){.config = &config}, &result, &error))
+	    verify(recording,
+		   &(const struct verify_options){
+			   .config = &config, .snapshots = snapshots, .order = options->order},
+		   &result, &error))
 		code = verify_show(recording, &result, json);
 	if (error)
 		code = cmd_fail_error(error);

@@ -10,17 +10,19 @@
  * and CPUs overlap, so ops of different streams are interleaved; events of one op are linked in order.
  */
 #include "sim/trace/kevent.h"
+#include "sim/verify/order.h"
 
 #define VERIFY_NONE	  UINT32_MAX
 #define VERIFY_EVENTS_MAX (1u << 26)
 
 struct verify_event {
 	uint64_t time_ns, line;
-	uint64_t field[KEVENT_FIELDS]; /* of a block or NVMe event: the place in KEVENT_ADDR, bytes in KEVENT_SIZE */
+	uint64_t field
+		[KEVENT_FIELDS]; /* of a block or NVMe event: the place in KEVENT_ADDR, bytes in KEVENT_SIZE */
 	uint32_t has;
 	uint32_t cpu, stream;
 	uint32_t op, next; /* the op it belongs to, and that op's next event; or VERIFY_NONE */
-	uint32_t follows;  /* the next event of its stream, or VERIFY_NONE */
+	uint32_t follows;  /* by this event the stream is done with it and goes on, or VERIFY_NONE */
 	uint16_t queue, tag;
 	uint8_t kind; /* enum kevent_kind */
 	uint8_t io;   /* of KEVENT_IO: enum trace_event_kind */
@@ -60,13 +62,9 @@ struct verify_machine {
 	uint64_t limit_pfn; /* the highest that was asked for */
 	unsigned domain_id; /* 1 where the recording does not say */
 	bool lazy, caching_mode, forcedac;
-	bool scatter_lists;	  /* a kernel before 6.17 */
+	bool scatter_lists;	   /* a kernel before 6.17 */
 	bool kinds[KEVENT_KINDS];  /* the recording has events of this kind */
 	bool missed[KEVENT_KINDS]; /* by probes, which may have missed some */
-};
-
-struct verify_range {
-	uint64_t lo, hi;
 };
 
 struct verify_recording {
