@@ -15,6 +15,8 @@ const struct command commands[] = {
 	{"pagetable dump", "the page tables of a snapshot, entry by entry", "SNAP", cmd_pagetable_dump},
 	{"pagetable walk", "how the IOMMU translates one address in a snapshot", "SNAP DEVICE IOVA",
 	 cmd_pagetable_walk},
+	{"whois", "the life of an address in a recording or a run, or what a fault address was",
+	 "IOVA TRACE|DIR", cmd_whois},
 	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},

@@ -327,6 +327,8 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	run->machine = machine_new(&run->config, cpus, run->rules);
 	for (unsigned i = 1; i < run->count; i++)
 		machine_add(run->machine);
+	if (options->watch)
+		options->watch->begins(options->watch->data, run->machine);
 	run->probe_error = machine_probe(run->machine, run->replay.mode != REPLAY_ASAP, &run->probe_step);
 	for (struct machine *machine = run->machine; machine && !run->probe_error; machine = machine->next)
 		if (machine->nvme->queue_count < 2) {
@@ -339,6 +341,8 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 				       fault_errno_name(run->probe_error)) == 0;
 	if (!run->probe_error)
 		ok = replay_run(run->machine, run->traces, &run->replay, run->stats, run->parts, error);
+	if (ok && options->watch)
+		options->watch->ends(options->watch->data, run->machine);
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)
