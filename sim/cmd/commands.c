@@ -26,6 +26,8 @@ const struct command commands[] = {
 	{"devtree probe", "bring a board's IOMMUs and masters up and down, and see who keeps what",
 	 "BOARD.dtb", cmd_devtree_probe},
 	{"faults list", "every fault point and how often a replay passes it", "TRACE...", cmd_faults_list},
+	{"faults sweep", "every pass of every fault point fails, one run each: what breaks", "TRACE",
+	 cmd_faults_sweep},
 	{"devtree list", "the IOMMUs of a board, and who is behind each", "BOARD.dtb", cmd_devtree_list},
 	{"devtree graph", "the same as a graph for Graphviz", "BOARD.dtb", cmd_devtree_graph},
 	{"devtree check", "what is wrong with a board's device tree, by kind and node", "BOARD.dtb",

@@ -18,6 +18,8 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "override one key of the machine file", "GROUP.KEY=VALUE"},
 		{"faults", 'f', 0, G_OPTION_ARG_FILENAME, &options->faults_file, "the faults file",
 		 "FAULTS.ini"},
+		{"fail", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->fails,
+		 "let the N-th pass of a fault point fail: asked before the faults file", "POINT:N"},
 		{"dtb", 0, 0, G_OPTION_ARG_FILENAME, &options->dtb, "the machine is the board of this device tree",
 		 "BOARD.dtb"},
 		{"nvme", 0, 0, G_OPTION_ARG_FILENAME, &options->nvme,
@@ -56,6 +58,7 @@ void run_options_clear(struct run_options *options)
 	g_free(options->machine_file);
 	g_strfreev(options->sets);
 	g_free(options->faults_file);
+	g_strfreev(options->fails);
 	g_free(options->dtb);
 	g_free(options->nvme);
 	traceopt_clear(&options->trace);
@@ -80,6 +83,33 @@ static bool run_read_board(const struct run_options *options, struct machine_con
 	return *board && machine_config_set_board(config, *board, error);
 }
 
+/** Adds the rule that one --fail=POINT:N is. */
+static bool run_add_fail(struct fault_rules *rules, const char *fail, GError **error)
+{
+	const char *colon = strrchr(fail, ':');
+	g_autofree char *glob = colon ? g_strndup(fail, (gsize)(colon - fail)) : NULL;
+	uint64_t nth;
+
+	if (!colon || !text_parse_u64(colon + 1, &nth) || !nth)
+		return sim_error_plain(error, "--fail=%s: must be POINT:N, N a count from 1", fail) == 0;
+	if (!fault_rules_add_nth(rules, glob, nth, 0))
+		return sim_error_plain(error,
+				       "--fail=%s: no fault point is called \"%s\"; see \"iommusim faults list\"",
+				       fail, glob) == 0;
+	return true;
+}
+
+static bool run_read_rules(const struct run_options *options, struct fault_rules **rules, GError **error)
+{
+	if (!options->faults_file && !options->fails)
+		return true;
+	*rules = fault_rules_new(machine_fault_tables);
+	for (char **fail = options->fails; fail && *fail; fail++)
+		if (!run_add_fail(*rules, *fail, error))
+			return false;
+	return !options->faults_file || fault_rules_load(*rules, options->faults_file, error);
+}
+
 bool run_read_config(const struct run_options *options, struct machine_config *config,
 		     struct machine_board **board, struct fault_rules **rules, GError **error)
 {
@@ -93,10 +123,7 @@ bool run_read_config(const struct run_options *options, struct machine_config *c
 		return sim_error_plain(error, "--seed=%s: must be a number", options->seed) == 0;
 	if (!run_read_board(options, config, board, error) || !machine_config_check(config, error))
 		return false;
-	if (!options->faults_file)
-		return true;
-	*rules = fault_rules_new(machine_fault_tables);
-	return fault_rules_load(*rules, options->faults_file, error);
+	return run_read_rules(options, rules, error);
 }
 
 void run_warn_idle_rules(const struct fault_rules *rules)
@@ -297,13 +324,9 @@ static bool run_teardown(struct run *run, GError **error)
 	return !teardown || machine_snapshot_left(run->machine, teardown, error);
 }
 
-bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
-		 GError **error)
+bool run_open(struct run *run, const struct run_options *options, char **traces, GError **error)
 {
 	struct trace_options reading;
-	struct run_progress state = {.begun_us = g_get_monotonic_time()};
-	unsigned cpus;
-	bool ok = true;
 
 	memset(run, 0, sizeof(*run));
 	run->stats = g_new0(struct replay_stats, 1);
@@ -314,8 +337,17 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	run->options = trace_part_text(&reading.part);
 	if (!run_open_traces(run, traces, &reading, error))
 		return false;
-	cpus = run_cpus(run, &reading, error);
-	if (!cpus)
+	run->cpus = run_cpus(run, &reading, error);
+	return run->cpus != 0;
+}
+
+bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
+		 GError **error)
+{
+	struct run_progress state = {.begun_us = g_get_monotonic_time()};
+	bool ok = true;
+
+	if (!run_open(run, options, traces, error))
 		return false;
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
@@ -324,7 +356,7 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 		run->replay.progress = run_show_progress;
 		run->replay.progress_data = &state;
 	}
-	run->machine = machine_new(&run->config, cpus, run->rules);
+	run->machine = machine_new(&run->config, run->cpus, run->rules);
 	for (unsigned i = 1; i < run->count; i++)
 		machine_add(run->machine);
 	if (options->watch)

@@ -21,6 +21,7 @@ struct run_options {
 	char *machine_file;
 	char **sets;
 	char *faults_file;
+	char **fails;
 	char *dtb;
 	char *nvme;
 	struct traceopt trace;
@@ -56,6 +57,7 @@ struct run {
 	unsigned count;	     /* of them, and of what follows */
 	struct io_transform *traces[MACHINE_CONTROLLERS_MAX];
 	struct replay_part parts[MACHINE_CONTROLLERS_MAX];
+	unsigned cpus; /* of the machine */
 	char *options; /* which part of the traces, as options */
 	struct machine *machine;
 	struct replay_options replay;
@@ -65,6 +67,10 @@ struct run {
 	const char *probe_step;
 	double elapsed_s;
 };
+
+/** Reads what @options say and opens @traces, NULL-ended and not empty: fills config, board, rules, names, count, traces, options,
+ *  cpus and replay of @run. Returns false with *@error. Free with run_clear() in any case. */
+bool run_open(struct run *run, const struct run_options *options, char **traces, GError **error);
 
 /** Replays @traces, NULL-ended and not empty, each on a controller of its own, as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
 bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,

@@ -40,6 +40,9 @@ struct fault_rules {
 	GPtrArray *rules; /* of struct fault_rule */
 	struct fault_firing *log;
 	unsigned logged;
+	bool watched[SIM_FAULTS_MAX];
+	fault_watch watch;
+	void *watch_data;
 };
 
 static void fault_rule_free(void *data)
@@ -97,8 +100,10 @@ void fault_rules_arm(struct fault_rules *rules, struct sim *sim)
 {
 	sim->fault_rules = rules;
 	memset(sim->fault_armed, 0, sizeof(sim->fault_armed));
-	if (rules)
+	if (rules) {
 		rules->logged = 0;
+		memcpy(sim->fault_armed, rules->watched, sizeof(sim->fault_armed));
+	}
 	for (guint i = 0; rules && i < rules->rules->len; i++) {
 		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
 
@@ -106,6 +111,16 @@ void fault_rules_arm(struct fault_rules *rules, struct sim *sim)
 		for (unsigned point = 0; point < SIM_FAULTS_MAX; point++)
 			sim->fault_armed[point] |= rule->covers[point];
 	}
+}
+
+void fault_rules_watch(struct fault_rules *rules, const bool *points, fault_watch watch, void *data)
+{
+	if (points)
+		memcpy(rules->watched, points, sizeof(rules->watched));
+	else
+		memset(rules->watched, 0, sizeof(rules->watched));
+	rules->watch = watch;
+	rules->watch_data = data;
 }
 
 const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id)
@@ -172,6 +187,8 @@ int fault_decide(struct sim *sim, unsigned point, uint64_t size)
 {
 	struct fault_rules *rules = sim->fault_rules;
 
+	if (rules->watched[point] && rules->watch(rules->watch_data, sim, point))
+		return fault_point_get(rules, point)->error;
 	for (guint i = 0; i < rules->rules->len; i++) {
 		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
 		int error;

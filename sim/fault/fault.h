@@ -69,6 +69,14 @@ bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t n
 bool fault_rules_add_nth_of(struct fault_rules *rules, const char *glob, const char *device, uint64_t nth,
 			    int error, bool persist);
 
+/** Whoever is asked at a pass before the rules are, with sim->fault_passes[@point] its number. Returns whether it is to fail, with
+ *  the point's own error; the rules do not see that pass then. */
+typedef bool (*fault_watch)(void *data, struct sim *sim, unsigned point);
+
+/** Lets @watch see every pass of the points of which @points is true, SIM_FAULTS_MAX of them and copied; NULL: nobody does. Arm
+ *  @rules afterwards. */
+void fault_rules_watch(struct fault_rules *rules, const bool *points, fault_watch watch, void *data);
+
 /** Returns the point numbered @id, or NULL. */
 const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id);
 

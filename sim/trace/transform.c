@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "sim/core/error.h"
+#include "sim/trace/tape.h"
 
 #define SECTOR_BYTES 512
 #define TIME_MAX_NS  INT64_MAX /* 292 years: sums of two times do not overflow */
@@ -38,6 +39,8 @@ struct io_transform {
 	uint64_t open;	 /* of these, in flight */
 	GArray *closing; /* of struct taken: what ends with the round, from closing_at on */
 	guint closing_at;
+
+	struct tape *tape; /* what is held; NULL: nothing */
 
 	struct io_record record;	  /* the last that was returned */
 	struct io_stream_stats stats;	  /* of requests: as returned. Of events: of the rounds before */
@@ -347,8 +350,8 @@ static enum io_step take_step(struct io_transform *transform, struct io_complete
 	return IO_END;
 }
 
-enum io_step io_transform_next(struct io_transform *transform, const struct io_record **ret_record,
-			       struct io_complete *ret_complete, GError **error)
+static enum io_step read_step(struct io_transform *transform, const struct io_record **ret_record,
+			      struct io_complete *ret_complete, GError **error)
 {
 	if (transform->whole)
 		return io_stream_next(transform->stream, ret_record, ret_complete, error);
@@ -360,6 +363,47 @@ enum io_step io_transform_next(struct io_transform *transform, const struct io_r
 			return step;
 	}
 	return transform->trouble ? fail(transform, error) : IO_END;
+}
+
+enum io_step io_transform_next(struct io_transform *transform, const struct io_record **ret_record,
+			       struct io_complete *ret_complete, GError **error)
+{
+	if (transform->tape)
+		return tape_play(transform->tape, ret_record, ret_complete);
+	return read_step(transform, ret_record, ret_complete, error);
+}
+
+bool io_transform_hold(struct io_transform *transform, uint64_t limit, GError **error)
+{
+	struct tape *tape = tape_new();
+	const struct io_record *record;
+	struct io_complete complete;
+	uint64_t issues = 0;
+	enum io_step step;
+
+	while ((step = read_step(transform, &record, &complete, error)) > 0) {
+		issues += step == IO_ISSUE;
+		if (issues > TRANSFORM_HELD_MAX) {
+			sim_error_plain(error, "%s: more than %d requests: give --limit", transform->path,
+					TRANSFORM_HELD_MAX);
+			step = IO_TROUBLE;
+			break;
+		}
+		tape_add(tape, step, record, &complete);
+		if (limit && issues > limit)
+			break;
+	}
+	if (step == IO_TROUBLE) {
+		tape_free(tape);
+		return false;
+	}
+	transform->tape = tape;
+	return true;
+}
+
+void io_transform_rewind(struct io_transform *transform)
+{
+	tape_rewind(transform->tape);
 }
 
 /* ---- opening and asking ---- */
@@ -400,6 +444,7 @@ void io_transform_close(struct io_transform *transform)
 {
 	if (!transform)
 		return;
+	tape_free(transform->tape);
 	io_stream_close(transform->stream);
 	g_array_unref(transform->taken);
 	g_array_unref(transform->closing);

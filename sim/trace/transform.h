@@ -32,6 +32,15 @@ void io_transform_close(struct io_transform *transform);
 enum io_step io_transform_next(struct io_transform *transform, const struct io_record **ret_record,
 			       struct io_complete *ret_complete, GError **error);
 
+#define TRANSFORM_HELD_MAX 1000000 /* requests */
+
+/** Reads the first @limit requests (0: all), and what ends until the one after them begins, into memory, before the first
+ *  io_transform_next(). From then on that returns these, and nothing is read any more: processes that were forked since do not
+ *  disturb each other. Returns false with *@error, for more than TRANSFORM_HELD_MAX requests too. */
+bool io_transform_hold(struct io_transform *transform, uint64_t limit, GError **error);
+/** The next step is the first again, of a trace that is held. */
+void io_transform_rewind(struct io_transform *transform);
+
 /** Returns the counts so far: of events, what was read, in all rounds together; of requests, what was returned. Borrowed until
  *  the next call. */
 const struct io_stream_stats *io_transform_stats(struct io_transform *transform);
