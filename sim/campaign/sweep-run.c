@@ -130,9 +130,9 @@ static const struct finding *sweep_first(const struct findings *findings, enum f
 	g_assert_not_reached();
 }
 
-/** Says which kinds of harm were found more often than in @reference, NULL for none there. */
+/** Says which kinds of harm but those @expected were found more often than in @reference, NULL for none there. */
 static void sweep_judge_findings(GString *said, const struct sweep_outcome *outcome,
-				 const struct sweep_outcome *reference)
+				 const struct sweep_outcome *reference, unsigned expected)
 {
 	const struct findings *findings = &outcome->machine->sim->findings;
 
@@ -140,7 +140,7 @@ static void sweep_judge_findings(GString *said, const struct sweep_outcome *outc
 		uint64_t before = reference ? reference->machine->sim->findings.count[kind] : 0;
 		const struct finding *first;
 
-		if (!sweep_harms((enum finding_kind)kind) || findings->count[kind] <= before)
+		if (!sweep_harms((enum finding_kind)kind) || expected & 1u << kind || findings->count[kind] <= before)
 			continue;
 		first = sweep_first(findings, (enum finding_kind)kind);
 		sweep_say(said, "%s (%" G_GUINT64_FORMAT "): %s", finding_kinds[kind].name,
@@ -242,7 +242,7 @@ char *sweep_judge(const struct sweep_outcome *outcome, const struct sweep_outcom
 
 	if (outcome->trouble)
 		sweep_say(said, "%s", outcome->trouble);
-	sweep_judge_findings(said, outcome, reference);
+	sweep_judge_findings(said, outcome, reference, point->expected);
 	sweep_judge_left(said, outcome->machine);
 	if (!outcome->probe_error) {
 		sweep_judge_requests(said, outcome, reference, point);
@@ -255,7 +255,7 @@ char *sweep_judge_unfaulted(const struct sweep_outcome *reference)
 {
 	GString *said = g_string_new(NULL);
 
-	sweep_judge_findings(said, reference, NULL);
+	sweep_judge_findings(said, reference, NULL, 0);
 	sweep_judge_left(said, reference->machine);
 	return g_string_free(said, said->len == 0);
 }

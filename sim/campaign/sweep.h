@@ -12,7 +12,8 @@
  *
  * What is required of a run with a fault, by comparison with one without:
  *	- it comes to its end: every request that the other issued is issued, and ends; the program survives it
- *	- no violation, no request given up, nothing freed or left reachable in part, more than the other found
+ *	- no violation, no request given up, nothing freed or left reachable in part, more than the other found, but for what the
+ *	  failing hardware does by itself (struct fault_point)
  *	- nothing is left when the machine is removed: no address, no mapping, no frame
  *	- where memory was short (-ENOMEM), the request is tried again: no more requests end with an error
  *	- where the trace ends, the same data are mapped: (device, physical address, length, permission). What the driver keeps

@@ -38,6 +38,8 @@ struct fault_point {
 	int error;	    /* negative errno that the kernel sees by default */
 	const char *sees;   /* what the kernel sees, in words */
 	const char *source; /* kernel function that can fail there */
+	unsigned expected;  /* findings, a mask of 1 << enum finding_kind, that the failure itself brings about whatever the kernel
+			     * does: of hardware */
 };
 
 /** Returns the name of a negative errno, "ENOMEM". */

@@ -325,11 +325,13 @@ static bool replay_loop(struct replay_shared *shared, GError **error)
 	/* asap: what the trace has completed already, and only that, is done before the last snapshot. */
 	if (timed ? !replay_drain(shared, error) : !replay_advance(shared, shared->sim->now_ns, error))
 		return false;
-	if (options->at_end)
-		options->at_end(options->at_end_data, shared->machine);
 	if (options->dir && !replay_snapshot(shared, "end.snap", error))
 		return false;
-	if (!replay_drain(shared, error) || (!timed && !replay_finish_open(shared, error)))
+	if (!replay_drain(shared, error))
+		return false;
+	if (options->at_end)
+		options->at_end(options->at_end_data, shared->machine);
+	if (!timed && !replay_finish_open(shared, error))
 		return false;
 	replay_timeline_row(shared);
 	replay_count_missed(shared);

@@ -35,7 +35,8 @@ struct replay_options {
 	const uint64_t *snap_count; /* ascending, UINT64_MAX-ended: … when so many requests were issued */
 	uint64_t snap_every_ns;	    /* 0: not */
 	uint64_t snap_every_count;  /* 0: not */
-	/** Called where end.snap is written, before what the trace left open is completed; may be NULL. */
+	/** Called when all that can end has ended, time-outs and retries too, before what the trace left open is completed; may be
+	 *  NULL. */
 	void (*at_end)(void *data, struct machine *machine);
 	void *at_end_data;
 	/** Called now and then with the number of requests issued; may be NULL. */
