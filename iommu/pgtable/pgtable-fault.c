@@ -33,7 +33,7 @@ static const struct fault_point points[] = {
 			.source = "each driver's wait: pagetable-facts section 6",
 			/* The driver says so, and goes on; what is in the caches stays there. */
 			.expected = 1u << FINDING_KERNEL_WARNING | 1u << FINDING_STALE | 1u << FINDING_PERMISSION |
-				    1u << FINDING_STALE_REACHABLE,
+				    1u << FINDING_HOLE | 1u << FINDING_STALE_REACHABLE,
 		},
 };
 

@@ -37,11 +37,11 @@ void sweep_outcome_clear(struct sweep_outcome *outcome);
 
 /** Returns what is wrong with @outcome, of a run in which a pass of @point failed, by comparison with @reference; NULL:
  *  nothing. Free with g_free(). */
-char *sweep_judge(const struct sweep_outcome *outcome, const struct sweep_outcome *reference,
-		  const struct fault_point *point);
+char *sweep_judge(const struct sweep_options *options, const struct sweep_outcome *outcome,
+		  const struct sweep_outcome *reference, const struct fault_point *point);
 
 /** Returns what is wrong with @reference itself; NULL: nothing. Free with g_free(). */
-char *sweep_judge_unfaulted(const struct sweep_outcome *reference);
+char *sweep_judge_unfaulted(const struct sweep_options *options, const struct sweep_outcome *reference);
 
 /** The file of results. */
 struct sweep_file {

@@ -181,17 +181,23 @@ static void sweep_judge_left(GString *said, const struct machine *machine)
 	sweep_judge_frames(said, machine);
 }
 
-static void sweep_judge_requests(GString *said, const struct sweep_outcome *outcome,
-				 const struct sweep_outcome *reference, const struct fault_point *point)
+static void sweep_judge_ends(GString *said, const struct sweep_outcome *outcome,
+			     const struct sweep_outcome *reference)
 {
 	const struct replay_stats *stats = &outcome->stats, *usual = &reference->stats;
 
 	if (stats->ios != usual->ios || stats->issued != usual->issued)
 		sweep_say(said, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " requests ended", stats->ios,
 			  usual->issued);
-	if (point->error == -ENOMEM && stats->errors > usual->errors)
-		sweep_say(said, "%" G_GUINT64_FORMAT " requests failed, which the kernel tries again",
-			  stats->errors - usual->errors);
+}
+
+static void sweep_judge_errors(GString *said, const struct sweep_outcome *outcome,
+			       const struct sweep_outcome *reference, const struct fault_point *point)
+{
+	uint64_t errors = outcome->stats.errors, usual = reference->stats.errors;
+
+	if (point->error == -ENOMEM && errors > usual)
+		sweep_say(said, "%" G_GUINT64_FORMAT " requests failed, which the kernel tries again", errors - usual);
 }
 
 /** Returns how many of @a are not in @b, both sorted, and the first of them in *@ret_first. */
@@ -235,27 +241,36 @@ static void sweep_judge_live(GString *said, const struct sweep_outcome *outcome,
 		sweep_say_mappings(said, "fewer", reference->live, outcome->live);
 }
 
-char *sweep_judge(const struct sweep_outcome *outcome, const struct sweep_outcome *reference,
-		  const struct fault_point *point)
+/** Returns the findings, a mask of 1 << kind, that other rules bring about. */
+static unsigned sweep_expected(const struct sweep_options *options)
 {
+	return options->others_fail ? 1u << FINDING_STUCK : 0;
+}
+
+char *sweep_judge(const struct sweep_options *options, const struct sweep_outcome *outcome,
+		  const struct sweep_outcome *reference, const struct fault_point *point)
+{
+	unsigned expected = point->expected | sweep_expected(options);
 	GString *said = g_string_new(NULL);
 
 	if (outcome->trouble)
 		sweep_say(said, "%s", outcome->trouble);
-	sweep_judge_findings(said, outcome, reference, point->expected);
+	sweep_judge_findings(said, outcome, reference, expected);
 	sweep_judge_left(said, outcome->machine);
-	if (!outcome->probe_error) {
-		sweep_judge_requests(said, outcome, reference, point);
+	if (!outcome->probe_error)
+		sweep_judge_ends(said, outcome, reference);
+	if (!outcome->probe_error && !options->others_fail) {
+		sweep_judge_errors(said, outcome, reference, point);
 		sweep_judge_live(said, outcome, reference);
 	}
 	return g_string_free(said, said->len == 0);
 }
 
-char *sweep_judge_unfaulted(const struct sweep_outcome *reference)
+char *sweep_judge_unfaulted(const struct sweep_options *options, const struct sweep_outcome *reference)
 {
 	GString *said = g_string_new(NULL);
 
-	sweep_judge_findings(said, reference, NULL, 0);
+	sweep_judge_findings(said, reference, NULL, sweep_expected(options));
 	sweep_judge_left(said, reference->machine);
 	return g_string_free(said, said->len == 0);
 }

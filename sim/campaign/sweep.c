@@ -96,7 +96,7 @@ static void sweep_child_ends(struct sweep *sweep, const struct sweep_outcome *ou
 {
 	const struct sweep_pair *pair =
 		&g_array_index(sweep->result->pairs, struct sweep_pair, sweep->self->pair);
-	char *broke = sweep_judge(outcome, &sweep->reference,
+	char *broke = sweep_judge(sweep->options, outcome, &sweep->reference,
 				  fault_point_get(sweep->options->rules, pair->point));
 
 	if (broke)
@@ -260,7 +260,7 @@ static bool sweep_reference(struct sweep *sweep, GError **error)
 		return sim_error_plain(error, "the machine cannot be probed: %s: %s", reference->probe_step,
 				       fault_errno_name(reference->probe_error)) == 0;
 	memcpy(sweep->result->passes, reference->machine->sim->fault_passes, sizeof(sweep->result->passes));
-	sweep->result->unfaulted = sweep_judge_unfaulted(reference);
+	sweep->result->unfaulted = sweep_judge_unfaulted(sweep->options, reference);
 	return true;
 }
 

@@ -18,7 +18,9 @@
  *	- where memory was short (-ENOMEM), the request is tried again: no more requests end with an error
  *	- where the trace ends, the same data are mapped: (device, physical address, length, permission). What the driver keeps
  *	  for itself is not compared: a shortage may let it do with less
- * Where probing fails, which is an end too, only what concerns what is left is required.
+ * Where probing fails, which is an end too, only what concerns findings and what is left is required. Where other rules let other
+ * passes fail, these are others as soon as one more fails: then requests that fail or are given up, and data that are mapped, are not
+ * compared.
  */
 #include "sim/machine/replay.h"
 
@@ -28,6 +30,7 @@ struct sweep_options {
 	struct io_transform *trace;   /* held */
 	struct replay_options replay; /* mode, limit, depth */
 	struct fault_rules *rules;    /* what else fails meanwhile, in all runs; not NULL, without a watch */
+	bool others_fail;	      /* there are such rules */
 	const char *points;	      /* a glob */
 	uint64_t max;		      /* passes of a point at most, evenly spread; 0: all */
 	unsigned jobs;		      /* children at once, 1 to SWEEP_JOBS_MAX */

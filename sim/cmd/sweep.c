@@ -246,6 +246,7 @@ static int sweep_execute(struct run *run, const struct sweep_request *request, c
 		return cmd_fail_error(error);
 	if (options.dir && g_mkdir_with_parents(options.dir, 0777) != 0)
 		return cmd_fail("%s: %s", options.dir, g_strerror(errno));
+	options.others_fail = run->rules != NULL;
 	if (!run->rules)
 		run->rules = fault_rules_new(machine_fault_tables);
 	options.config = &run->config;

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""faults sweep, on the real recordings of the fixtures: a repaired kernel stands every pair of point and pass on every kind of
+IOMMU; each repair taken back breaks the pairs that belong to it, and no other; what is said to repeat a pair does; results do
+not depend on jobs, interruptions or where they are kept. test-sweep.py IOMMUSIM"""
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+from tap import BOOT, FIXTURES, Cases, Program, check, equal, read, write
+
+program = Program(sys.argv[1])
+cases = Cases()
+
+FIXED = '--set', 'kernel.version=fixed'
+# Requests of all kinds: large and small, with PRP lists and SGLs, reads and writes.
+MIXED = '--skip=200', '--limit=200'
+# Some requests, and metadata, find no address of their own: they are mapped piece by piece.
+FEW_ADDRESSES = '[fault others]\npoint = dma.iova\nprobability = 30\ntimes = -1\nseed = 5\n'
+
+
+def sweep(code, *args):
+    """Sweeps the recording; returns the results as JSON has them."""
+    return json.loads(program.expect(code, 'faults', 'sweep', '--json', *args, BOOT, timeout=600).out)
+
+
+def broke(found):
+    """The points that broke, with how often."""
+    return {row['point']: row['broke'] for row in found['points'] if row['broke']}
+
+
+def passes(found):
+    return {row['point']: row['passes'] for row in found['points']}
+
+
+def clean(*args):
+    """A sweep that finds nothing."""
+    found = sweep(0, *FIXED, *args)
+    equal(found['broken_count'], 0, 'broken')
+    check('unfaulted' not in found, 'nothing wrong without a fault')
+    equal(found['pairs'], sum(row['passes'] for row in found['points']), 'every pass is tried')
+    check(found['pairs'] > 300, 'there is something to try', found['pairs'])
+
+
+# The first 200 I/Os, all points, all passes.
+for hardware in 'intel', 'amd', 'arm-smmu-v3':
+    for mode in 'strict', 'lazy':
+        cases.add(f'/sweep/fixed/{hardware}-{mode}-is-clean', clean, '--limit=200', '--set', f'iommu.hardware={hardware}',
+                  '--set', f'iommu.mode={mode}')
+cases.add('/sweep/fixed/where-the-trace-ends-the-same-is-mapped', clean, '--mode=asap', '--skip=200', '--limit=60')
+cases.add('/sweep/fixed/large-requests-are-clean', clean, '--skip=230', '--limit=40')
+
+
+def one_back(behaviour, wanted, *args):
+    """One repair taken back breaks exactly the passes WANTED: a number of a point, or all."""
+    found = sweep(1, *FIXED, '--set', f'behaviour.{behaviour}', *args)
+    check('unfaulted' not in found, 'nothing wrong without a fault', found.get('unfaulted'))
+    got, count = broke(found), passes(found)
+    equal(got, {point: count[point] if number == 'all' else number for point, number in wanted.items()}, 'what broke')
+
+
+cases.add('/sweep/back/magazine-null-check', one_back, 'iova-magazine-null-check=unchecked', {'iova.magazine': 'all'},
+          '--limit=5')
+# What fails below a link or a sync fails it: the maps of 100 links and of what is mapped otherwise are the same point.
+cases.add('/sweep/back/rollback', one_back, 'blkdma-rollback=old', {'dma.link': 'all', 'dma.sync': 'all'},
+          '--points=dma.*', *MIXED)
+cases.add('/sweep/back/rollback-frees-another-size', one_back, 'rollback-iova-free=mapped', {'dma.link': 239},
+          '--points=dma.*', *MIXED)
+cases.add('/sweep/back/descriptor-pool', one_back, 'descriptor-pool-unmap=leak', {'nvme.sgl_pool': 'all'}, *MIXED,
+          '--max=40')
+cases.add('/sweep/back/prp-pool', one_back, 'prp-pool-unmap=partial', {'nvme.prp_pool': 'all'}, '--points=nvme.*', *MIXED)
+cases.add('/sweep/back/bounced-links', one_back, 'bounce-link=old', {'dma.bounce': 6}, '--points=dma.*', *MIXED,
+          '--set', 'iommu.untrusted=yes', '--set', 'machine.swiotlb=4M')
+
+
+@cases.case('/sweep/back/map-error-is-taken-for-success')
+def _():
+    found = sweep(1, *FIXED, '--set', 'behaviour.nosync-map-error=inverted', '--set', 'iommu.hardware=arm-smmu-v3',
+                  '--points=[ipd]*', *MIXED, '--max=60')
+    check(set(broke(found)) <= {'iommu.map', 'pgtable.page'}, 'only what makes a map fail breaks', broke(found))
+    check(broke(found).get('pgtable.page'), 'a page that is missing does', broke(found))
+
+
+@cases.case('/sweep/other-rules/fire-meanwhile')
+def _():
+    write('few.ini', FEW_ADDRESSES)
+    args = ('-f', 'few.ini', '--set', 'nvme.sgl-threshold=0', '--points=nvme.vec_pool', *MIXED)
+    found = sweep(0, *FIXED, *args)
+    check(found['pairs'] >= 10, 'requests are mapped piece by piece', found)
+    found = sweep(1, *FIXED, '--set', 'behaviour.descriptor-pool-unmap=leak', *args)
+    equal(broke(found), {'nvme.vec_pool': found['pairs']}, 'what broke')
+
+
+@cases.case('/sweep/pairs/each-is-repeated-by-its-command')
+def _():
+    write('my machine.ini', '[kernel]\nversion = 7.0\n')
+    found = sweep(1, '-c', 'my machine.ini', '--max=3', *MIXED)
+    check(len(found['broken']) >= 5, 'several broke', broke(found))
+    for pair in found['broken']:
+        words = shlex.split(pair['command'])
+        equal(words[0], 'iommusim', 'command')
+        again = json.loads(program.run(*words[1:], '--json').out)
+        seen = {row['kind']: row for row in again['violations'] + again['observations']}
+        kinds = re.findall(r'(?:^|; )([a-z -]+) \(\d+\): ', pair['what'], re.I)
+        check(kinds, 'something was found', pair)
+        for kind in kinds:
+            check(any(row['kind'].lower() == kind.lower() for row in seen.values()), f'{kind} again', pair)
+        equal((again['firings'][0]['point'], again['firings'][0]['pass']), (pair['point'], pair['pass']), 'fired')
+
+
+@cases.case('/sweep/pairs/children-see-what-runs-of-their-own-see')
+def _():
+    """No pair is missed, and none is found that a run of its own does not have."""
+    found = sweep(1, *FIXED, '--set', 'behaviour.descriptor-pool-unmap=leak', '--points=*.sgl_pool', *MIXED, '--max=8')
+    listed = {(pair['point'], pair['pass']) for pair in found['broken']}
+    equal(len(listed), 8, 'broken')
+    for point, number in ('nvme.prp_pool', 1), ('dma.link', 40), ('nvme.sgl_pool', 35), ('nvme.sgl_pool', 36):
+        run = program.run('replay', '--json', *FIXED, '--set', 'behaviour.descriptor-pool-unmap=leak', *MIXED,
+                          f'--fail={point}:{number}', BOOT)
+        equal(run.code, int((point, number) in listed), f'{point} {number}', run)
+
+
+@cases.case('/sweep/sample/is-even-and-has-both-ends')
+def _():
+    program.expect(0, 'faults', 'sweep', *FIXED, '--limit=50', '--points=controller.fatal', '--max=5', '-o', 'out', BOOT)
+    lines = [line for line in read('out', 'sweep.txt').splitlines() if not line.startswith('#')]
+    equal(lines, [f'controller.fatal {number} ok' for number in (1, 13, 25, 37, 50)], 'tried')
+
+
+@cases.case('/sweep/jobs/do-not-change-the-results')
+def _():
+    args = ('faults', 'sweep', '--set', 'kernel.version=7.0', '--max=10', *MIXED)
+    one = program.expect(1, *args, '--jobs=1', '-o', 'one', BOOT)
+    five = program.expect(1, *args, '--jobs=5', '-o', 'five', BOOT)
+    equal(five.out, one.out, 'printed')
+    equal(read('five', 'sweep.txt'), read('one', 'sweep.txt'), 'kept')
+
+
+ARGS = ('faults', 'sweep', '--set', 'kernel.version=7.0', '--max=25', *MIXED, '-o', 'out')
+
+
+@cases.case('/sweep/resume/goes-on-where-it-was-killed')
+def _():
+    whole = program.expect(1, *ARGS, BOOT)
+    results = read('out', 'sweep.txt')
+    os.unlink(os.path.join('out', 'sweep.txt'))
+    child = subprocess.Popen([program.path, *ARGS, '--jobs=2', BOOT], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and child.poll() is None:
+        if os.path.exists('out/sweep.txt') and len(read('out', 'sweep.txt').splitlines()) > 30:
+            break
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    kept = read('out', 'sweep.txt')
+    check(kept.count('\n') > 30, 'some was kept', kept[:500])
+    again = program.expect(1, *ARGS, '--progress=always', BOOT)
+    equal(again.out, whole.out, 'printed')
+    equal(read('out', 'sweep.txt'), results, 'kept')
+
+
+@cases.case('/sweep/resume/takes-up-what-is-there-and-half-a-line-is-not')
+def _():
+    program.expect(1, *ARGS, BOOT)
+    results = read('out', 'sweep.txt')
+    lines = results.splitlines(keepends=True)
+    # What is there is believed: a result that says otherwise shows that it was not run again.
+    changed = [line.replace(' ok', ' broke: my own words') if line == 'dma.iova 1 ok\n' else line for line in lines]
+    check(changed != lines, 'there is such a line')
+    write('out/sweep.txt', ''.join(changed[:-4]) + changed[-4][:-2])
+    found = program.expect(1, *ARGS, BOOT)
+    check('dma.iova 1: my own words' in found.out, 'taken up', found)
+    equal(read('out', 'sweep.txt'), ''.join(changed), 'complete again')
+
+
+@cases.case('/sweep/resume/another-sweep-is-refused')
+def _():
+    program.expect(1, *ARGS, BOOT)
+    results = read('out', 'sweep.txt')
+    for other in (['--max=24'], ['--points=dma.*'], ['--set', 'nvme.sgl=no'], ['--seed=2'], ['--mode=asap']):
+        message = program.refuses(*ARGS, *other, BOOT)
+        check('another sweep' in message, 'says so', message)
+    equal(read('out', 'sweep.txt'), results, 'left alone')
+    lines = results.splitlines(keepends=True)
+    for damage in lines[-1], 'dma.iova 1\n', 'no.point 1 ok\n', 'dma.iova 1 perhaps\n':
+        write('out/sweep.txt', ''.join(lines[:4]) + lines[4] + damage.replace(lines[-1], lines[4]))
+        message = program.refuses(*ARGS, BOOT)
+        check(message.startswith('out/sweep.txt:6: '), 'names the line', message)
+
+
+@cases.case('/sweep/progress/tells-how-long')
+def _():
+    run = program.expect(0, 'faults', 'sweep', *FIXED, '--limit=20', '--points=controller.*', '--progress=always', BOOT)
+    check(re.search(r'\d+ of 6\d pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
+
+
+@cases.case('/sweep/options/bad-ones-are-refused')
+def _():
+    for args, wanted in ((['--max=0'], '--max=0: must be'), (['--jobs=0'], '--jobs=0: must be'),
+                         (['--jobs=1025'], '--jobs=1025: must be'), (['--points=tea.*'], 'no fault point'),
+                         (['--fail=dma.link'], 'must be POINT:N'), (['--fail=tea:1'], 'no fault point'),
+                         (['--fail=dma.link:0'], 'must be POINT:N'), (['--set', 'nvme.sgl=perhaps'], 'nvme.sgl')):
+        message = program.refuses('faults', 'sweep', *args, '--limit=5', BOOT)
+        check(wanted in message, f'{wanted} expected', message)
+    program.refuses('faults', 'sweep', BOOT, BOOT)
+    write('file', '')
+    check('file' in program.refuses('faults', 'sweep', '--limit=5', '-o', 'file', BOOT), 'names what is no directory')
+
+
+@cases.case('/sweep/unfaulted/what-is-wrong-anyway-is-said-once')
+def _():
+    """A rule that fires in every run breaks the run without a swept fault; pairs are compared with that."""
+    write('leak.ini', '[fault leak]\npoint = nvme.sgl_pool\nnth = 3\n')
+    found = sweep(1, '--set', 'kernel.version=7.0', '-f', 'leak.ini', '--points=dma.sync', *MIXED, '--max=5')
+    check('leak' in found['unfaulted'], 'said', found['unfaulted'])
+
+
+cases.main()
