@@ -183,10 +183,46 @@ static void bench_start(const char *iommusim, const char *trace)
 	       cost_best(unsaid).elapsed_s, GOAL_START);
 }
 
+/** Returns how many results a sweep has written into @dir, and removes them. */
+static unsigned sweep_pairs(const char *dir)
+{
+	g_autofree char *path = g_build_filename(dir, "sweep.txt", NULL), *text = NULL;
+	unsigned pairs = 0;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		g_error("no results in %s", dir);
+	for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+		pairs += *line != '#';
+	g_unlink(path);
+	g_rmdir(dir);
+	return pairs;
+}
+
+/** The fault sweep: at least 10,000 runs, as many side by side as said. Wall time: that is what jobs are for. */
+static void bench_sweep(const char *iommusim, const char *trace, const char *results)
+{
+	static const char *const jobs[] = {"--jobs=1", "--jobs=2"};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(jobs); i++) {
+		const char *argv[] = {iommusim,	     "faults",	 "sweep", "--set=kernel.version=fixed",
+				      "--set=machine.cpus=4", "--limit=1250", "--progress=never", "-o",
+				      results,	     jobs[i],	 trace,	  NULL};
+		struct cost cost = cost_of(argv);
+		unsigned pairs = sweep_pairs(results);
+
+		if (pairs < 10000)
+			g_error("only %u pairs", pairs);
+		printf("faults sweep %s: %u pairs of 1250 I/Os, %.1f s, %.0f pairs/s (CPU: %.0f pairs/s)\n",
+		       jobs[i], pairs, cost.elapsed_s, pairs / cost.elapsed_s, pairs / cost.cpu_s);
+		fflush(stdout);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_autofree char *dir = g_dir_make_tmp("bench-replay-XXXXXX", NULL);
 	g_autofree char *name = g_build_filename(dir, "bench", NULL);
+	g_autofree char *results = g_build_filename(dir, "sweep", NULL);
 	uint64_t ios = 1000000;
 	double m_ns;
 
@@ -204,6 +240,7 @@ int main(int argc, char **argv)
 	printf("%" G_GUINT64_FORMAT " I/Os of 4 KiB, %d CPUs, depth 32, blktrace\n", ios, CPUS);
 	bench_rows(argv[1], name, ios, m_ns);
 	bench_start(argv[1], name);
+	bench_sweep(argv[1], name, results);
 	for (unsigned cpu = 0; cpu < CPUS; cpu++) {
 		g_autofree char *path = g_strdup_printf("%s.blktrace.%u", name, cpu);
 
