@@ -6,15 +6,49 @@
 
 #include "sim/core/text.h"
 
+/* Of controller.status, with the status: it may be tried again. */
+#define CONTROLLER_ACTION_RETRY (1u << 16)
+
+/** "0x281": type and code; "0x281 retry": and the command may be tried again. */
+static bool controller_action_status(const char *text, uint32_t *ret_action)
+{
+	g_auto(GStrv) words = g_strsplit(text, " ", 2);
+	uint64_t status;
+
+	if (!words[0] || !text_parse_u64(words[0], &status) || !status || status > NVME_STATUS_TYPE_CODE)
+		return false;
+	if (words[1] && strcmp(words[1], "retry") != 0)
+		return false;
+	*ret_action = (uint32_t)status | (words[1] ? CONTROLLER_ACTION_RETRY : 0);
+	return true;
+}
+
+static bool controller_action_lost(const char *text, uint32_t *ret_action)
+{
+	static const char *const losses[CONTROLLER_LOSES_NOTHING] = {[CONTROLLER_LOSES_COMMAND] = "command",
+								     [CONTROLLER_LOSES_INTERRUPT] = "interrupt",
+								     [CONTROLLER_LOSES_ALL] = "all"};
+
+	for (unsigned loss = 0; loss < CONTROLLER_LOSES_NOTHING; loss++)
+		if (strcmp(losses[loss], text) == 0) {
+			*ret_action = loss;
+			return true;
+		}
+	return false;
+}
+
 static const struct fault_point controller_points[] = {
 	{"controller.status", -EIO, "a command completes with an error status",
-	 "nvme_should_fail() in drivers/nvme/host/fault_inject.c"},
+	 "nvme_should_fail() in drivers/nvme/host/fault_inject.c", controller_action_status,
+	 "a status type and code such as 0x281, \"retry\" behind it where it may be tried again"},
 	{"controller.lost_completion", -ETIMEDOUT, "no completion: the time-out handler runs",
-	 "nvme_timeout() in drivers/nvme/host/pci.c"},
+	 "nvme_timeout() in drivers/nvme/host/pci.c", controller_action_lost, "command, interrupt or all"},
 	{"controller.transfer_error", -EIO, "a command completes with a data transfer error",
 	 "NVM Express base specification, status 4h"},
 	{"controller.fatal", -EIO, "the controller fails (CSTS.CFS) and completes nothing more",
 	 "nvme_should_reset() in drivers/nvme/host/pci.c"},
+	{"controller.translation", -EIO, "the IOMMU refuses an access: the command fails, or of a queue the controller",
+	 "pagetable-facts section 6, and NVM Express base specification, status 4h"},
 };
 
 const struct fault_table controller_fault_table = {FAULT_ROOM_CONTROLLER, G_N_ELEMENTS(controller_points),
@@ -136,6 +170,11 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 	if (!dma_use_iommu(dev)) {
 		*ret_paddr = addr;
 		return true;
+	}
+	if (sim_fault(dev->sim, FAULT_CONTROLLER_TRANSLATION)) {
+		SIM_ANNOUNCE(dev->sim, io_page_fault, dev->domain->id, addr, write);
+		ctrl->stats.faults++;
+		return false;
 	}
 	if (ctrl->iotlb) {
 		ok = controller_ask(dev->domain, addr, &result, cmd);
@@ -294,8 +333,11 @@ static bool controller_fails(struct controller *ctrl, const struct nvme_sqe *sqe
 	unsigned crd = ctrl->nvme->config.crdt ? 1 : 0;
 
 	if (sim_fault(sim, FAULT_CONTROLLER_STATUS)) {
-		cmd->status = ctrl->faults.status;
-		cmd->status |= (uint16_t)(ctrl->faults.dnr ? NVME_STATUS_DNR : crd << NVME_STATUS_CRD_SHIFT);
+		bool told = sim->fault_action != FAULT_NO_ACTION;
+		bool dnr = told ? !(sim->fault_action & CONTROLLER_ACTION_RETRY) : ctrl->faults.dnr;
+
+		cmd->status = told ? sim->fault_action & NVME_STATUS_TYPE_CODE : ctrl->faults.status;
+		cmd->status |= (uint16_t)(dnr ? NVME_STATUS_DNR : crd << NVME_STATUS_CRD_SHIFT);
 		return true;
 	}
 	if (controller_data_len(ctrl, sqe) && sim_fault(sim, FAULT_CONTROLLER_TRANSFER_ERROR)) {
@@ -303,7 +345,8 @@ static bool controller_fails(struct controller *ctrl, const struct nvme_sqe *sqe
 		return true;
 	}
 	if (sim_fault(sim, FAULT_CONTROLLER_LOST_COMPLETION))
-		cmd->loss = ctrl->faults.loss;
+		cmd->loss = sim->fault_action == FAULT_NO_ACTION ? ctrl->faults.loss
+								 : (enum controller_loss)sim->fault_action;
 	return false;
 }
 

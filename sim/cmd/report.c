@@ -435,6 +435,18 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 }
 
+/** The line of the summary that a rule with verbose = 2 asks for. */
+static void report_firing(struct facts *facts, const struct fault_rules *rules, const struct fault_firing *firing)
+{
+	g_autofree char *time = text_time(firing->time_ns);
+	g_autofree char *who = firing->actor ? g_strdup_printf("request %" G_GUINT64_FORMAT, firing->actor)
+					     : g_strdup("set-up or a timer");
+
+	facts_line(facts, "  %s at %s, cpu %u, %s: pass %" G_GUINT64_FORMAT ", %s, for %s",
+		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device, firing->pass,
+		   fault_errno_name(firing->error), who);
+}
+
 static void report_faults(struct facts *facts, const struct run_report *run)
 {
 	const struct fault_firing *firings;
@@ -458,6 +470,8 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 	firings = fault_firings(run->rules, &count);
 	facts_list_begin(facts, "firings", NULL);
 	for (unsigned i = 0; i < count; i++) {
+		if (firings[i].shown)
+			report_firing(facts, run->rules, &firings[i]);
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "point", NULL, fault_point_get(run->rules, firings[i].point)->name);
 		facts_u64(facts, "pass", NULL, firings[i].pass);

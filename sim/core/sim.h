@@ -71,6 +71,7 @@ struct sim {
 	uint64_t fault_passes[SIM_FAULTS_MAX];
 	bool fault_armed[SIM_FAULTS_MAX];
 	struct fault_rules *fault_rules;
+	uint32_t fault_action; /* of the pass that failed last: what its rule says, FAULT_NO_ACTION for nothing */
 
 	struct ledger *ledger; /* devtree/device */
 };

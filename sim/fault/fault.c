@@ -19,12 +19,15 @@ struct fault_rule {
 	int64_t times; /* -1: no end */
 	uint64_t space;
 	bool persist;
+	uint32_t action;  /* FAULT_NO_ACTION: none was given */
+	unsigned verbose; /* 0: its firings are counted alone; 1: they are in the log; 2: and in the summary */
 
 	/* Filters: a pass that does not match is not one of this rule's. */
 	int cpu; /* -1: any */
 	char *device;
 	uint64_t after_ns;
 	uint64_t before_ns;
+	uint64_t size_min, size_max;
 
 	uint64_t seed;
 	struct prng prng; /* from the run's seed and this one */
@@ -62,7 +65,9 @@ static struct fault_rule *fault_rule_new(const char *name)
 	rule->interval = 1;
 	rule->times = 1;
 	rule->cpu = -1;
-	rule->before_ns = UINT64_MAX;
+	rule->before_ns = rule->size_max = UINT64_MAX;
+	rule->action = FAULT_NO_ACTION;
+	rule->verbose = 1;
 	rule->seed = 1;
 	return rule;
 }
@@ -153,9 +158,10 @@ const struct fault_firing *fault_firings(const struct fault_rules *rules, unsign
 
 /* ---- deciding ---- */
 
-static bool fault_rule_concerned(const struct fault_rule *rule, const struct sim *sim, unsigned point)
+static bool fault_rule_concerned(const struct fault_rule *rule, const struct sim *sim, unsigned point,
+				 uint64_t size)
 {
-	return rule->covers[point] && (rule->cpu < 0 || (unsigned)rule->cpu == sim->cpu) &&
+	return rule->covers[point] && size >= rule->size_min && size <= rule->size_max && (rule->cpu < 0 || (unsigned)rule->cpu == sim->cpu) &&
 	       (!rule->device || (sim->device && strcmp(rule->device, sim->device) == 0)) &&
 	       sim->now_ns >= rule->after_ns && sim->now_ns < rule->before_ns;
 }
@@ -183,31 +189,44 @@ static bool fault_rule_decide(struct fault_rule *rule, uint64_t size)
 	return true;
 }
 
+/** Notes that rule @index let this pass of @point fail. */
+static void fault_log(struct fault_rules *rules, const struct sim *sim, unsigned index, unsigned point, int error)
+{
+	const struct fault_rule *rule = g_ptr_array_index(rules->rules, index);
+	struct fault_firing *firing;
+
+	if (rules->logged == FAULT_LOG_KEPT)
+		return;
+	firing = &rules->log[rules->logged++];
+	*firing = (struct fault_firing){.time_ns = sim->now_ns,
+					.cpu = sim->cpu,
+					.point = point,
+					.pass = sim->fault_passes[point],
+					.rule = index,
+					.error = error,
+					.shown = rule->verbose > 1,
+					.actor = sim->actor};
+	g_strlcpy(firing->device, sim->device ? sim->device : "-", sizeof(firing->device));
+}
+
 int fault_decide(struct sim *sim, unsigned point, uint64_t size)
 {
 	struct fault_rules *rules = sim->fault_rules;
 
+	sim->fault_action = FAULT_NO_ACTION;
 	if (rules->watched[point] && rules->watch(rules->watch_data, sim, point))
 		return fault_point_get(rules, point)->error;
 	for (guint i = 0; i < rules->rules->len; i++) {
 		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
 		int error;
 
-		if (!fault_rule_concerned(rule, sim, point) || !fault_rule_decide(rule, size))
+		if (!fault_rule_concerned(rule, sim, point, size) || !fault_rule_decide(rule, size))
 			continue;
 		rule->fired++;
 		error = rule->error ? rule->error : fault_point_get(rules, point)->error;
-		if (rules->logged < FAULT_LOG_KEPT) {
-			struct fault_firing *firing = &rules->log[rules->logged++];
-
-			*firing = (struct fault_firing){.time_ns = sim->now_ns,
-							.cpu = sim->cpu,
-							.point = point,
-							.pass = sim->fault_passes[point],
-							.rule = i,
-							.error = error};
-			g_strlcpy(firing->device, sim->device ? sim->device : "-", sizeof(firing->device));
-		}
+		sim->fault_action = rule->action;
+		if (rule->verbose)
+			fault_log(rules, sim, i, point, error);
 		return error;
 	}
 	return 0;
@@ -318,6 +337,30 @@ static bool fault_set_device(struct fault_rule *rule, const char *value)
 	return *value != '\0';
 }
 
+/** "LOW-HIGH", both inclusive, or one size. */
+static bool fault_set_size(struct fault_rule *rule, const char *value)
+{
+	g_auto(GStrv) ends = g_strsplit(value, "-", 2);
+	uint64_t low, high;
+
+	if (!ends[0] || !text_parse_size(ends[0], &low) || !text_parse_size(ends[1] ? ends[1] : ends[0], &high) ||
+	    low > high)
+		return false;
+	rule->size_min = low;
+	rule->size_max = high;
+	return true;
+}
+
+static bool fault_set_verbose(struct fault_rule *rule, const char *value)
+{
+	uint64_t number;
+
+	if (!fault_set_bounded(value, 0, 2, &number))
+		return false;
+	rule->verbose = (unsigned)number;
+	return true;
+}
+
 static bool fault_set_after(struct fault_rule *rule, const char *value)
 {
 	return text_parse_time(value, &rule->after_ns);
@@ -347,6 +390,8 @@ static const struct fault_key {
 	{"persist", fault_set_persist, "yes or no"},
 	{"cpu", fault_set_cpu, "the number of a CPU"},
 	{"device", fault_set_device, "the name of a device, such as nvme0"},
+	{"size", fault_set_size, "a size or a range of them, such as 4k-64k"},
+	{"verbose", fault_set_verbose, "0, 1 or 2"},
 	{"after", fault_set_after, "a time, such as 1ms"},
 	{"before", fault_set_before, "a time, such as 5ms"},
 	{"seed", fault_set_seed, "a number"},
@@ -408,6 +453,28 @@ static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *fi
 			      "unknown key \"%s\" in a fault rule", key);
 }
 
+/** Takes the action of the rule: every point that it covers must know it. */
+static int fault_rule_read_action(const struct fault_rules *rules, struct fault_rule *rule,
+				  const struct keyfile *file, const char *group, GError **error)
+{
+	const char *text = keyfile_get(file, group, "action");
+	uint64_t line = keyfile_line(file, group, "action");
+
+	for (unsigned id = 0; text && id < SIM_FAULTS_MAX; id++) {
+		const struct fault_point *point = rule->covers[id] ? fault_point_get(rules, id) : NULL;
+
+		if (!point)
+			continue;
+		if (!point->action)
+			return sim_error_line(error, keyfile_name(file), line, "action = %s: %s has no actions", text,
+					      point->name);
+		if (!point->action(text, &rule->action))
+			return sim_error_line(error, keyfile_name(file), line, "action = %s: of %s must be %s", text,
+					      point->name, point->actions);
+	}
+	return 0;
+}
+
 static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *rule,
 			    const struct keyfile *file, const char *group, GError **error)
 {
@@ -429,7 +496,7 @@ static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *
 	if (rule->after_ns >= rule->before_ns)
 		return sim_error_line(error, keyfile_name(file), line,
 				      "rule \"%s\" can never fire: after is not before before", rule->name);
-	return 0;
+	return fault_rule_read_action(rules, rule, file, group, error);
 }
 
 static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const struct keyfile *file,
@@ -445,7 +512,7 @@ static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const
 	}
 	rule = fault_rule_new(group + strlen("fault "));
 	for (char **key = keys; *key; key++) {
-		if (strcmp(*key, "point") == 0)
+		if (strcmp(*key, "point") == 0 || strcmp(*key, "action") == 0)
 			continue;
 		if (fault_rule_read_key(rule, file, group, *key, error) < 0)
 			goto fail;

@@ -33,11 +33,17 @@ enum {
 	FAULT_ROOM_TEST = SIM_FAULTS_MAX - 16,
 };
 
+#define FAULT_NO_ACTION UINT32_MAX
+
 struct fault_point {
 	const char *name;   /* "dma.link" */
 	int error;	    /* negative errno that the kernel sees by default */
 	const char *sees;   /* what the kernel sees, in words */
 	const char *source; /* kernel function that can fail there */
+	/** Takes a rule's action=: what exactly the hardware does, as a number that the place of the point understands. Returns
+	 * whether @text is one. NULL: the point has but one way to fail. */
+	bool (*action)(const char *text, uint32_t *ret_action);
+	const char *actions; /* what @action takes, in words */
 	unsigned expected;  /* findings, a mask of 1 << enum finding_kind, that the failure itself brings about whatever the kernel
 			     * does: of hardware */
 };
@@ -95,6 +101,8 @@ struct fault_firing {
 	uint64_t pass; /* number of the point's pass that failed, from 1 */
 	unsigned rule; /* index in file order */
 	int error;
+	bool shown;	/* the summary has it too: verbose = 2 */
+	uint64_t actor; /* number of the request, 0: set-up and timers */
 };
 
 #define FAULT_LOG_KEPT 1000
