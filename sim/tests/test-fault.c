@@ -25,8 +25,14 @@ static const struct fault_point test_points[] = {
 	{"iova.node", -ENOSPC, "no space", "here"},
 };
 
+static bool other_action(const char *text, uint32_t *ret_action)
+{
+	*ret_action = 7;
+	return strcmp(text, "seven") == 0;
+}
+
 static const struct fault_point other_points[] = {
-	{"controller.lost", -ETIMEDOUT, "no completion", "here"},
+	{"controller.lost", -ETIMEDOUT, "no completion", "here", other_action, "seven"},
 };
 
 static const struct fault_table test_table = {FAULT_ROOM_TEST, G_N_ELEMENTS(test_points), test_points};
@@ -82,6 +88,8 @@ static char *passes(struct sim *sim, unsigned point, unsigned count, uint64_t si
 static const struct {
 	const char *file, *message;
 } hostile[] = {
+	{"action-of-a-point-without", ":4: action = explode: dma.link has no actions"},
+	{"action-unknown", ":4: action = explode: of controller.lost must be seven"},
 	{"after-not-a-time", ":4: after = noon: must be a time, such as 1ms"},
 	{"before-after", ":1: rule \"a\" can never fire: after is not before before"},
 	{"before-is-after", ":1: rule \"a\" can never fire: after is not before before"},
@@ -110,8 +118,11 @@ static const struct {
 	{"probability-with-sign", ":3: probability = 5%: must be a percentage, 0 to 100"},
 	{"second-rule-wrong", ":8: cpu = all: must be the number of a CPU"},
 	{"seed-not-a-number", ":4: seed = lucky: must be a number"},
+	{"size-backwards", ":4: size = 64k-4k: must be a size or a range of them, such as 4k-64k"},
+	{"size-half", ":4: size = 4k-: must be a size or a range of them, such as 4k-64k"},
 	{"space-not-a-number", ":4: space = wide: must be a count"},
 	{"times-minus-two", ":4: times = -2: must be a count, or -1 for no end"},
+	{"verbose-three", ":4: verbose = 3: must be 0, 1 or 2"},
 };
 
 static void test_refused(const void *data)
@@ -301,6 +312,93 @@ static void test_filter_cpu(void)
 	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
 	sim->cpu = 3;
 	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -ENOMEM);
+	disarm(rules, sim);
+}
+
+static void test_filter_size_counts_only_what_is_in_range(void)
+{
+	static const struct {
+		uint64_t size;
+		int error;
+	} at[] = {{4095, 0}, {4096, 0}, {65537, 0}, {65536, -ENOMEM}, {4096, 0}};
+	struct sim *sim;
+	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nnth = 2\nsize = 4k-64k\n", &sim);
+	const char *name;
+	uint64_t passed, fired;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(at); i++)
+		g_assert_cmpint(sim_fault_size(sim, POINT_LINK, at[i].size), ==, at[i].error);
+	g_assert_true(fault_rule_stat(rules, 0, &name, &passed, &fired));
+	g_assert_cmpuint(passed, ==, 3);
+	disarm(rules, sim);
+	rules = arm("[fault a]\npoint = dma.link\nnth = 1\nsize = 512\n", &sim);
+	g_assert_cmpint(sim_fault_size(sim, POINT_LINK, 513), ==, 0);
+	g_assert_cmpint(sim_fault_size(sim, POINT_LINK, 512), ==, -ENOMEM);
+	disarm(rules, sim);
+}
+
+static void test_action_is_of_the_rule_that_fired(void)
+{
+	struct sim *sim;
+	struct fault_rules *rules = arm("[fault a]\npoint = controller.lost\nnth = 2\naction = seven\n"
+					"[fault b]\npoint = controller.*\nnth = 2\n", &sim);
+
+	g_assert_cmpint(sim_fault(sim, POINT_LOST), ==, 0);
+	g_assert_cmpuint(sim->fault_action, ==, FAULT_NO_ACTION);
+	g_assert_cmpint(sim_fault(sim, POINT_LOST), ==, -ETIMEDOUT);
+	g_assert_cmpuint(sim->fault_action, ==, 7);
+	g_assert_cmpint(sim_fault(sim, POINT_LOST), ==, -ETIMEDOUT);
+	g_assert_cmpuint(sim->fault_action, ==, FAULT_NO_ACTION);
+	disarm(rules, sim);
+}
+
+static void test_verbose_says_what_is_logged(void)
+{
+	struct sim *sim;
+	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nnth = 1\nverbose = 0\n"
+					"[fault b]\npoint = dma.link\nnth = 1\n"
+					"[fault c]\npoint = dma.link\nnth = 1\nverbose = 2\n", &sim);
+	const struct fault_firing *firings;
+	unsigned count;
+
+	sim->actor = 12;
+	for (unsigned i = 0; i < 3; i++)
+		g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -ENOMEM);
+	firings = fault_firings(rules, &count);
+	g_assert_cmpuint(count, ==, 2);
+	g_assert_cmpuint(firings[0].rule, ==, 1);
+	g_assert_false(firings[0].shown);
+	g_assert_cmpuint(firings[1].rule, ==, 2);
+	g_assert_true(firings[1].shown);
+	g_assert_cmpuint(firings[1].actor, ==, 12);
+	disarm(rules, sim);
+}
+
+static bool watch_third(void *data, struct sim *sim, unsigned point)
+{
+	*(unsigned *)data += 1;
+	return sim->fault_passes[point] == 3;
+}
+
+static void test_watch_is_asked_before_the_rules(void)
+{
+	bool points[SIM_FAULTS_MAX] = {[POINT_LINK] = true};
+	unsigned asked = 0;
+	struct sim *sim;
+	struct fault_rules *rules = arm("[fault a]\npoint = *\nnth = 3\nerrno = EIO\n", &sim);
+
+	fault_rules_watch(rules, points, watch_third, &asked);
+	fault_rules_arm(rules, sim);
+	for (unsigned i = 0; i < 2; i++)
+		g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
+	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -ENOMEM); /* of which the rule knows nothing */
+	g_assert_cmpint(sim_fault(sim, POINT_SYNC), ==, -EIO);	  /* its third, and not watched */
+	g_assert_cmpuint(asked, ==, 3);
+	fault_rules_watch(rules, NULL, NULL, NULL);
+	fault_rules_arm(rules, sim);
+	sim->fault_passes[POINT_LINK] = 2;
+	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
+	g_assert_cmpuint(asked, ==, 3);
 	disarm(rules, sim);
 }
 
@@ -548,6 +646,10 @@ int main(int argc, char **argv)
 			test_probability_is_about_right_and_repeats_exactly);
 	g_test_add_func("/fault/filter/cpu", test_filter_cpu);
 	g_test_add_func("/fault/filter/device", test_filter_device);
+	g_test_add_func("/fault/filter/size-counts-only-what-is-in-range", test_filter_size_counts_only_what_is_in_range);
+	g_test_add_func("/fault/action/is-of-the-rule-that-fired", test_action_is_of_the_rule_that_fired);
+	g_test_add_func("/fault/verbose/says-what-is-logged", test_verbose_says_what_is_logged);
+	g_test_add_func("/fault/watch/is-asked-before-the-rules", test_watch_is_asked_before_the_rules);
 	g_test_add_func("/fault/filter/time-includes-after-and-excludes-before",
 			test_filter_time_includes_after_and_excludes_before);
 	g_test_add_func("/fault/glob/numbers-all-its-passes-together",
