@@ -16,6 +16,7 @@ const struct command commands[] = {
 	{"pagetable walk", "how the IOMMU translates one address in a snapshot", "SNAP DEVICE IOVA",
 	 cmd_pagetable_walk},
 	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
+	{"trace convert", "write a trace in another format", "TRACE", cmd_trace_convert},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
 	{"devtree leaks", "the references that the IOMMU drivers of a board leak, by kernel", "BOARD.dtb",

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sim/cmd/progress.h"
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 #include "sim/io/output.h"
@@ -216,32 +217,14 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 	while ((step = io_stream_next(scan, &record, &complete, error)) > 0)
 		;
 	if (step == IO_END)
-		cpus = io_stream_stats(scan)->cpus;
+		cpus = MAX(io_stream_stats(scan)->cpus, io_stream_cpus(scan));
 	io_stream_close(scan);
 	return cpus;
 }
 
-struct run_progress {
-	const struct io_stream *stream;
-	gint64 begun_us, next_us;
-};
-
 static void run_show_progress(void *data, uint64_t issued)
 {
-	struct run_progress *progress = data;
-	gint64 now_us = g_get_monotonic_time();
-	double elapsed_s = (double)(now_us - progress->begun_us) / 1e6;
-	uint64_t size, at;
-
-	if (now_us < progress->next_us)
-		return;
-	progress->next_us = now_us + 250000;
-	at = input_position(io_stream_input(progress->stream), &size);
-	fprintf(stderr, "\r%" G_GUINT64_FORMAT " I/Os, %.0f k/s", issued, (double)issued / elapsed_s / 1e3);
-	if (size && at)
-		fprintf(stderr, ", %.0f %%, %.0f s left ", 100.0 * (double)at / (double)size,
-			elapsed_s * (double)(size - at) / (double)at);
-	fputs("\033[K", stderr);
+	progress_show(data, issued);
 }
 
 /** Removes the machine and, with an output directory, writes what is left. */
@@ -266,7 +249,7 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 		 GError **error)
 {
 	struct trace_options reading;
-	struct run_progress state = {.begun_us = g_get_monotonic_time()};
+	struct progress state = {.begun_us = g_get_monotonic_time()};
 	unsigned cpus;
 	bool ok = true;
 
@@ -306,7 +289,7 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)
-		fputs("\r\033[K", stderr);
+		progress_clear();
 	run->elapsed_s = (double)(g_get_monotonic_time() - state.begun_us) / 1e6;
 	return ok;
 }

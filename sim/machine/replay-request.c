@@ -60,7 +60,6 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 		replay->stats->made_segments++;
 		return;
 	}
-	G_STATIC_ASSERT(sizeof(struct bio_vec) == sizeof(struct io_segment));
 	for (uint32_t i = 0; i < record->segment_count; i++) {
 		struct bio_vec vec = {record->segments[i].paddr, record->segments[i].len_bytes};
 

@@ -26,7 +26,7 @@ void inflight_finish(struct inflight *inflight)
 }
 
 void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr,
-			      uint64_t bytes)
+			      uint32_t bytes, uint32_t flags)
 {
 	if (list->count == list->capacity) {
 		uint32_t capacity = MAX(4, list->capacity * 2);
@@ -35,7 +35,8 @@ void inflight_segments_append(struct inflight *inflight, struct segment_list *li
 		list->segments = g_renew(struct io_segment, list->segments, capacity);
 		list->capacity = capacity;
 	}
-	list->segments[list->count++] = (struct io_segment){.paddr = paddr, .len_bytes = bytes};
+	list->segments[list->count++] =
+		(struct io_segment){.paddr = paddr, .len_bytes = bytes, .flags = flags};
 }
 
 void inflight_segments_free(struct inflight *inflight, struct segment_list *list)
@@ -75,12 +76,12 @@ void inflight_give_back(struct inflight *inflight, uint32_t number)
 	g_array_append_val(inflight->free_slots, number);
 }
 
-void inflight_link(struct inflight *inflight, struct slot *slot)
+static void link_chain(struct inflight *inflight, struct slot *slot)
 {
 	struct umap_entry *chain = umap_find(&inflight->block_keys, slot->block_key);
 	uint32_t number = slot->record.slot;
 
-	slot->key_next = slot->open_next = INFLIGHT_NONE;
+	slot->key_next = INFLIGHT_NONE;
 	slot->key_previous = chain ? (uint32_t)chain->extra : INFLIGHT_NONE;
 	if (chain) {
 		inflight_slot(inflight, (uint32_t)chain->extra)->key_next = number;
@@ -89,7 +90,15 @@ void inflight_link(struct inflight *inflight, struct slot *slot)
 		chain->value = number;
 	}
 	chain->extra = number;
+}
 
+void inflight_link(struct inflight *inflight, struct slot *slot)
+{
+	uint32_t number = slot->record.slot;
+
+	if (slot->block_key != INFLIGHT_NO_KEY)
+		link_chain(inflight, slot);
+	slot->open_next = INFLIGHT_NONE;
 	slot->open_previous = inflight->newest;
 	if (inflight->newest == INFLIGHT_NONE)
 		inflight->oldest = number;
@@ -128,7 +137,8 @@ static void forget_command(struct inflight *inflight, struct slot *slot)
 
 void inflight_unlink(struct inflight *inflight, struct slot *slot)
 {
-	unlink_chain(inflight, slot);
+	if (slot->block_key != INFLIGHT_NO_KEY)
+		unlink_chain(inflight, slot);
 	forget_command(inflight, slot);
 	if (slot->open_previous == INFLIGHT_NONE)
 		inflight->oldest = slot->open_next;
@@ -141,16 +151,16 @@ void inflight_unlink(struct inflight *inflight, struct slot *slot)
 	inflight->count--;
 }
 
-void inflight_set_command(struct inflight *inflight, struct slot *slot, const struct trace_event *setup)
+void inflight_set_command(struct inflight *inflight, struct slot *slot, uint64_t key)
 {
-	struct umap_entry *entry = umap_insert(&inflight->command_keys, inflight_command_key(setup));
+	struct umap_entry *entry = umap_insert(&inflight->command_keys, key);
 
 	/* Its id is in use again, so the earlier request's command has ended, unseen. */
 	if (entry->extra)
 		inflight_slot(inflight, (uint32_t)entry->value)->command_key = INFLIGHT_NO_KEY;
 	entry->value = slot->record.slot;
 	entry->extra = 1;
-	slot->command_key = inflight_command_key(setup);
+	slot->command_key = key;
 }
 
 struct slot *inflight_pick(const struct inflight *inflight, uint64_t key)
