@@ -9,8 +9,6 @@
 #include "sim/report/facts.h"
 #include "sim/trace/writer.h"
 
-#define PROGRESS_STEPS 4096
-
 struct convert {
 	char *to;
 	char *output;

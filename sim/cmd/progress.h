@@ -9,6 +9,8 @@
 
 #include "sim/trace/trace.h"
 
+#define PROGRESS_STEPS 4096 /* of a trace: so often is often enough to look at the clock */
+
 struct progress {
 	const struct io_stream *stream;
 	gint64 begun_us, next_us;

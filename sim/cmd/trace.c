@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "sim/cmd/cmd.h"
+#include "sim/cmd/progress.h"
 #include "sim/cmd/traceopt.h"
 #include "sim/report/facts.h"
 #include "sim/trace/names.h"
@@ -14,15 +15,22 @@ struct trace_sizes {
 	uint64_t count[TRACE_SIZES];
 };
 
-static int trace_read(struct io_stream *stream, struct trace_sizes *sizes, GError **error)
+static int trace_read(struct io_stream *stream, struct trace_sizes *sizes, bool shows_progress,
+		      GError **error)
 {
+	struct progress progress = {.stream = stream, .begun_us = g_get_monotonic_time()};
 	const struct io_record *record;
 	struct io_complete complete;
 	enum io_step step;
 
-	while ((step = io_stream_next(stream, &record, &complete, error)) > 0)
+	for (uint64_t steps = 0; (step = io_stream_next(stream, &record, &complete, error)) > 0; steps++) {
 		if (step == IO_ISSUE && record->bytes)
 			sizes->count[MIN(63u - (unsigned)__builtin_clzll(record->bytes), TRACE_SIZES - 1)]++;
+		if (shows_progress && steps % PROGRESS_STEPS == 0)
+			progress_show(&progress, io_stream_stats(stream)->issues);
+	}
+	if (shows_progress)
+		progress_clear();
 	return step == IO_END ? 0 : -1;
 }
 
@@ -162,7 +170,7 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 	}
 	if (traceopt_parse(&options, &reading, &error))
 		stream = io_stream_open_options(common.args[0], &reading, &error);
-	if (stream && trace_read(stream, &sizes, &error) == 0) {
+	if (stream && trace_read(stream, &sizes, cmd_shows_progress(&common), &error) == 0) {
 		g_autofree char *text = trace_facts(stream, &sizes, common.json);
 
 		if (!cmd_print(text))

@@ -93,6 +93,9 @@ struct replay {
 	struct replay_abort aborts[NVME_ADMIN_DEPTH];
 	bool resetting; /* the queues are stopped */
 	GArray *scratch;	     /* segments of the record at hand */
+	GArray *meta_scratch;	     /* the same of its integrity data, where it was recorded */
+	uint32_t meta_at;	     /* how much of these its pieces have taken */
+	uint64_t meta_skip;
 	struct prng prng;
 	uint64_t in_flight; /* heads not ended */
 	uint64_t *channel_free_ns;

@@ -2,6 +2,8 @@
 /*
  * Writing what blkparse prints by default: D, C and R of each request. Behind its names no command is known: "[-]".
  */
+#include <errno.h>
+
 #include "sim/trace/ktext-writer.h"
 
 struct blkparse_writer {
@@ -67,6 +69,8 @@ static void blkparse_end(struct trace_writer *writer, const struct io_record *re
 	struct output *output = writer->output;
 	int error = complete->requeued ? 0 : ktext_error_of(writer, complete->error);
 
+	if (complete->requeued && complete->error != -EAGAIN)
+		trace_writer_drop(writer, TRACE_FACT_ERROR);
 	write_head(writer, device_of(writer, record), complete->cpu, complete->time_ns,
 		   complete->requeued ? 'R' : 'C', letters[record->op]);
 	if (has_range(record))

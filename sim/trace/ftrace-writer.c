@@ -3,6 +3,8 @@
  * Writing ftrace text: what the block layer and the NVMe driver print of a request, and one probe, link, for each of its
  * segments, all in the words of Linux 7.0.
  */
+#include <errno.h>
+
 #include "sim/trace/ktext-writer.h"
 
 #define BLOCKS_MAX    65536u /* of a command */
@@ -12,7 +14,7 @@
 
 struct ftrace_writer {
 	struct ktext_devices devices;
-	uint32_t cpus; /* highest CPU written + 1 */
+	uint32_t cpus; /* highest CPU written + 1, or what the header says */
 	bool setups;   /* were written: from then on segments without one are not a request's */
 };
 
@@ -178,6 +180,8 @@ static void ftrace_end(struct trace_writer *writer, const struct io_record *reco
 	const struct ktext_device *device = device_of(writer, record);
 	unsigned status = complete->error < 0 ? STATUS_FAILED : (unsigned)complete->error;
 
+	if (complete->requeued && complete->error != -EAGAIN)
+		trace_writer_drop(writer, TRACE_FACT_ERROR);
 	if (has_setup(record) && !complete->requeued && status <= UINT16_MAX) {
 		write_head(writer, complete->cpu, true, complete->time_ns, "nvme_complete_rq");
 		output_printf(writer->output,
@@ -201,6 +205,7 @@ static void ftrace_open(struct trace_writer *writer)
 	if (cpus)
 		output_printf(writer->output, "# made of %s   #P:%u\n#\n",
 			      io_stream_format(writer->stream)->name, cpus);
+	((struct ftrace_writer *)writer->state)->cpus = cpus;
 	/* Times count from the first event. */
 	write_head(writer, 0, false, 0, "recording_begins");
 	output_puts(writer->output, "\n");

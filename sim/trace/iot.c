@@ -33,6 +33,7 @@ struct iot {
 	GArray *locals; /* of uint32_t: the file's numbers of the devices of this frame */
 	uint64_t device, lba_next, paddr_next;
 	bool has_device;
+	const char *wrong; /* what a record has that cannot be */
 	bool ended;
 
 	struct io_segment segments[IO_SEGMENTS_MAX];
@@ -98,6 +99,20 @@ bool iot_frame_intact(const uint8_t header[IOT_HEADER_BYTES], const uint8_t *pay
 	return iot_get32(header + 36) == checksum(header, payload, payload_bytes);
 }
 
+void iot_reseal(uint8_t *bytes, size_t len)
+{
+	struct iot_frame frame;
+
+	for (size_t at = IOT_MAGIC_BYTES; at + IOT_HEADER_BYTES <= len;
+	     at += IOT_HEADER_BYTES + frame.payload_bytes) {
+		uint8_t *payload = bytes + at + IOT_HEADER_BYTES;
+
+		if (!iot_frame_get(bytes + at, &frame) || frame.payload_bytes > len - at - IOT_HEADER_BYTES)
+			return;
+		iot_put32(bytes + at + 36, checksum(bytes + at, payload, frame.payload_bytes));
+	}
+}
+
 void iot_index_add(struct iot_index *index, uint64_t offset, const struct iot_frame *frame)
 {
 	index->stride = MAX(index->stride, 1);
@@ -115,7 +130,7 @@ void iot_index_add(struct iot_index *index, uint64_t offset, const struct iot_fr
 
 uint32_t iot_index_put(const struct iot_index *index, uint8_t *payload)
 {
-	iot_put32(payload, index->stride);
+	iot_put32(payload, MAX(index->stride, 1));
 	iot_put32(payload + 4, index->count);
 	for (uint32_t i = 0; i < index->count; i++) {
 		const struct iot_index_entry *entry = &index->entries[i];
@@ -166,12 +181,21 @@ static int damage(const struct iot *iot, GError **error, const char *what)
 }
 
 /* A record that its frame's checksum vouches for, and that cannot be nevertheless. */
-static int record_trouble(const struct iot *iot, GError **error, const char *what)
+static int record_trouble(const struct iot *iot, uint64_t offset, GError **error, const char *what)
 {
-	uint64_t payload_offset = iot->frame_offset + IOT_HEADER_BYTES;
+	return sim_error_offset(error, input_path(iot->input), offset, "%s%s", what,
+				iot->wrong ? iot->wrong : "");
+}
 
-	return sim_error_offset(error, input_path(iot->input),
-				payload_offset + (uint64_t)(iot->at - iot->payload), "%s", what);
+static uint64_t offset_of(const struct iot *iot)
+{
+	return iot->frame_offset + IOT_HEADER_BYTES + (uint64_t)(iot->at - iot->payload);
+}
+
+static bool wrong(struct iot *iot, const char *what)
+{
+	iot->wrong = what;
+	return false;
 }
 
 static bool take_time(struct iot *iot, uint64_t *ret_now_ns)
@@ -179,7 +203,7 @@ static bool take_time(struct iot *iot, uint64_t *ret_now_ns)
 	uint64_t delta;
 
 	if (!take(iot, &delta) || delta > UINT64_MAX - iot->now_ns)
-		return false;
+		return wrong(iot, "time");
 	*ret_now_ns = iot->now_ns += delta;
 	return true;
 }
@@ -189,7 +213,7 @@ static bool take_cpu(struct iot *iot, uint32_t *ret_cpu)
 	uint64_t cpu;
 
 	if (!take_below(iot, SIM_CPUS_MAX, &cpu))
-		return false;
+		return wrong(iot, "CPU");
 	*ret_cpu = (uint32_t)cpu;
 	return true;
 }
@@ -197,7 +221,7 @@ static bool take_cpu(struct iot *iot, uint32_t *ret_cpu)
 static bool take_device(struct iot *iot, bool same, uint32_t *ret_device)
 {
 	if (same ? !iot->has_device : !take_below(iot, iot->locals->len, &iot->device))
-		return false;
+		return wrong(iot, "device");
 	iot->has_device = true;
 	*ret_device = g_array_index(iot->locals, uint32_t, iot->device);
 	return true;
@@ -208,11 +232,11 @@ static bool take_range(struct iot *iot, struct trace_event *event)
 	uint64_t difference, packed;
 
 	if (!take(iot, &difference) || !take(iot, &packed) || packed > (uint64_t)UINT32_MAX << 1)
-		return false;
+		return wrong(iot, "range");
 	event->lba = iot->lba_next + iot_unzigzag(difference);
 	event->bytes = iot_unpack_bytes(packed);
 	iot->lba_next = event->lba + (event->bytes >> 9);
-	return event->lba <= TRACE_LBA_MAX && event->bytes <= UINT32_MAX;
+	return (event->lba <= TRACE_LBA_MAX && event->bytes <= UINT32_MAX) || wrong(iot, "range");
 }
 
 static bool take_command(struct iot *iot, struct trace_event *event)
@@ -220,7 +244,7 @@ static bool take_command(struct iot *iot, struct trace_event *event)
 	uint64_t queue, tag;
 
 	if (!take_below(iot, TRACE_NO_QUEUE, &queue) || !take_below(iot, UINT16_MAX + 1u, &tag))
-		return false;
+		return wrong(iot, "queue or command id");
 	event->queue = (uint16_t)queue;
 	event->tag = (uint16_t)tag;
 	return true;
@@ -246,17 +270,17 @@ static bool take_segments(struct iot *iot, struct trace_event *event)
 	uint64_t count, data_bytes = 0;
 
 	if (!take(iot, &count) || count == 0 || count > IO_SEGMENTS_MAX)
-		return false;
+		return wrong(iot, "number of segments");
 	for (uint64_t i = 0; i < count; i++) {
 		struct io_segment *segment = &iot->segments[i];
 
 		if (!take_segment(iot, segment))
-			return false;
+			return wrong(iot, "segment");
 		data_bytes += segment->flags & IO_SEGMENT_METADATA ? 0 : segment->len_bytes;
 	}
 	event->segments = iot->segments;
 	event->segment_count = (uint32_t)count;
-	return !adds_up || data_bytes == 0 || data_bytes == event->bytes;
+	return !adds_up || data_bytes == 0 || data_bytes == event->bytes || wrong(iot, "sum of segments");
 }
 
 static bool take_more(struct iot *iot, struct trace_event *event)
@@ -264,12 +288,13 @@ static bool take_more(struct iot *iot, struct trace_event *event)
 	uint8_t more;
 
 	if (iot->at == iot->end)
-		return false;
+		return wrong(iot, "byte of flags");
 	more = *iot->at++;
 	event->to_device |= (more & IOT_MORE_TO_DEVICE) != 0;
 	event->never_completes = (more & IOT_MORE_NO_END) != 0;
-	return more && !(more & ~IOT_MORE_BITS) &&
-	       (!(more & IOT_MORE_TO_DEVICE) || event->op == IO_PASSTHROUGH);
+	return (more && !(more & ~IOT_MORE_BITS) &&
+		(!(more & IOT_MORE_TO_DEVICE) || event->op == IO_PASSTHROUGH)) ||
+	       wrong(iot, "byte of flags");
 }
 
 static bool take_issue(struct iot *iot, uint8_t first, struct trace_event *event)
@@ -277,7 +302,7 @@ static bool take_issue(struct iot *iot, uint8_t first, struct trace_event *event
 	unsigned op;
 
 	if (!iot_op_of(first >> IOT_OP_SHIFT & 7, &op) || iot->requests == IOT_NUMBER_MAX)
-		return false;
+		return wrong(iot, "operation");
 	event->kind = TRACE_ISSUE;
 	event->op = (enum io_op)op;
 	event->request = ++iot->requests;
@@ -294,14 +319,17 @@ static bool take_end(struct iot *iot, uint8_t first, struct trace_event *event)
 	uint64_t ago, error = 0;
 
 	if (first & ~IOT_END_BITS || how >= IOT_HOWS)
-		return false;
+		return wrong(iot, "kind");
 	event->kind = how == IOT_REQUEUED ? TRACE_REQUEUE : TRACE_COMPLETE;
 	event->given_up = how == IOT_GIVEN_UP;
-	if (!take_time(iot, &event->time_ns) || !take_below(iot, iot->requests, &ago) ||
-	    !take_cpu(iot, &event->cpu))
+	if (!take_time(iot, &event->time_ns))
+		return false;
+	if (!take_below(iot, iot->requests, &ago))
+		return wrong(iot, "request to end");
+	if (!take_cpu(iot, &event->cpu))
 		return false;
 	if (first & IOT_ERROR && (!take(iot, &error) || error > UINT32_MAX || !error))
-		return false;
+		return wrong(iot, "error");
 	iot->ends++;
 	event->request = iot->requests - ago;
 	event->error = (int32_t)iot_unzigzag(error);
@@ -314,13 +342,13 @@ static int record_next(struct iot *iot, struct trace_event *event, GError **erro
 
 	*event = (struct trace_event){
 		.queue = TRACE_NO_QUEUE,
-		.position = iot->frame_offset + IOT_HEADER_BYTES + (uint64_t)(iot->at - iot->payload),
+		.position = offset_of(iot),
 	};
 	if (iot->at == iot->end)
-		return record_trouble(iot, error, "frame has fewer records than it says");
+		return record_trouble(iot, offset_of(iot), error, "frame has fewer records than it says");
 	first = *iot->at++;
 	if (first & IOT_IS_END ? !take_end(iot, first, event) : !take_issue(iot, first, event))
-		return record_trouble(iot, error, "impossible record");
+		return record_trouble(iot, event->position, error, "record with an impossible ");
 	iot->records_left--;
 	return 1;
 }
@@ -370,7 +398,7 @@ static int records_begin(struct iot *iot, GError **error)
 	iot->has_device = false;
 	iot->lba_next = iot->paddr_next = 0;
 	if (!locals_take(iot))
-		return record_trouble(iot, error, "impossible table of devices");
+		return record_trouble(iot, offset_of(iot), error, "impossible table of devices");
 	return 1;
 }
 
@@ -436,7 +464,7 @@ static int frame_read(struct iot *iot, GError **error)
 static int frame_leave(struct iot *iot, GError **error)
 {
 	if (iot->at != iot->end)
-		return record_trouble(iot, error, "frame has more than its records");
+		return record_trouble(iot, offset_of(iot), error, "frame has more than its records");
 	input_skip(iot->input, iot->frame.payload_bytes);
 	return 0;
 }

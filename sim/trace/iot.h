@@ -133,6 +133,9 @@ bool iot_frame_get(const uint8_t header[IOT_HEADER_BYTES], struct iot_frame *ret
 /** Whether the checksum in @header is that of header and @payload. */
 bool iot_frame_intact(const uint8_t header[IOT_HEADER_BYTES], const uint8_t *payload, uint32_t payload_bytes);
 
+/** Makes the checksums of all frames fit that can be found in @bytes: for tests of what only they keep out. */
+void iot_reseal(uint8_t *bytes, size_t len);
+
 /** Where frames of records begin: every @stride-th, and never more than IOT_INDEX_MAX of them. A function of the frames, so that
  *  who reads them knows what the index must be. */
 struct iot_index {

@@ -65,7 +65,8 @@ const struct ktext_device *ktext_device_of(struct ktext_devices *devices, struct
 		device->major = KTEXT_MADE_MAJOR;
 		device->minor = index;
 	}
-	device->instance = MIN(devices->count++, UINT16_MAX);
+	device->instance = MIN(devices->count, UINT16_MAX);
+	devices->count++;
 	return device;
 }
 

@@ -104,7 +104,7 @@ static void take_end(struct trace_writer *writer, const struct io_record *record
 	writer->time_ns = complete->time_ns;
 	if (!record->completes && !(writer->ops->holds & TRACE_HOLDS(LIST)))
 		return;
-	expect(writer, true, TRACE_FACT_END);
+	expect(writer, record->completes, TRACE_FACT_END);
 	expect(writer, holds && complete->cpu != record->cpu, TRACE_FACT_END_CPU);
 	expect(writer, holds && complete->error, TRACE_FACT_ERROR);
 	expect(writer, holds && complete->requeued, TRACE_FACT_REQUEUE);
