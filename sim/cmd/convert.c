@@ -54,7 +54,7 @@ static bool convert_run(struct convert *convert, const char *trace, const struct
 		output_abandon(output);
 		return false;
 	}
-	trace_writer_finish(convert->writer);
+	trace_writer_finish(convert->writer, io_stream_stats(convert->stream));
 	return output_commit(output, error);
 }
 

@@ -33,7 +33,7 @@ static unsigned convert(const char *path, const struct trace_writer_ops *ops, co
 	while ((step = io_stream_next(stream, &record, &complete, &error)) > 0)
 		trace_writer_step(writer, step, record, &complete);
 	g_assert_no_error(error);
-	trace_writer_finish(writer);
+	trace_writer_finish(writer, io_stream_stats(stream));
 	g_assert_true(output_commit(output, &error));
 	for (unsigned i = 0; i < TRACE_FACTS; i++) {
 		g_autofree char *text = trace_writer_dropped(writer, (enum trace_fact)i);
@@ -204,7 +204,7 @@ static void test_dropped_is_counted(void)
 
 		while ((step = io_stream_next(stream, &record, &complete, NULL)) > 0)
 			trace_writer_step(writer, step, record, &complete);
-		trace_writer_finish(writer);
+		trace_writer_finish(writer, io_stream_stats(stream));
 		for (unsigned fact = 0; fact < TRACE_FACTS; fact++) {
 			g_test_message("%s: %s", rows[i].ops->name, trace_fact_name((enum trace_fact)fact));
 			g_assert_cmpuint(writer->dropped[fact], ==, rows[i].dropped[fact]);

@@ -98,7 +98,7 @@ static void blkparse_open(struct trace_writer *writer)
 
 static void blkparse_finish(struct trace_writer *writer)
 {
-	uint32_t cpus = trace_writer_cpus(writer);
+	uint32_t cpus = writer->cpus;
 
 	if (cpus > ((struct blkparse_writer *)writer->state)->cpus)
 		write_mark(writer, cpus - 1, "recording ends");

@@ -175,7 +175,7 @@ static void csv_open(struct trace_writer *writer)
 static void csv_finish(struct trace_writer *writer)
 {
 	struct csv_writer *csv = writer->state;
-	uint32_t cpus = trace_writer_cpus(writer);
+	uint32_t cpus = writer->cpus;
 
 	if (!csv->started)
 		start(writer, false);

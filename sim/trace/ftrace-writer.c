@@ -213,7 +213,7 @@ static void ftrace_open(struct trace_writer *writer)
 
 static void ftrace_finish(struct trace_writer *writer)
 {
-	uint32_t cpus = trace_writer_cpus(writer);
+	uint32_t cpus = writer->cpus;
 
 	if (cpus <= ((struct ftrace_writer *)writer->state)->cpus)
 		return;

@@ -7,7 +7,6 @@ void inflight_init(struct inflight *inflight)
 {
 	*inflight = (struct inflight){.oldest = INFLIGHT_NONE, .newest = INFLIGHT_NONE};
 	inflight->slots = g_ptr_array_new();
-	inflight->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	umap_init(&inflight->block_keys);
 	umap_init(&inflight->command_keys);
 }
@@ -20,7 +19,7 @@ void inflight_finish(struct inflight *inflight)
 	}
 	g_assert(inflight->segments_held == 0);
 	g_ptr_array_unref(inflight->slots);
-	g_array_unref(inflight->free_slots);
+	g_free(inflight->free_slots);
 	umap_finish(&inflight->block_keys);
 	umap_finish(&inflight->command_keys);
 }
@@ -50,17 +49,19 @@ struct slot *inflight_take(struct inflight *inflight)
 {
 	struct slot *slot;
 
-	if (inflight->free_slots->len) {
-		uint32_t number =
-			g_array_index(inflight->free_slots, uint32_t, inflight->free_slots->len - 1);
+	if (inflight->free_count) {
+		uint32_t number = inflight->free_slots[--inflight->free_count];
 
-		g_array_set_size(inflight->free_slots, inflight->free_slots->len - 1);
 		slot = inflight_slot(inflight, number);
 		*slot = (struct slot){.list = slot->list, .record.slot = number};
 	} else {
 		slot = g_new0(struct slot, 1);
 		slot->record.slot = inflight->slots->len;
 		g_ptr_array_add(inflight->slots, slot);
+		if (inflight->slots->len > inflight->free_size) {
+			inflight->free_size = MAX(64, 2 * inflight->free_size);
+			inflight->free_slots = g_renew(uint32_t, inflight->free_slots, inflight->free_size);
+		}
 	}
 	slot->list.count = 0;
 	slot->block_key = slot->command_key = INFLIGHT_NO_KEY;
@@ -73,7 +74,7 @@ void inflight_give_back(struct inflight *inflight, uint32_t number)
 
 	if (inflight->segments_held > INFLIGHT_SEGMENTS_HELD / 2)
 		inflight_segments_free(inflight, &slot->list);
-	g_array_append_val(inflight->free_slots, number);
+	inflight->free_slots[inflight->free_count++] = number;
 }
 
 static void link_chain(struct inflight *inflight, struct slot *slot)

@@ -41,8 +41,9 @@ struct slot {
 };
 
 struct inflight {
-	GPtrArray *slots;   /* of struct slot */
-	GArray *free_slots; /* numbers */
+	GPtrArray *slots;     /* of struct slot */
+	uint32_t *free_slots; /* numbers; there is room for all */
+	uint32_t free_count, free_size;
 	uint32_t oldest, newest;
 	uint32_t count, count_max;
 	uint64_t segments_held;	  /* capacity of all lists, ended ones and those being prepared, too */

@@ -245,7 +245,7 @@ static void iot_finish(struct trace_writer *writer)
 	write_frame(writer, &index, payload, iot_index_put(&iot->index, payload));
 	iot_put64(tail + 8, iot->requests);
 	iot_put64(tail + 16, iot->ends);
-	iot_put32(tail + 24, trace_writer_cpus(writer));
+	iot_put32(tail + 24, writer->cpus);
 	iot_put32(tail + 28, 0);
 	write_frame(writer, &end, tail, sizeof(tail));
 }

@@ -464,27 +464,33 @@ static int take_segment(struct io_stream *stream, const struct trace_event *even
 /* Is the first of those with the key of @slot a command that failed and is now tried again? Then that has ended. */
 static void end_failed_attempt(struct io_stream *stream, uint64_t key)
 {
-	struct slot *slot = inflight_first(&stream->inflight, key);
+	struct io_complete complete;
+	struct slot *slot;
 
-	if (slot && stream->ending == ENDING_BLOCK && slot->done_sequence && slot->done.error) {
-		struct io_complete complete = slot->done;
-
-		complete.time_ns = stream->now_ns;
-		stream->stats.completions++;
-		slot_end(stream, slot, &complete);
-	}
+	if (stream->ending != ENDING_BLOCK)
+		return;
+	slot = inflight_first(&stream->inflight, key);
+	if (!slot || !slot->done_sequence || !slot->done.error)
+		return;
+	complete = slot->done;
+	complete.time_ns = stream->now_ns;
+	stream->stats.completions++;
+	slot_end(stream, slot, &complete);
 }
 
 /* Returns the slot of a request that starts now, or started when @prep was set up for it. */
 static struct slot *slot_start(struct io_stream *stream, const struct trace_event *event, struct prep *prep)
 {
-	const struct io_record issue = {.op = event->op, .lba = event->lba, .bytes = event->bytes};
 	struct slot *slot = prep && prep->open ? prep->pending : NULL;
 
-	if (slot && setup_fits(&prep->setup, &issue)) {
-		prep->pending = NULL;
-		slot->pending = NULL;
-		return slot;
+	if (slot) {
+		const struct io_record issue = {.op = event->op, .lba = event->lba, .bytes = event->bytes};
+
+		if (setup_fits(&prep->setup, &issue)) {
+			prep->pending = NULL;
+			slot->pending = NULL;
+			return slot;
+		}
 	}
 	slot = inflight_take(&stream->inflight);
 	slot->record.time_ns = stream->now_ns;

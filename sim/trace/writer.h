@@ -66,6 +66,7 @@ struct trace_writer {
 	struct output *output;
 	void *state;
 	uint64_t time_ns; /* of the last step */
+	uint32_t cpus;	  /* of the recording: known to finish() */
 	uint64_t dropped[TRACE_FACTS];
 	GPtrArray *names; /* of trace_writer_device() */
 };
@@ -81,8 +82,8 @@ struct trace_writer *trace_writer_new(const struct trace_writer_ops *ops, struct
 void trace_writer_step(struct trace_writer *writer, enum io_step step, const struct io_record *record,
 		       const struct io_complete *complete);
 
-/** Writes the rest, after IO_END. The output is still to be committed. */
-void trace_writer_finish(struct trace_writer *writer);
+/** Writes the rest, after IO_END; @stats are those of what was read. The output is still to be committed. */
+void trace_writer_finish(struct trace_writer *writer, const struct io_stream_stats *stats);
 
 /** NULL is allowed. */
 void trace_writer_free(struct trace_writer *writer);
@@ -99,9 +100,6 @@ static inline void trace_writer_drop(struct trace_writer *writer, enum trace_fac
 {
 	writer->dropped[fact]++;
 }
-
-/** Returns how many CPUs the recording has, as far as that is known by now; 0: not at all. */
-uint32_t trace_writer_cpus(const struct trace_writer *writer);
 
 /** Returns the name of device @index of the stream, with a '_' for each of @foreign that it has, for blanks at its ends and for
  *  what is above 255 bytes; it is counted once where that changes it. Borrowed. */

@@ -125,10 +125,9 @@ void trace_writer_step(struct trace_writer *writer, enum io_step step, const str
 		take_end(writer, record, complete);
 }
 
-void trace_writer_finish(struct trace_writer *writer)
+void trace_writer_finish(struct trace_writer *writer, const struct io_stream_stats *stats)
 {
-	const struct io_stream_stats *stats = io_stream_stats(writer->stream);
-
+	writer->cpus = MIN(MAX(stats->cpus, io_stream_cpus(writer->stream)), SIM_CPUS_MAX);
 	writer->dropped[TRACE_FACT_OTHER] = stats->other + stats->queued + stats->unmatched_completions;
 	writer->ops->finish(writer);
 }
@@ -157,11 +156,6 @@ char *trace_writer_dropped(const struct trace_writer *writer, enum trace_fact fa
 const char *trace_fact_name(enum trace_fact fact)
 {
 	return facts[fact].name;
-}
-
-uint32_t trace_writer_cpus(const struct trace_writer *writer)
-{
-	return MIN(MAX(io_stream_stats(writer->stream)->cpus, io_stream_cpus(writer->stream)), SIM_CPUS_MAX);
 }
 
 #define NAME_MAX_BYTES 255
