@@ -327,7 +327,12 @@ static bool take_column(const struct column *column, struct scan field, struct r
 /* Returns the number of the first column that is not understood, from 1; 0 where all are. */
 static unsigned row_parse(const struct layout *layout, const struct row *row, struct request *ret_request)
 {
-	*ret_request = (struct request){0};
+	/* Not the whole of it, which is mostly the name. */
+	ret_request->time_ns = ret_request->response_ns = ret_request->offset = 0;
+	ret_request->size = ret_request->cpu = 0;
+	ret_request->op = IO_READ;
+	ret_request->has_op = ret_request->has_response = false;
+	ret_request->device_len = 0;
 	for (unsigned i = 0; i < layout->count; i++)
 		if (!take_column(&layout->columns[i], row->fields[i], ret_request))
 			return i + 1;

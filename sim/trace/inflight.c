@@ -53,7 +53,10 @@ struct slot *inflight_take(struct inflight *inflight)
 		uint32_t number = inflight->free_slots[--inflight->free_count];
 
 		slot = inflight_slot(inflight, number);
-		*slot = (struct slot){.list = slot->list, .record.slot = number};
+		/* Key by key: it is done for every request, and links, done and bio are set before they are used. */
+		slot->record = (struct io_record){.slot = number};
+		slot->done_sequence = 0;
+		slot->held = slot->pending = NULL;
 	} else {
 		slot = g_new0(struct slot, 1);
 		slot->record.slot = inflight->slots->len;

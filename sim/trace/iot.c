@@ -279,7 +279,7 @@ static bool take_segments(struct iot *iot, struct trace_event *event)
 		data_bytes += segment->flags & IO_SEGMENT_METADATA ? 0 : segment->len_bytes;
 	}
 	event->segments = iot->segments;
-	event->segment_count = (uint32_t)count;
+	event->segment_count = (uint16_t)count;
 	return !adds_up || data_bytes == 0 || data_bytes == event->bytes || wrong(iot, "sum of segments");
 }
 

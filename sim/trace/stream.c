@@ -855,7 +855,8 @@ static enum io_step step_pop(struct io_stream *stream, const struct io_record **
 		struct step *step = step_at(stream, 0);
 		struct slot *slot = inflight_slot(&stream->inflight, step->slot);
 
-		settle_head(stream);
+		if (step->kind == STEP_TENTATIVE || slot->held || slot->pending)
+			settle_head(stream);
 		if (step->kind == STEP_TENTATIVE ||
 		    (step->kind == STEP_ISSUE && (slot->held || slot->pending)))
 			return IO_END;

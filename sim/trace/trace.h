@@ -76,31 +76,35 @@ struct io_segment {
 	uint32_t flags; /* of enum io_segment_flags */
 };
 
+/** One event. Readers fill one for each line: it is kept at 80 bytes, which compilers clear in place. */
 struct trace_event {
 	enum trace_event_kind kind;
 	enum io_op op;
 	uint64_t time_ns;  /* the recording's clock */
 	uint64_t position; /* line number or byte offset, for messages */
-	uint32_t cpu;	   /* below SIM_CPUS_MAX */
+	uint64_t lba;	   /* sectors */
+	uint64_t bytes;
+	union {
+		uint64_t paddr; /* TRACE_SEGMENT */
+		const struct io_segment
+			*segments; /* TRACE_ISSUE with @request: borrowed until the next event */
+	};
+	/* A format that numbers its requests: which one an issue begins, and a completion or a requeue ends. Such an issue
+	 * has all there is of it: queue and tag, to_device, and its segments. 0: what belongs to a request is found by what
+	 * it says. */
+	uint64_t request;
+	uint32_t cpu; /* below SIM_CPUS_MAX */
 	uint32_t
 		device; /* block device: major << 20 | minor; for NVMe events TRACE_NVME | controller instance */
-	uint64_t lba; /* sectors */
-	uint64_t bytes;
-	uint64_t paddr;
-	int32_t error;	 /* completion: 0 or negative errno / NVMe status */
-	uint16_t queue;	 /* NVMe queue, TRACE_NO_QUEUE where the format has none */
-	uint16_t tag;	 /* NVMe command id */
+	int32_t error;	/* completion: 0 or negative errno / NVMe status */
+	uint16_t queue; /* NVMe queue, TRACE_NO_QUEUE where the format has none */
+	uint16_t tag;	/* NVMe command id */
+	uint16_t segment_count;
 	uint8_t context; /* enum trace_context */
 	bool to_device;
 	bool never_completes; /* issue: the recording has no completion of it */
 	bool late; /* earlier in the file than one before it, and put into its place: counted as going back in time */
 	bool given_up; /* completion: there is none, the request is no longer waited for */
-	/* A format that numbers its requests: which one an issue begins, and a completion or a requeue ends. Such an issue
-	 * has all there is of it: queue and tag, to_device, and its segments, borrowed until the next event. 0: what belongs
-	 * to a request is found by what it says. */
-	uint64_t request;
-	const struct io_segment *segments;
-	uint32_t segment_count;
 };
 
 /** Which of a request's events is the request: the others only tell more of it. */
