@@ -15,6 +15,8 @@ fi
 ninja -C build-test
 ninja -C build
 status=0
+# Undefined behaviour fails a test, too.
+export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 meson test -C build-test --print-errorlogs --no-rebuild || status=$?
 # A sanitizer's own memory would be what is measured, and millions of I/Os would take long.
 meson test -C build --print-errorlogs --no-rebuild memory versions || status=$?

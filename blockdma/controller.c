@@ -264,8 +264,8 @@ static uint16_t controller_tail(struct controller *ctrl, const struct nvme_queue
 		return queue->sq_doorbell;
 	shadow = controller_memory(ctrl, dbbuf->values_addr + nvme_dbbuf_index(queue->qid) * sizeof(*shadow),
 				   false, cmd);
-	g_assert(shadow != NULL);
-	return (uint16_t)*shadow;
+	ctrl->fatal |= !shadow;
+	return shadow ? (uint16_t)*shadow : queue->sq_head;
 }
 
 /** With nothing left to do for @queue, asks to be told of the next command, and no longer looks for itself. */
@@ -280,7 +280,9 @@ static void controller_rest(struct controller *ctrl, struct nvme_queue *queue)
 		return;
 	event = controller_memory(ctrl, dbbuf->events_addr + nvme_dbbuf_index(queue->qid) * sizeof(*event),
 				  true, &access);
-	g_assert(event != NULL);
+	ctrl->fatal |= !event;
+	if (!event)
+		return;
 	*event = queue->sq_head;
 	queue->awake = false;
 }
@@ -362,8 +364,10 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 		return false;
 	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false,
 				&cmd);
-	/* The queues are mapped as long as they exist: nothing unmaps them under the controller. */
-	g_assert(sqe != NULL);
+	/* Nothing unmaps a queue under the controller, but the map may have failed and said that it did not. */
+	ctrl->fatal = !sqe;
+	if (!sqe)
+		return false;
 	queue->sq_head = nvme_ring_next(queue, queue->sq_head);
 	queue->in_controller++;
 	cmd.command_id = sqe->command_id;
@@ -391,14 +395,18 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 	return true;
 }
 
-void controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command)
+bool controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
 	struct controller_command access = {0};
-	struct nvme_cqe *cqe = controller_memory(
-		ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
+	struct nvme_cqe *cqe;
 
-	g_assert(cqe != NULL);
+	if (ctrl->fatal)
+		return false;
+	cqe = controller_memory(ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
+	ctrl->fatal = !cqe;
+	if (!cqe)
+		return false;
 	*cqe = (struct nvme_cqe){.result = command->result,
 				 .sq_head = queue->sq_head,
 				 .sq_id = (uint16_t)qid,
@@ -409,4 +417,5 @@ void controller_complete(struct controller *ctrl, unsigned qid, const struct con
 		queue->cq_tail_phase = !queue->cq_tail_phase;
 	queue->in_controller--;
 	controller_rest(ctrl, queue);
+	return true;
 }

@@ -65,10 +65,11 @@ struct controller {
 };
 
 /** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command, or the
- *  controller has failed. */
+ *  controller has failed: before, or because it cannot reach the queue. */
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command);
 
-/** Writes the completion of @command into the completion queue of @qid. */
-void controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command);
+/** Writes the completion of @command into the completion queue of @qid. Returns false, with nothing written, when the
+ *  controller has failed: before, or because it cannot reach the queue. */
+bool controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command);
 
 #endif

@@ -9,8 +9,10 @@ int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr,
 	struct iommu *iommu = domain->iommu;
 	struct sim *sim = iommu->sim;
 	uint64_t mapped = 0;
-	int err = sim_fault_size(sim, FAULT_IOMMU_MAP, len);
+	int err;
 
+	SIM_ANNOUNCE(sim, map_call, iova, paddr, len, prot);
+	err = sim_fault_size(sim, FAULT_IOMMU_MAP, len);
 	iommu->stats.maps++;
 	if (!err)
 		err = pgtable_map(domain->pt, iova, paddr, len, prot, &mapped);

@@ -238,7 +238,7 @@ static enum blk_status try_request(struct fixture *fixture, unsigned qid, struct
 			g_assert_cmphex(g_array_index(fixture->touched, uint64_t, i), ==,
 					g_array_index(expected, uint64_t, i));
 	}
-	controller_complete(&fixture->ctrl, qid, &command);
+	g_assert_true(controller_complete(&fixture->ctrl, qid, &command));
 	g_assert_true(nvme_poll_cq(fixture->nvme, qid, &status) == iod);
 	g_assert_cmpuint(status, ==, 0);
 	nvme_unmap_rq(fixture->nvme, iod);
@@ -586,7 +586,7 @@ static void test_phase_turns_at_each_lap(void)
 		for (unsigned i = count; i-- > 0;) {
 			commands[i].status =
 				(uint16_t)(round & 1 ? NVME_SC_DATA_XFER_ERROR : NVME_SC_SUCCESS);
-			controller_complete(&fixture.ctrl, 1, &commands[i]);
+			g_assert_true(controller_complete(&fixture.ctrl, 1, &commands[i]));
 		}
 		for (unsigned i = count; i-- > 0;) {
 			struct nvme_iod *iod = nvme_poll_cq(fixture.nvme, 1, &status);
@@ -629,7 +629,7 @@ static unsigned serve_all(struct fixture *fixture)
 	while (controller_execute(&fixture->ctrl, 1, &commands[count]))
 		count++;
 	for (unsigned i = 0; i < count; i++)
-		controller_complete(&fixture->ctrl, 1, &commands[i]);
+		g_assert_true(controller_complete(&fixture->ctrl, 1, &commands[i]));
 	while ((iod = nvme_poll_cq(fixture->nvme, 1, &status))) {
 		nvme_unmap_rq(fixture->nvme, iod);
 		nvme_put_tag(fixture->nvme, 1, iod);
@@ -789,7 +789,7 @@ static void test_timeout_aborts_and_then_resets(void)
 	g_assert_true(command.abort);
 	g_assert_cmpuint(command.abort_qid, ==, 1);
 	g_assert_cmpuint(command.abort_id, ==, iods[1]->sqe.command_id);
-	controller_complete(&fixture.ctrl, 0, &command);
+	g_assert_true(controller_complete(&fixture.ctrl, 0, &command));
 	abort = nvme_poll_cq(fixture.nvme, 0, &status);
 	g_assert_true(nvme_is_abort(fixture.nvme, abort));
 	nvme_abort_done(fixture.nvme, abort);
@@ -1140,7 +1140,7 @@ static void old_rollback_lets_the_controller_fault(const struct iommu_hw_ops *hw
 	finding = g_ptr_array_index(fixture.sim->findings.kept, fixture.sim->findings.kept->len - 1);
 	g_assert_cmpint(finding->kind, ==, FINDING_HOLE);
 	g_assert_true(g_pattern_match_simple(logged, finding->text));
-	controller_complete(&fixture.ctrl, 1, &command);
+	g_assert_true(controller_complete(&fixture.ctrl, 1, &command));
 	g_assert_true(nvme_poll_cq(fixture.nvme, 1, &status) == iod);
 	g_assert_cmpint(nvme_error_status(status), ==, BLK_STS_IOERR);
 	nvme_unmap_rq(fixture.nvme, iod);

@@ -144,9 +144,12 @@ static int compare_ranges(const void *a, const void *b)
 /** Reports the lowest id that two entries hold. */
 static void check_map_overlap(struct check *check, const struct dt_node *node, const struct dt_map *map)
 {
-	g_autofree struct map_range *ranges = g_new(struct map_range, map->count);
+	g_autofree struct map_range *ranges = NULL;
 	uint32_t count = 0;
 
+	if (map->count == 0)
+		return;
+	ranges = g_new(struct map_range, map->count);
 	for (uint32_t i = 0; i < map->count; i++) {
 		struct dt_map_entry entry = dt_map_entry(map, i);
 		uint32_t end = entry.rid + entry.length;

@@ -131,13 +131,41 @@ static uint64_t blob_bad_tag(const void *blob)
 	return (uint64_t)fdt_off_dt_struct(blob) + (unsigned)offset;
 }
 
+/** Before version 16 a node's name was its path, and libfdt's full check takes for granted that each has a slash. Returns
+ *  false, with the offset of the node, where one has none. */
+static bool blob_names_are_paths(const void *blob, uint64_t *reterr_offset)
+{
+	int offset = 0, next;
+
+	if (fdt_version(blob) >= 16)
+		return true;
+	for (;; offset = next) {
+		uint32_t tag = fdt_next_tag(blob, offset, &next);
+
+		if (next < 0 || tag == FDT_END)
+			return true; /* damage of another kind is for the full check */
+		if (tag == FDT_BEGIN_NODE && !fdt_get_name(blob, offset, NULL))
+			break;
+	}
+	*reterr_offset = (uint64_t)fdt_off_dt_struct(blob) + (unsigned)offset;
+	return false;
+}
+
 static bool blob_check(const void *blob, size_t size, struct blob_problem *ret_problem)
 {
+	uint64_t offset;
+
 	if (!blob_check_header(blob, size, ret_problem))
 		return false;
 	if (!blob_names_are_short(blob)) {
 		*ret_problem = (struct blob_problem){DT_BAD_STRUCTURE, fdt_off_dt_strings(blob),
 						     "the name of a property is longer than 1023 bytes"};
+		return false;
+	}
+	if (!blob_names_are_paths(blob, &offset)) {
+		*ret_problem = (struct blob_problem){
+			DT_BAD_STRUCTURE, offset,
+			"a node's name has no slash, as names of the blob's version have"};
 		return false;
 	}
 	if (fdt_check_full(blob, size) != 0) {

@@ -117,6 +117,18 @@ static struct iommu_group *dart_device_group(struct device *dev)
 	return iommu_group_keyed(dev, sid);
 }
 
+/** Of its first DART, which is the one that the core knows: the fwspec has no ids. */
+static bool dart_streams(const struct device *dev, uint64_t *ret_streams)
+{
+	const struct dart_master *master = (struct dart_master *)dev->iommu->priv;
+
+	for (unsigned i = 1; i < G_N_ELEMENTS(master->maps[0].streams); i++)
+		if (master->maps[0].streams[i])
+			return false;
+	*ret_streams = master->maps[0].streams[0];
+	return true;
+}
+
 static const struct iommu_ops apple_dart_iommu_ops = {
 	.name = "apple-dart",
 	.of_xlate = dart_of_xlate,
@@ -152,4 +164,5 @@ const struct platform_iommu platform_dart = {
 	.hw = &dart_ops,
 	.socs = dart_socs,
 	.put = OF_XLATE_PUT_APPLE_DART,
+	.streams = dart_streams,
 };

@@ -29,6 +29,9 @@ struct platform_iommu {
 	const struct iommu_hw_ops *hw; /* page table and invalidation of a domain behind it */
 	const struct platform_soc *socs; /* NULL: there is one kind */
 	int put; /* enum behaviour: the row that says what becomes of the lookup's reference; or PLATFORM_NEVER_LEAKS */
+	/** Sets *@ret_streams to a bitmap of the streams of the probed master @dev on its IOMMU. Returns false where one of
+	 *  them is above 63. NULL: the ids of its fwspec say it. */
+	bool (*streams)(const struct device *dev, uint64_t *ret_streams);
 };
 
 extern const struct platform_iommu platform_dart;

@@ -466,6 +466,25 @@ static void test_every_byte_of_the_body_may_be_wrong(void)
 	each_board(check_body_bytes);
 }
 
+/** Before version 16 a node's name was its path: libfdt reads such blobs, and what only says that it is one is damaged. */
+static void check_old_versions(const uint8_t *blob, size_t size)
+{
+	static const uint32_t versions[] = {2, 3, 15};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(versions); i++) {
+		g_autofree uint8_t *damaged = g_memdup2(blob, size);
+
+		fdt_set_version(damaged, versions[i]);
+		fdt_set_last_comp_version(damaged, versions[i]);
+		g_assert_cmpint(read_all(damaged, size), ==, DT_BAD_STRUCTURE);
+	}
+}
+
+static void test_names_of_an_old_blob_are_paths(void)
+{
+	each_board(check_old_versions);
+}
+
 /** Blobs of which one thing is wrong, and what that is called. */
 static void test_damage_has_its_kind(void)
 {
@@ -529,6 +548,7 @@ int main(int argc, char **argv)
 			test_every_byte_of_the_header_is_checked);
 	g_test_add_func("/devtree/fdt/every-byte-of-the-body-may-be-wrong",
 			test_every_byte_of_the_body_may_be_wrong);
+	g_test_add_func("/devtree/fdt/names-of-an-old-blob-are-paths", test_names_of_an_old_blob_are_paths);
 	g_test_add_func("/devtree/fdt/damage-has-its-kind", test_damage_has_its_kind);
 	return g_test_run();
 }

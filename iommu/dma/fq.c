@@ -28,6 +28,8 @@ struct fq {
 	uint32_t size;	     /* of a ring; one slot stays free */
 	uint64_t timeout_ns;
 	uint64_t flush_start, flush_finish;
+	uint64_t noticed; /* of those that finished, by whoever queues */
+	bool held;
 	uint64_t flush_ns; /* when the last flush was */
 	bool timer_on;
 	unsigned timer_cpu;
@@ -90,18 +92,27 @@ static void fq_flush(struct fq *fq)
 	fq->flush_start++;
 	fq->domain->iommu->ops->flush_iotlb_all(fq->domain);
 	fq->flush_finish++;
+	if (!fq->held)
+		fq->noticed = fq->flush_finish;
 	fq->flush_ns = fq->sim->now_ns;
 	SIM_ANNOUNCE(fq->sim, invalidate, fq->domain->id, 0, UINT64_MAX);
 }
 
-/** Gives back what the flushes that finished have covered, to the magazines of the CPU that runs this. */
-static void fq_reap(struct fq *fq, struct fq_ring *ring)
+void fq_hold(struct fq *fq, bool held)
+{
+	fq->held = held;
+	if (!held)
+		fq->noticed = fq->flush_finish;
+}
+
+/** Gives back what the first @finished flushes have covered, to the magazines of the CPU that runs this. */
+static void fq_reap(struct fq *fq, struct fq_ring *ring, uint64_t finished)
 {
 	for (; ring->head != ring->tail; ring->head = (ring->head + 1) % fq->size) {
 		struct fq_entry *entry = &ring->entries[ring->head];
 		uint64_t window_ns = fq->flush_ns - entry->time_ns;
 
-		if (entry->counter >= fq->flush_finish)
+		if (entry->counter >= finished)
 			break;
 		fq->stats.windows++;
 		fq->stats.window_ns_sum += window_ns;
@@ -135,11 +146,11 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 	struct fq_ring *ring = &fq->rings[fq->ring_count == 1 ? 0 : fq->sim->cpu];
 
 	sim_lock(fq->sim, &ring->lock);
-	fq_reap(fq, ring);
+	fq_reap(fq, ring, fq->noticed);
 	if ((ring->tail + 1) % fq->size == ring->head) {
 		fq->stats.flushes_full++;
 		fq_flush(fq);
-		fq_reap(fq, ring);
+		fq_reap(fq, ring, fq->flush_finish);
 	}
 	fq_append(fq, ring, pfn, granules, gather);
 	sim_unlock(fq->sim, &ring->lock);
@@ -152,21 +163,53 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 	}
 }
 
+void fq_queued_now(struct fq *fq)
+{
+	struct fq_ring *ring = &fq->rings[fq->ring_count == 1 ? 0 : fq->sim->cpu];
+
+	if (ring->head != ring->tail)
+		ring->entries[(ring->tail + fq->size - 1) % fq->size].counter = fq->flush_start;
+}
+
 unsigned fq_timer_cpu(const struct fq *fq)
 {
 	return fq->timer_cpu;
 }
 
-void fq_timeout(struct fq *fq)
+void fq_timeout_flush(struct fq *fq)
 {
 	fq->timer_on = false;
 	fq->stats.flushes_timer++;
 	fq_flush(fq);
-	for (unsigned i = 0; i < fq->ring_count; i++) {
-		sim_lock(fq->sim, &fq->rings[i].lock);
-		fq_reap(fq, &fq->rings[i]);
-		sim_unlock(fq->sim, &fq->rings[i].lock);
-	}
+}
+
+void fq_timeout_ring(struct fq *fq, unsigned ring)
+{
+	sim_lock(fq->sim, &fq->rings[ring].lock);
+	fq_reap(fq, &fq->rings[ring], fq->flush_finish);
+	sim_unlock(fq->sim, &fq->rings[ring].lock);
+}
+
+void fq_timeout(struct fq *fq)
+{
+	fq_timeout_flush(fq);
+	for (unsigned i = 0; i < fq->ring_count; i++)
+		fq_timeout_ring(fq, i);
+}
+
+unsigned fq_ring_count(const struct fq *fq)
+{
+	return fq->ring_count;
+}
+
+bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn)
+{
+	const struct fq_ring *from = &fq->rings[ring];
+
+	if (from->head == from->tail)
+		return false;
+	*ret_pfn = from->entries[from->head].pfn;
+	return true;
 }
 
 const struct fq_stats *fq_stats(const struct fq *fq)

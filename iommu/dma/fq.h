@@ -45,6 +45,17 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 
 /** The timer fires; the current CPU is fq_timer_cpu(), the one that armed it, and takes what is given back. */
 void fq_timeout(struct fq *fq);
+/** The same in its steps, between which other CPUs may queue: the flush; then each ring, in order, gives back what is
+ *  covered. */
+void fq_timeout_flush(struct fq *fq);
+void fq_timeout_ring(struct fq *fq, unsigned ring);
+/** While @held, flushes by others are going on for whoever queues: they have started, and have not finished. */
+void fq_hold(struct fq *fq, bool held);
+/** What the current CPU queued last is queued only now, after all flushes that have started. */
+void fq_queued_now(struct fq *fq);
+unsigned fq_ring_count(const struct fq *fq);
+/** Returns whether something is queued in @ring, and the oldest of it. */
+bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn);
 unsigned fq_timer_cpu(const struct fq *fq);
 
 const struct fq_stats *fq_stats(const struct fq *fq);

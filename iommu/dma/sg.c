@@ -302,34 +302,44 @@ static void sg_free_blocks(struct physmem *mem, struct sg_table *sgt)
 	g_free(sgt);
 }
 
-struct sg_table *dma_alloc_noncontiguous(struct dma_device *dev, uint64_t bytes, enum frame_use use)
+int dma_map_noncontiguous(struct dma_device *dev, struct sg_table *sgt)
 {
-	struct sg_table *sgt;
-	uint64_t iova;
+	uint64_t bytes = sg_bytes(sgt), iova;
 
 	g_assert(dma_use_iommu(dev) && bytes && !dma_offset(dev, bytes) && dev->granule_lg2 <= FRAME_LG2);
 	if (dev->attach_deferred && dma_attach(dev) != 0)
-		return NULL;
-	sgt = sg_alloc_blocks(&dev->sim->mem, bytes, use);
+		return -ENOMEM;
 	iova = dma_alloc_iova(dev, bytes, dma_live_kind(DMA_TAKER_COHERENT, false));
 	if (!iova)
-		goto free_blocks;
-	if (sg_map_runs(dev, sgt, iova, PROT_READ | dma_prot(dev, DMA_FROM_DEVICE)) != 0)
-		goto free_iova;
+		return -ENOMEM;
+	if (sg_map_runs(dev, sgt, iova, PROT_READ | dma_prot(dev, DMA_FROM_DEVICE)) != 0) {
+		dma_free_iova(dev, iova, bytes);
+		return -ENOMEM;
+	}
 	sgt->sgl[0].dma_addr = iova;
 	sgt->sgl[0].dma_len = bytes;
 	sgt->nents = 1;
-	return sgt;
+	return 0;
+}
 
-free_iova:
-	dma_free_iova(dev, iova, bytes);
-free_blocks:
+void dma_unmap_noncontiguous(struct dma_device *dev, struct sg_table *sgt)
+{
+	dma_unmap_and_free(dev, sgt->sgl[0].dma_addr, sgt->sgl[0].dma_len, sgt->sgl[0].dma_len);
+	sgt->nents = 0;
+}
+
+struct sg_table *dma_alloc_noncontiguous(struct dma_device *dev, uint64_t bytes, enum frame_use use)
+{
+	struct sg_table *sgt = sg_alloc_blocks(&dev->sim->mem, bytes, use);
+
+	if (dma_map_noncontiguous(dev, sgt) == 0)
+		return sgt;
 	sg_free_blocks(&dev->sim->mem, sgt);
 	return NULL;
 }
 
 void dma_free_noncontiguous(struct dma_device *dev, struct sg_table *sgt)
 {
-	dma_unmap_and_free(dev, sgt->sgl[0].dma_addr, sgt->sgl[0].dma_len, sgt->sgl[0].dma_len);
+	dma_unmap_noncontiguous(dev, sgt);
 	sg_free_blocks(&dev->sim->mem, sgt);
 }

@@ -50,4 +50,9 @@ void dma_unmap_sg(struct dma_device *dev, struct sg_table *sgt, unsigned flags);
 struct sg_table *dma_alloc_noncontiguous(struct dma_device *dev, uint64_t bytes, enum frame_use use);
 void dma_free_noncontiguous(struct dma_device *dev, struct sg_table *sgt);
 
+/** The same for memory that somebody else has: the entries of @sgt, whole granules, whose padded is their len. Returns 0, with
+ *  one segment, or -ENOMEM with nothing left mapped. */
+int dma_map_noncontiguous(struct dma_device *dev, struct sg_table *sgt);
+void dma_unmap_noncontiguous(struct dma_device *dev, struct sg_table *sgt);
+
 #endif

@@ -3,7 +3,7 @@
  * Intel VT-d with second-stage tables and queued invalidation.
  *
  * Unmap: one page-selective descriptor for the smallest aligned power of two of pages that covers the range, with the
- * invalidation hint when no table was freed; for a device with a cache of its own another one for the same pages; then
+ * invalidation hint when no table was freed (behaviour vtd-invalidation-hint); for a device with a cache of its own another one for the same pages; then
  * one wait descriptor. Map: nothing, except in caching mode, where only the IOTLB is told. Sources:
  * drivers/iommu/intel/cache.c (cache_tag_flush_range, cache_tag_flush_range_np) and dmar.c of Linux 7.0,
  * pagetable-facts section 5.
@@ -12,6 +12,7 @@
 #include "iommu/iotlb/ats.h"
 #include "iommu/iotlb/vtd-inv.h"
 #include "iommu/pgtable/formats.h"
+#include "sim/behaviour/behaviour.h"
 
 /* How long hardware waits for a device before it reports an invalidation time-out: PCI Express Base Specification, chapter 10
  * (Address Translation Services), one minute at least. */
@@ -47,6 +48,17 @@ static void intel_flush_iotlb(struct iommu_domain *domain, uint64_t addr, unsign
 		iotlb_invalidate(tlb, domain->id, addr, addr + ((uint64_t)FRAME_SIZE << mask) - 1, leaf_only);
 }
 
+/** Writes the descriptor for somebody who listens. */
+static void intel_command(struct iommu_domain *domain, uint64_t addr, unsigned mask, bool leaf_only)
+{
+	uint64_t qw[2];
+
+	if (G_LIKELY(!domain->iommu->watch.command))
+		return;
+	vtd_iotlb_desc(domain->id, addr, mask, leaf_only, true, qw);
+	iommu_command(domain->iommu, qw, sizeof(qw));
+}
+
 /** First the IOTLB, then the device, or it could fetch what is gone again. */
 static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint64_t last, bool leaf_only)
 {
@@ -55,6 +67,7 @@ static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint6
 	unsigned mask;
 
 	vtd_psi(first, last, &addr, &mask);
+	intel_command(domain, addr, mask, leaf_only);
 	intel_submit(iommu, domain->device_tlb ? 2 : 1);
 	intel_flush_iotlb(domain, addr, mask, leaf_only);
 	if (domain->device_tlb) {
@@ -65,7 +78,9 @@ static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint6
 
 static void intel_iotlb_sync(struct iommu_domain *domain, const struct pgtable_gather *gather)
 {
-	intel_flush_range(domain, gather->start, gather->end, gather->free_count == 0);
+	bool hint = behaves(domain->iommu->sim, VTD_INVALIDATION_HINT) == VTD_HINT_LEAVES;
+
+	intel_flush_range(domain, gather->start, gather->end, hint && gather->free_count == 0);
 }
 
 /** A device remembers nothing of what was not mapped, so it is not told. */
@@ -77,6 +92,7 @@ static int intel_iotlb_sync_map(struct iommu_domain *domain, uint64_t iova, uint
 	if (!domain->iommu->caching_mode || !len)
 		return 0;
 	vtd_psi(iova, iova + len - 1, &addr, &mask);
+	intel_command(domain, addr, mask, false);
 	intel_submit(domain->iommu, 1);
 	intel_flush_iotlb(domain, addr, mask, false);
 	return 0;

@@ -55,6 +55,8 @@ struct iova_domain {
 	struct iova_memory memory;
 	int (*allocation_hook)(void *data, enum iova_memory_kind kind);
 	void *allocation_hook_data;
+	const struct iova_recorded_ops *recorded;
+	void *recorded_data;
 	unsigned id;
 	unsigned event_kind;
 	bool missing_rcaches_found; /* reported once */
@@ -78,6 +80,30 @@ bool iova_remove_locked(struct iova_domain *iovad, uint64_t pfn);
 
 /** Counts a warning of the kernel and reports it. */
 void iova_warn(struct iova_domain *iovad, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* The parts that calls are made of, each whole under its lock. The domain has caches. */
+
+/** Takes a pfn of @order at or below @highest_pfn for the current CPU. Returns 0 if there is none that Linux would find. */
+uint64_t iova_rcache_get(struct iova_domain *iovad, unsigned order, uint64_t highest_pfn);
+/** Puts @pfn into a magazine of the current CPU. Returns false if there was no memory for one. *@ret_surplus is a full
+ *  magazine that the depot had no room for, or NULL: the caller's to flush and free. */
+bool iova_rcache_insert(struct iova_domain *iovad, unsigned order, uint64_t pfn,
+			struct iova_magazine **ret_surplus);
+/** The first half of the depot's worker: returns the magazine that is one too many, or NULL. */
+struct iova_magazine *iova_depot_surplus(struct iova_domain *iovad, unsigned order);
+/** The second half, for such a magazine. */
+void iova_depot_trim(struct iova_domain *iovad, unsigned order, struct iova_magazine *surplus);
+/** Returns to the tree what the newest magazines of the depot of @order hold, at most @count of them. */
+void iova_depot_flush(struct iova_domain *iovad, unsigned order, uint64_t count);
+/** Returns the pfns of a magazine to the tree and leaves it empty: iova_magazine_free_pfns(). */
+void iova_magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazine);
+/** NULL is allowed. */
+void iova_magazine_free(struct iova_domain *iovad, struct iova_magazine *magazine);
+/** Returns a copy of the @size pfns in @magazine. */
+struct iova_magazine *iova_magazine_copy(const struct iova_magazine *magazine, uint64_t size);
+
+/** Gives @iovad, which shares those of the domain it is a copy of, caches of its own with the same pfns. */
+void iova_rcaches_copy(struct iova_domain *iovad);
 
 /** Frees the caches of a domain, if it has any, without returning their pfns. */
 void iova_rcaches_free(struct iova_domain *iovad);

@@ -90,6 +90,17 @@ struct iova_domain *iova_domain_new(struct sim *sim, uint64_t granule_bytes, uin
 	return iovad;
 }
 
+struct iova_domain *iova_domain_copy(const struct iova_domain *iovad, struct sim *sim)
+{
+	struct iova_domain *copy = g_memdup2(iovad, sizeof(*iovad));
+
+	g_assert(sim->cpu_count == iovad->sim->cpu_count);
+	copy->sim = sim;
+	tree_copy(&iovad->tree, &copy->tree);
+	iova_rcaches_copy(copy);
+	return copy;
+}
+
 void iova_domain_finish(struct iova_domain *iovad, struct iova_memory *ret_memory)
 {
 	if (!iovad)

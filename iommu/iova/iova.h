@@ -84,6 +84,9 @@ struct iova_state {
  *  domain that is freed leaves its armed timers in the queue: their owner has to know that it is gone. */
 struct iova_domain *iova_domain_new(struct sim *sim, uint64_t granule_bytes, uint64_t start_pfn, unsigned id,
 				    unsigned event_kind);
+/** Returns a domain in the state of @iovad, counts and allocation hook among it, that acts on @sim, which has as many CPUs.
+ *  Armed depot timers are pending in it, yet not put into the events of @sim. Free with iova_domain_free(). */
+struct iova_domain *iova_domain_copy(const struct iova_domain *iovad, struct sim *sim);
 /** Frees magazines and nodes without returning pfns, as put_iova_domain() does. NULL is allowed. If @ret_memory is
  *  not NULL it gets the final counts, in which all that was taken has been given back. */
 void iova_domain_finish(struct iova_domain *iovad, struct iova_memory *ret_memory);
@@ -101,6 +104,16 @@ uint64_t iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64_t limi
 
 /** Gives back @size granules at @pfn. Nothing checks that they were taken, nor with what size: as in the kernel. */
 void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size);
+
+/** Somebody who knows the addresses already, such as a recording: asked in place of the allocator. The domain's own state is
+ * not used then. */
+struct iova_recorded_ops {
+	uint64_t (*alloc)(void *data, uint64_t size, uint64_t limit_pfn, bool flush);
+	void (*free)(void *data, uint64_t pfn, uint64_t size);
+};
+
+/** Makes @ops (borrowed, as @data is) serve iova_alloc_fast() and iova_free_fast() of a domain without caches. */
+void iova_set_recorded(struct iova_domain *iovad, const struct iova_recorded_ops *ops, void *data);
 
 /** Straight from the tree: returns whether it found @size granules (1 to 2^63), not rounded; @aligned to the next power
  *  of two of @size. */

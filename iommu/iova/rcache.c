@@ -6,6 +6,7 @@
 #include "iommu/iova/domain.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* What the kernel asks for, in bytes of a 64-bit build; counted against a fault rule's space. */
 #define MAGAZINE_BYTES	 1024
@@ -29,7 +30,7 @@ static struct iova_magazine *magazine_new(struct iova_domain *iovad)
 	return magazine;
 }
 
-static void magazine_free(struct iova_domain *iovad, struct iova_magazine *magazine)
+void iova_magazine_free(struct iova_domain *iovad, struct iova_magazine *magazine)
 {
 	if (!magazine)
 		return;
@@ -38,8 +39,7 @@ static void magazine_free(struct iova_domain *iovad, struct iova_magazine *magaz
 	iovad->spare_magazines = magazine;
 }
 
-/* Returns the pfns of a magazine to the tree and leaves it empty: iova_magazine_free_pfns(). */
-static void magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazine)
+void iova_magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazine)
 {
 	sim_lock(iovad->sim, &iovad->tree_lock);
 	for (uint64_t i = 0; i < magazine->size; i++)
@@ -77,8 +77,8 @@ static void depot_arm(struct iova_domain *iovad, unsigned order)
 				 iovad->id << 3 | order);
 }
 
-/* Pushes a full magazine. The fixed array of old may be full too: then the magazine's ranges go to the tree. */
-static void depot_push(struct iova_domain *iovad, unsigned order, struct iova_magazine *magazine)
+/* Pushes a full magazine. The fixed array of old may be full too: then it is left to the caller, and true is returned. */
+static bool depot_push(struct iova_domain *iovad, unsigned order, struct iova_magazine *magazine)
 {
 	struct iova_rcache *rcache = &iovad->rcaches[order];
 	bool array = behaves(iovad->sim, IOVA_DEPOT) == IOVA_DEPOT_ARRAY_32;
@@ -86,9 +86,7 @@ static void depot_push(struct iova_domain *iovad, unsigned order, struct iova_ma
 	sim_lock(iovad->sim, &rcache->lock);
 	if (array && rcache->depot_size >= IOVA_DEPOT_ARRAY) {
 		sim_unlock(iovad->sim, &rcache->lock);
-		magazine_flush(iovad, magazine);
-		magazine_free(iovad, magazine);
-		return;
+		return true;
 	}
 	magazine->next = rcache->depot;
 	rcache->depot = magazine;
@@ -97,6 +95,7 @@ static void depot_push(struct iova_domain *iovad, unsigned order, struct iova_ma
 	sim_unlock(iovad->sim, &rcache->lock);
 	if (!array && !rcache->work_pending)
 		depot_arm(iovad, order);
+	return false;
 }
 
 /* Gives @cpu_rcache a loaded magazine that is not empty. Returns false if neither prev nor the depot has one. */
@@ -114,7 +113,7 @@ static bool refill(struct iova_domain *iovad, struct iova_rcache *rcache, struct
 		sim_unlock(iovad->sim, &rcache->lock);
 		return false;
 	}
-	magazine_free(iovad, cpu_rcache->loaded);
+	iova_magazine_free(iovad, cpu_rcache->loaded);
 	cpu_rcache->loaded = depot_pop(iovad, rcache);
 	iovad->stats.depot_pops++;
 	magazine_prefetch(cpu_rcache->loaded);
@@ -144,19 +143,21 @@ static void flush_cpu(struct iova_domain *iovad, unsigned cpu)
 	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
 		struct iova_cpu_rcache *cpu_rcache = &iovad->rcaches[order].cpu_rcaches[cpu];
 
-		magazine_flush(iovad, cpu_rcache->loaded);
-		magazine_flush(iovad, cpu_rcache->prev);
+		iova_magazine_flush(iovad, cpu_rcache->loaded);
+		iova_magazine_flush(iovad, cpu_rcache->prev);
 	}
 }
 
-static void flush_depot(struct iova_domain *iovad, struct iova_rcache *rcache)
+void iova_depot_flush(struct iova_domain *iovad, unsigned order, uint64_t count)
 {
+	struct iova_rcache *rcache = &iovad->rcaches[order];
+
 	sim_lock(iovad->sim, &rcache->lock);
-	while (rcache->depot) {
+	while (rcache->depot && count-- > 0) {
 		struct iova_magazine *magazine = depot_pop(iovad, rcache);
 
-		magazine_flush(iovad, magazine);
-		magazine_free(iovad, magazine);
+		iova_magazine_flush(iovad, magazine);
+		iova_magazine_free(iovad, magazine);
 	}
 	sim_unlock(iovad->sim, &rcache->lock);
 }
@@ -171,7 +172,7 @@ static void flush_all(struct iova_domain *iovad)
 	if (!iovad->rcaches)
 		return;
 	for (unsigned order = 0; order < IOVA_ORDERS; order++)
-		flush_depot(iovad, &iovad->rcaches[order]);
+		iova_depot_flush(iovad, order, UINT64_MAX);
 }
 
 static void count_hit(struct iova_domain *iovad, unsigned order)
@@ -180,8 +181,7 @@ static void count_hit(struct iova_domain *iovad, unsigned order)
 	sim_charge(iovad->sim, WORK_IOVA_CACHE, 1);
 }
 
-/* Takes a pfn of @order at or below @highest_pfn for the current CPU. Returns 0 if there is none that Linux would find. */
-static uint64_t rcache_get(struct iova_domain *iovad, unsigned order, uint64_t highest_pfn)
+uint64_t iova_rcache_get(struct iova_domain *iovad, unsigned order, uint64_t highest_pfn)
 {
 	struct iova_rcache *rcache = &iovad->rcaches[order];
 	struct iova_cpu_rcache *cpu_rcache = &rcache->cpu_rcaches[iovad->sim->cpu];
@@ -196,11 +196,14 @@ static uint64_t rcache_get(struct iova_domain *iovad, unsigned order, uint64_t h
 	return pfn;
 }
 
-/* Gives @cpu_rcache, whose loaded magazine is full, one with room. Returns false if there is no memory for one. */
-static bool make_room(struct iova_domain *iovad, unsigned order, struct iova_cpu_rcache *cpu_rcache)
+/* Gives @cpu_rcache, whose loaded magazine is full, one with room. Returns false if there is no memory for one.
+ * *@ret_surplus is a full magazine for which there was no room in the depot, or NULL. */
+static bool make_room(struct iova_domain *iovad, unsigned order, struct iova_cpu_rcache *cpu_rcache,
+		      struct iova_magazine **ret_surplus)
 {
 	struct iova_magazine *full = cpu_rcache->loaded, *fresh;
 
+	*ret_surplus = NULL;
 	if (cpu_rcache->prev->size < IOVA_MAGAZINE_PFNS) {
 		cpu_rcache->loaded = cpu_rcache->prev;
 		cpu_rcache->prev = full;
@@ -211,7 +214,8 @@ static bool make_room(struct iova_domain *iovad, unsigned order, struct iova_cpu
 		return false;
 	magazine_prefetch(fresh);
 	cpu_rcache->loaded = fresh;
-	depot_push(iovad, order, full);
+	if (depot_push(iovad, order, full))
+		*ret_surplus = full;
 	return true;
 }
 
@@ -243,6 +247,8 @@ static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t 
 {
 	uint64_t pfn = 0;
 
+	if (G_UNLIKELY(iovad->recorded))
+		return iovad->recorded->alloc(iovad->recorded_data, size, limit_pfn, flush);
 	if (size <= CACHED_SIZE_MAX) {
 		unsigned order = size_orders[size];
 
@@ -250,7 +256,7 @@ static G_GNUC_NO_INLINE uint64_t alloc_slow(struct iova_domain *iovad, uint64_t 
 		if (!iovad->rcaches)
 			find_missing_rcaches(iovad);
 		else
-			pfn = rcache_get(iovad, order, limit_pfn + 1 - size);
+			pfn = iova_rcache_get(iovad, order, limit_pfn + 1 - size);
 		if (pfn)
 			return pfn;
 	}
@@ -291,20 +297,39 @@ static void magazine_push(struct iova_domain *iovad, struct iova_magazine *magaz
 	sim_charge(iovad->sim, WORK_IOVA_CACHE, 1);
 }
 
+bool iova_rcache_insert(struct iova_domain *iovad, unsigned order, uint64_t pfn,
+			struct iova_magazine **ret_surplus)
+{
+	struct iova_cpu_rcache *cpu_rcache = &iovad->rcaches[order].cpu_rcaches[iovad->sim->cpu];
+
+	*ret_surplus = NULL;
+	if (cpu_rcache->loaded->size == IOVA_MAGAZINE_PFNS &&
+	    !make_room(iovad, order, cpu_rcache, ret_surplus))
+		return false;
+	magazine_push(iovad, cpu_rcache->loaded, pfn);
+	return true;
+}
+
 /* As above: free_iova_fast(), all of it. */
 static G_GNUC_NO_INLINE void free_slow(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
 {
-	if (size <= CACHED_SIZE_MAX && !iovad->rcaches) {
-		find_missing_rcaches(iovad);
-	} else if (size <= CACHED_SIZE_MAX) {
-		unsigned order = size_orders[size];
+	struct iova_magazine *surplus;
 
-		if (make_room(iovad, order, &iovad->rcaches[order].cpu_rcaches[iovad->sim->cpu])) {
-			magazine_push(iovad, loaded_magazine(iovad, order), pfn);
-			return;
-		}
+	if (G_UNLIKELY(iovad->recorded)) {
+		iovad->recorded->free(iovad->recorded_data, pfn, size);
+		return;
 	}
-	iova_free_tree(iovad, pfn);
+	if (size > CACHED_SIZE_MAX) {
+		iova_free_tree(iovad, pfn);
+	} else if (!iovad->rcaches) {
+		find_missing_rcaches(iovad);
+		iova_free_tree(iovad, pfn);
+	} else if (!iova_rcache_insert(iovad, size_orders[size], pfn, &surplus)) {
+		iova_free_tree(iovad, pfn);
+	} else if (surplus) {
+		iova_magazine_flush(iovad, surplus);
+		iova_magazine_free(iovad, surplus);
+	}
 }
 
 void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
@@ -321,26 +346,44 @@ void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size)
 	free_slow(iovad, pfn, size);
 }
 
+void iova_set_recorded(struct iova_domain *iovad, const struct iova_recorded_ops *ops, void *data)
+{
+	g_assert(!iovad->rcaches);
+	iovad->recorded = ops;
+	iovad->recorded_data = data;
+}
+
+struct iova_magazine *iova_depot_surplus(struct iova_domain *iovad, unsigned order)
+{
+	struct iova_rcache *rcache = &iovad->rcaches[order];
+	struct iova_magazine *surplus = NULL;
+
+	rcache->work_pending = false;
+	sim_lock(iovad->sim, &rcache->lock);
+	if (rcache->depot_size > iovad->sim->cpu_online)
+		surplus = depot_pop(iovad, rcache);
+	sim_unlock(iovad->sim, &rcache->lock);
+	return surplus;
+}
+
+void iova_depot_trim(struct iova_domain *iovad, unsigned order, struct iova_magazine *surplus)
+{
+	iova_magazine_flush(iovad, surplus);
+	iova_magazine_free(iovad, surplus);
+	iovad->stats.depot_trims++;
+	depot_arm(iovad, order);
+}
+
 bool iova_depot_work(struct iova_domain *iovad, unsigned order)
 {
-	struct iova_rcache *rcache;
-	struct iova_magazine *magazine = NULL;
+	struct iova_magazine *surplus;
 
 	g_assert(order < IOVA_ORDERS);
 	if (!iovad->rcaches || !iovad->rcaches[order].work_pending)
 		return false;
-	rcache = &iovad->rcaches[order];
-	rcache->work_pending = false;
-	sim_lock(iovad->sim, &rcache->lock);
-	if (rcache->depot_size > iovad->sim->cpu_online)
-		magazine = depot_pop(iovad, rcache);
-	sim_unlock(iovad->sim, &rcache->lock);
-	if (magazine) {
-		magazine_flush(iovad, magazine);
-		magazine_free(iovad, magazine);
-		iovad->stats.depot_trims++;
-		depot_arm(iovad, order);
-	}
+	surplus = iova_depot_surplus(iovad, order);
+	if (surplus)
+		iova_depot_trim(iovad, order, surplus);
 	return true;
 }
 
@@ -439,8 +482,8 @@ static bool free_magazines(struct iova_domain *iovad, struct iova_rcache *rcache
 			find_null_magazine(iovad, init, order, cpu, cpu_rcache->loaded ? "prev" : "loaded");
 			found = true;
 		}
-		magazine_free(iovad, cpu_rcache->loaded);
-		magazine_free(iovad, cpu_rcache->prev);
+		iova_magazine_free(iovad, cpu_rcache->loaded);
+		iova_magazine_free(iovad, cpu_rcache->prev);
 	}
 	return found;
 }
@@ -457,7 +500,7 @@ static void free_rcaches(struct iova_domain *iovad, struct iova_rcache *rcaches,
 		iova_memory_give(iovad, IOVA_MEMORY_PERCPU);
 		g_free(rcache->cpu_rcaches);
 		while (rcache->depot)
-			magazine_free(iovad, depot_pop(iovad, rcache));
+			iova_magazine_free(iovad, depot_pop(iovad, rcache));
 	}
 	iova_memory_give(iovad, IOVA_MEMORY_ARRAY);
 	g_free(rcaches);
@@ -482,6 +525,48 @@ int iova_rcaches_init(struct iova_domain *iovad)
 	}
 	iovad->rcaches = init.rcaches;
 	return 0;
+}
+
+struct iova_magazine *iova_magazine_copy(const struct iova_magazine *magazine, uint64_t size)
+{
+	struct iova_magazine *copy = g_new(struct iova_magazine, 1);
+
+	copy->size = size;
+	memcpy(copy->pfns, magazine->pfns, size * sizeof(*copy->pfns));
+	return copy;
+}
+
+static void depot_copy(struct iova_rcache *rcache)
+{
+	struct iova_magazine **link = &rcache->depot;
+
+	for (const struct iova_magazine *full = rcache->depot; full; full = full->next) {
+		*link = iova_magazine_copy(full, IOVA_MAGAZINE_PFNS);
+		link = &(*link)->next;
+	}
+	*link = NULL;
+}
+
+static void rcache_copy(struct iova_rcache *rcache, unsigned cpus)
+{
+	rcache->cpu_rcaches = g_memdup2(rcache->cpu_rcaches, cpus * sizeof(*rcache->cpu_rcaches));
+	for (unsigned cpu = 0; cpu < cpus; cpu++) {
+		struct iova_cpu_rcache *cpu_rcache = &rcache->cpu_rcaches[cpu];
+
+		cpu_rcache->loaded = iova_magazine_copy(cpu_rcache->loaded, cpu_rcache->loaded->size);
+		cpu_rcache->prev = iova_magazine_copy(cpu_rcache->prev, cpu_rcache->prev->size);
+	}
+	depot_copy(rcache);
+}
+
+void iova_rcaches_copy(struct iova_domain *iovad)
+{
+	iovad->spare_magazines = NULL;
+	if (!iovad->rcaches)
+		return;
+	iovad->rcaches = g_memdup2(iovad->rcaches, IOVA_ORDERS * sizeof(*iovad->rcaches));
+	for (unsigned order = 0; order < IOVA_ORDERS; order++)
+		rcache_copy(&iovad->rcaches[order], iovad->sim->cpu_count);
 }
 
 void iova_rcaches_free(struct iova_domain *iovad)

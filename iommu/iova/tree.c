@@ -154,6 +154,15 @@ void tree_finish(struct iova_tree *tree)
 	*tree = (struct iova_tree){.free_list = NO_BLOCK};
 }
 
+void tree_copy(const struct iova_tree *tree, struct iova_tree *ret_tree)
+{
+	size_t bytes = tree->block_count * sizeof(*tree->blocks);
+
+	*ret_tree = *tree;
+	ret_tree->block_capacity = tree->block_count;
+	ret_tree->blocks = memcpy(g_aligned_alloc(tree->block_count, sizeof(*tree->blocks), 64), tree->blocks, bytes);
+}
+
 /* Returns the first of @used elements that is @key or more; there is one. No branch depends on the data: which way to
  * go is a coin toss, and this is most of the time that a descent takes. */
 static inline unsigned first_at_least(const uint64_t *hi, unsigned used, uint64_t key)

@@ -79,6 +79,8 @@ struct tree_request {
 /** Makes an empty set: only the anchor. */
 void tree_init(struct iova_tree *tree);
 void tree_finish(struct iova_tree *tree);
+/** Makes *@ret_tree a set of its own with the ranges of @tree. */
+void tree_copy(const struct iova_tree *tree, struct iova_tree *ret_tree);
 
 /** Points @ret_at at the lowest range whose hi is @pfn or more; the anchor is one for every @pfn. */
 void tree_seek(const struct iova_tree *tree, uint64_t pfn, struct tree_cursor *ret_at);

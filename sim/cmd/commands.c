@@ -19,6 +19,7 @@ const struct command commands[] = {
 	{"trace convert", "write a trace in another format", "TRACE", cmd_trace_convert},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
+	{"verify", "compare the model with what a recorded kernel's own DMA and IOMMU layers did", "TRACE", cmd_verify},
 	{"devtree leaks", "the references that the IOMMU drivers of a board leak, by kernel", "BOARD.dtb",
 	 cmd_devtree_leaks},
 	{"devtree probe", "bring a board's IOMMUs and masters up and down, and see who keeps what",

@@ -20,13 +20,24 @@ struct list {
 	struct facts *facts; /* the same for --json */
 };
 
+/** For a person to read: a terminal gets no command out of a blob. Free with g_free(). */
 static char *first_string(const struct dt_node *node, const char *name)
 {
 	const struct dt_property *property = dt_find_property(node, name);
 	uint32_t at = 0;
 	const char *text = property ? dt_next_string(property, &at) : NULL;
+	g_autofree char *valid = g_utf8_make_valid(text ? text : "", -1);
+	GString *safe = g_string_new(NULL);
 
-	return g_utf8_make_valid(text ? text : "", -1);
+	for (const char *next = valid; *next; next = g_utf8_next_char(next)) {
+		gunichar character = g_utf8_get_char(next);
+
+		if (g_unichar_iscntrl(character))
+			g_string_append_printf(safe, "\\x%02x", character);
+		else
+			g_string_append_unichar(safe, character);
+	}
+	return g_string_free(safe, FALSE);
 }
 
 /** What a person should know of whether the node is used: "", ", disabled", … */

@@ -2,6 +2,7 @@
 /*
  * devtree probe: a board brought up and taken down, once or in many orders, under one kernel's drivers.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "devtree/platform/board.h"
@@ -23,6 +24,13 @@ struct probe_options {
 	/* what they come to */
 	enum board_profile profile;
 	uint64_t permutations, seed;
+	unsigned file_rules; /* rules of the faults file, before those of --fail */
+	GArray *tallies;     /* of struct probe_tally, one a rule */
+};
+
+/** What came of a rule in all runs. */
+struct probe_tally {
+	uint64_t passes, fired;
 };
 
 static const struct fault_table *const probe_fault_tables[] = {&devtree_fault_table, NULL};
@@ -56,6 +64,17 @@ static bool probe_add_fail(struct fault_rules *rules, const char *fail, GError *
 	return true;
 }
 
+static unsigned probe_rule_count(const struct fault_rules *rules)
+{
+	const char *name;
+	uint64_t passes, fired;
+	unsigned count = 0;
+
+	while (fault_rule_stat(rules, count, &name, &passes, &fired))
+		count++;
+	return count;
+}
+
 static bool probe_read_options(struct probe_options *options, struct fault_rules *rules, GError **error)
 {
 	int profile = options->profile_name ? board_profile_find(options->profile_name) : BOARD_FIXED;
@@ -83,9 +102,12 @@ static bool probe_read_options(struct probe_options *options, struct fault_rules
 	}
 	if (options->faults_file && !fault_rules_load(rules, options->faults_file, error))
 		return false;
+	options->file_rules = probe_rule_count(rules);
 	for (char **fail = options->fails; fail && *fail; fail++)
 		if (!probe_add_fail(rules, *fail, error))
 			return false;
+	options->tallies = g_array_new(FALSE, TRUE, sizeof(struct probe_tally));
+	g_array_set_size(options->tallies, probe_rule_count(rules));
 	return true;
 }
 
@@ -101,8 +123,8 @@ static GPtrArray *probe_named_order(const struct board *board, const char *paths
 		struct device *dev = device_by_path(board->core, *path);
 
 		if (!dev || board_role(dev) == BOARD_OTHER) {
-			sim_error_plain(error, "--order: %s is no IOMMU or master with a device on %s", *path,
-					board->tree->name);
+			sim_error_plain(error, "--order: \"%s\" is no IOMMU or master with a device on %s",
+					*path, board->tree->name);
 			return NULL;
 		}
 		g_ptr_array_add(order, dev);
@@ -235,8 +257,8 @@ static void probe_show_findings(struct facts *facts, const struct board *board)
 	uint64_t violations = findings_violations(&board->sim->findings);
 	uint64_t observations = findings_observations(&board->sim->findings);
 
-	facts_line(facts, "FINDINGS: %" G_GUINT64_FORMAT " violations, %" G_GUINT64_FORMAT " observations",
-		   violations, observations);
+	facts_line(facts, "FINDINGS: %" G_GUINT64_FORMAT " violation%s, %" G_GUINT64_FORMAT " observation%s",
+		   violations, violations == 1 ? "" : "s", observations, observations == 1 ? "" : "s");
 	facts_u64(facts, "violations", NULL, violations);
 	facts_u64(facts, "observations", NULL, observations);
 	facts_list_begin(facts, "findings", NULL);
@@ -255,6 +277,41 @@ static void probe_show_findings(struct facts *facts, const struct board *board)
 			   finding->acquired ? "())" : "");
 	}
 	facts_list_end(facts);
+}
+
+/* ---- rules ---- */
+
+/** Adds what came of the rules in one run. */
+static void probe_tally_rules(const struct probe_options *options, const struct fault_rules *rules)
+{
+	const char *name;
+	uint64_t passes, fired;
+
+	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++) {
+		struct probe_tally *tally = &g_array_index(options->tallies, struct probe_tally, i);
+
+		tally->passes += passes;
+		tally->fired += fired;
+	}
+}
+
+/** A rule that never fired has tested nothing: most often the board or the driver has no such stage, or N is too large. */
+static void probe_warn_idle_rules(const struct probe_options *options, const struct fault_rules *rules)
+{
+	const char *name;
+	uint64_t passes, fired;
+
+	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++) {
+		const struct probe_tally *tally = &g_array_index(options->tallies, struct probe_tally, i);
+		bool of_file = i < options->file_rules;
+
+		if (!tally->fired)
+			fprintf(stderr,
+				"iommusim: warning: %s%s%s never fired in %" G_GUINT64_FORMAT " passes\n",
+				of_file ? "[fault " : "--fail=",
+				of_file ? name : options->fails[i - options->file_rules], of_file ? "]" : "",
+				tally->passes);
+	}
 }
 
 /* ---- one run ---- */
@@ -286,6 +343,7 @@ static int probe_once(const struct devtree *tree, const struct probe_options *op
 	probe_show_devices(facts, board);
 	probe_show_ledger(facts, board, "holdings", "LEDGER, while everything is there");
 	board_down(board);
+	probe_tally_rules(options, rules);
 	probe_show_ledger(facts, board, "left", "LEDGER, after everybody has gone");
 	probe_show_findings(facts, board);
 	code = findings_violations(&board->sim->findings) ? EXIT_FOUND : EXIT_DONE;
@@ -349,6 +407,7 @@ static int probe_permuted(const struct devtree *tree, const struct probe_options
 		if (options->unbind)
 			board_rebind(board);
 		board_down(board);
+		probe_tally_rules(options, rules);
 		violations = findings_violations(&board->sim->findings);
 		leaked = probe_leaked(board);
 		facts_begin(facts, NULL, NULL);
@@ -389,6 +448,7 @@ static int probe_run(const struct devtree *tree, struct probe_options *options, 
 		facts_free(facts);
 		return cmd_fail_error(error);
 	}
+	probe_warn_idle_rules(options, rules);
 	text = json ? facts_to_json(facts) : facts_to_text(facts);
 	facts_free(facts);
 	return cmd_print(text) ? code : EXIT_UNUSABLE;
@@ -431,6 +491,8 @@ int cmd_devtree_probe(const struct command *command, int argc, char **argv)
 	cmd_common_clear(&common);
 out:
 	fault_rules_free(rules);
+	if (options.tallies)
+		g_array_unref(options.tallies);
 	g_free(options.profile_name);
 	g_strfreev(options.fails);
 	g_free(options.order);

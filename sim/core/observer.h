@@ -31,6 +31,8 @@ struct sim_observer {
 	/** Somebody holds [@iova, @iova + @len_bytes) now, and no longer. */
 	void (*iova_alloc)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
 	void (*iova_free)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
+	/** A call that maps was entered: how it ends is not known yet. */
+	void (*map_call)(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len_bytes, unsigned prot);
 	void (*map)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
 		    uint64_t len_bytes, unsigned prot);
 	/** The kernel's trace event iommu:map. Not the same as map: which kernel has it when is behaviour nosync-map-error. */

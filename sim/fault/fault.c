@@ -29,6 +29,8 @@ struct fault_rule {
 	uint64_t seed;
 	struct prng prng; /* from the run's seed and this one */
 	uint64_t interval_count;
+	int64_t times_left;
+	uint64_t space_left;
 	uint64_t passes;
 	uint64_t fired;
 };
@@ -81,14 +83,26 @@ void fault_rules_free(struct fault_rules *rules)
 	g_free(rules);
 }
 
+static void fault_rule_begin(struct fault_rule *rule, const struct sim *sim)
+{
+	prng_init_own(&rule->prng, sim->seed, rule->seed, "fault");
+	rule->interval_count = 0;
+	rule->times_left = rule->times;
+	rule->space_left = rule->space;
+	rule->passes = 0;
+	rule->fired = 0;
+}
+
 void fault_rules_arm(struct fault_rules *rules, struct sim *sim)
 {
 	sim->fault_rules = rules;
 	memset(sim->fault_armed, 0, sizeof(sim->fault_armed));
+	if (rules)
+		rules->logged = 0;
 	for (guint i = 0; rules && i < rules->rules->len; i++) {
 		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
 
-		prng_init_own(&rule->prng, sim->seed, rule->seed, "fault");
+		fault_rule_begin(rule, sim);
 		for (unsigned point = 0; point < SIM_FAULTS_MAX; point++)
 			sim->fault_armed[point] |= rule->covers[point];
 	}
@@ -139,18 +153,18 @@ static bool fault_rule_decide(struct fault_rule *rule, uint64_t size)
 		return true;
 	if (rule->nth)
 		return rule->passes == rule->nth;
-	if (rule->probability == 0 || rule->times == 0)
+	if (rule->probability == 0 || rule->times_left == 0)
 		return false;
-	if (rule->space > size) {
-		rule->space -= size;
+	if (rule->space_left > size) {
+		rule->space_left -= size;
 		return false;
 	}
 	if (rule->interval > 1 && ++rule->interval_count % rule->interval != 0)
 		return false;
 	if (rule->probability <= prng_below(&rule->prng, 100))
 		return false;
-	if (rule->times > 0)
-		rule->times--;
+	if (rule->times_left > 0)
+		rule->times_left--;
 	return true;
 }
 

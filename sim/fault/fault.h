@@ -54,7 +54,8 @@ struct fault_table {
 struct fault_rules *fault_rules_new(const struct fault_table *const *tables /* ends with NULL, borrowed */);
 void fault_rules_free(struct fault_rules *rules);
 
-/** Makes @rules (borrowed until sim_free() or the next call) decide in @sim. NULL: nothing fails. */
+/** Makes @rules (borrowed until sim_free() or the next call) decide in @sim, their passes counted from here. NULL: nothing
+ * fails. */
 void fault_rules_arm(struct fault_rules *rules, struct sim *sim);
 
 /** Reads the faults file @path into @rules. On error *@error names FILE:LINE, and @rules holds only what it held. */

@@ -14,16 +14,65 @@
 
 /* ---- memory ---- */
 
-/** Takes as much of [@base, @base + @bytes) as the machine uses. Returns whether that is enough. */
-static bool board_take_memory(struct machine_board *board, uint64_t base, uint64_t bytes)
+/** Returns the board's IOMMU for a try, in a simulation with memory just below 2^@bits; NULL: the model has none such. */
+static struct iommu *board_try_iommu(const struct machine_board *board, unsigned bits)
+{
+	struct sim *sim = sim_new(1, 1);
+	struct iommu *iommu;
+
+	behaviour_set_version(sim, KERNEL_7_0);
+	physmem_move(&sim->mem, (UINT64_C(1) << bits) - MEMORY_MIN);
+	iommu = iommu_new_config(sim, board->hw, &board->hw_config, &board->hw->tlb);
+	if (!iommu)
+		sim_free(sim);
+	return iommu;
+}
+
+static void board_end_try(struct iommu *iommu)
+{
+	struct sim *sim = iommu->sim;
+
+	iommu_free(iommu);
+	sim_free(sim);
+}
+
+/** Whether the IOMMU takes tables that lie just below 2^@bits, and maps what lies there. */
+static bool board_reaches(const struct machine_board *board, unsigned bits)
+{
+	static const struct pgtable_config wish = {.ias_bits = 48, .oas_bits = 52, .top_level = 3};
+	struct iommu *iommu = board_try_iommu(board, bits);
+	struct iommu_domain *domain = NULL;
+	bool reaches;
+
+	if (!iommu)
+		return false;
+	reaches = iommu_domain_new(iommu, 1, &wish, &domain) == 0 && domain->pt->config.oas_bits >= bits;
+	iommu_domain_free(domain);
+	board_end_try(iommu);
+	return reaches;
+}
+
+/** Returns the end of the memory that the machine can use: below the usual place of a simulation's frames. */
+static uint64_t board_reach(const struct machine_board *board)
+{
+	uint64_t reach = PHYSMEM_BASE;
+
+	while (board->hw && reach > REACH_32BIT && !board_reaches(board, (unsigned)__builtin_ctzll(reach)))
+		reach >>= 1;
+	return reach;
+}
+
+/** Takes as much of [@base, @base + @bytes) as the machine uses and reaches. Returns whether that is enough. */
+static bool board_take_memory(struct machine_board *board, uint64_t reach, uint64_t base, uint64_t bytes)
 {
 	uint64_t first = (base + PHYSMEM_ALIGN - 1) & -PHYSMEM_ALIGN, skipped = first - base;
 
+	if (first < base || first >= reach)
+		return false;
 	bytes = bytes > skipped ? MIN(bytes - skipped, REACH_32BIT) : 0;
-	if (first < REACH_32BIT)
-		bytes = MIN(bytes, REACH_32BIT - first);
+	bytes = MIN(bytes, (first < REACH_32BIT ? REACH_32BIT : reach) - first);
 	bytes &= -(2 * PHYSMEM_ALIGN);
-	if (first < base || bytes < MEMORY_MIN || first + bytes > PHYSMEM_BASE)
+	if (bytes < MEMORY_MIN)
 		return false;
 	board->memory_base = first;
 	board->memory_bytes = bytes;
@@ -39,7 +88,7 @@ static bool board_is_memory(const struct dt_node *node)
 	return node->depth == 1 && node->available && text && strcmp(text, "memory") == 0;
 }
 
-static bool board_read_memory(struct machine_board *board, const struct dt_node *node)
+static bool board_read_memory(struct machine_board *board, uint64_t reach, const struct dt_node *node)
 {
 	const struct dt_property *reg = dt_find_property(node, "reg");
 	uint32_t address = node->parent->address_cells, size = node->parent->size_cells;
@@ -47,24 +96,27 @@ static bool board_read_memory(struct machine_board *board, const struct dt_node 
 	if (address > 2 || size > 2 || size == 0)
 		return false;
 	for (uint32_t at = 0; at + address + size <= dt_cell_count(reg); at += address + size)
-		if (board_take_memory(board, dt_read_number(reg, at, address), dt_read_number(reg, at + address, size)))
+		if (board_take_memory(board, reach, dt_read_number(reg, at, address),
+				      dt_read_number(reg, at + address, size)))
 			return true;
 	return false;
 }
 
 static void board_find_memory(struct machine_board *board)
 {
+	uint64_t reach = board_reach(board);
+
 	for (uint32_t i = 0; i < board->tree->node_count; i++)
-		if (board_is_memory(&board->tree->nodes[i]) && board_read_memory(board, &board->tree->nodes[i]))
+		if (board_is_memory(&board->tree->nodes[i]) && board_read_memory(board, reach, &board->tree->nodes[i]))
 			return;
-	board_take_memory(board, board->hw == &dart_ops ? DART_MEMORY_AT : MEMORY_USUAL_AT, MEMORY_USUAL);
+	board_take_memory(board, reach, board->hw == &dart_ops ? DART_MEMORY_AT : MEMORY_USUAL_AT, MEMORY_USUAL);
 }
 
 void machine_board_place(const struct machine_board *board, struct bio_vec *vec)
 {
 	uint64_t half = board->memory_bytes / 2, offset = vec->paddr % half;
 
-	g_assert(vec->len <= half);
+	g_assert(vec->len + FRAME_SIZE <= half);
 	/* What would run over the end lies before it, as far into its page as it was. */
 	if (offset + vec->len > half)
 		offset = ((half - vec->len - FRAME_SIZE) & -(uint64_t)FRAME_SIZE) + offset % FRAME_SIZE;
@@ -108,7 +160,7 @@ static const struct device *board_find_nvme(const struct device_core *core, cons
 		dev = board_first_function(core);
 		if (!dev)
 			sim_error_plain(error,
-					"%s: no PCI host bridge with iommu-map: name a device with iommus by "
+					"%s: no enabled PCI host bridge with iommu-map: name a device with iommus by "
 					"--nvme=PATH (`iommusim devtree list` has them)",
 					name);
 		return dev;
@@ -116,7 +168,7 @@ static const struct device *board_find_nvme(const struct device_core *core, cons
 	dev = board_named(core, nvme);
 	if (!dev)
 		sim_error_plain(error,
-				"--nvme=%s: is no PCI host bridge with iommu-map and no device with iommus on %s "
+				"--nvme=%s: is no enabled PCI host bridge with iommu-map or device with iommus on %s "
 				"(`iommusim devtree list` has them)",
 				nvme, name);
 	return dev;
@@ -132,17 +184,30 @@ const struct iommu_device *machine_board_iommu(const struct device_core *core, c
 	return *ret_platform ? iommu : NULL;
 }
 
-/** What the DART's driver attaches: a bitmap of streams, of which the model keeps 64. */
-static bool board_streams(struct machine_board *board, GError **error)
+/** What the IOMMU knows @dev by: an id or, where the driver attaches a bitmap of streams, the first of these. */
+static bool board_streams(struct machine_board *board, const struct platform_iommu *platform, const struct device *dev,
+			  GError **error)
 {
-	if (board->hw != &dart_ops)
+	if (!platform->streams) {
+		board->stream = platform_id_count(dev) ? platform_id(dev, 0) : 0;
 		return true;
-	if (board->stream >= 64) {
-		sim_error_plain(error, "%s: %s is stream %u of its DART: at most 63 is modelled", board->tree->name,
-				board->nvme, board->stream);
-		return false;
 	}
-	board->hw_config.streams = UINT64_C(1) << board->stream;
+	if (!platform->streams(dev, &board->hw_config.streams))
+		return sim_error_plain(error, "%s: %s has a stream above 63, which is not modelled", board->tree->name,
+				       board->nvme) == 0;
+	board->stream = (unsigned)__builtin_ctzll(board->hw_config.streams);
+	return true;
+}
+
+/** A driver takes what the tree says; the hardware may have fewer streams. */
+static bool board_iommu_exists(const struct machine_board *board, GError **error)
+{
+	struct iommu *iommu = board_try_iommu(board, 32);
+
+	if (!iommu)
+		return sim_error_plain(error, "%s: %s is stream %u of %s, which the model of that IOMMU does not have",
+				       board->tree->name, board->nvme, board->stream, board->iommu) == 0;
+	board_end_try(iommu);
 	return true;
 }
 
@@ -165,8 +230,7 @@ static bool board_probe(struct machine_board *board, const char *nvme, GError **
 			board->hw = platform->hw;
 			board->hw_config = platform_hw_config(platform, board->tree, iommu->node);
 			board->iommu = dt_node_path(iommu->node);
-			board->stream = platform_id_count(dev) ? platform_id(dev, 0) : 0;
-			ok = board_streams(board, error);
+			ok = board_streams(board, platform, dev, error) && board_iommu_exists(board, error);
 		}
 	}
 	board_free(trial);

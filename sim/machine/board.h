@@ -17,8 +17,8 @@ struct machine_board {
 	struct iommu_hw_config hw_config;
 	char *iommu;	 /* path of the IOMMU's node; NULL without one */
 	unsigned stream; /* what the IOMMU knows the controller by */
-	/* The first memory of the tree, at most 4 GiB of it and, where some lies there, below 4 GiB. Frames with bytes lie in
-	 * its lower half, data in the upper. */
+	/* The first memory of the tree that the IOMMU reaches, at most 4 GiB of it and, where it begins there, below 4 GiB.
+	 * Frames with bytes lie in its lower half, data in the upper. */
 	uint64_t memory_base, memory_bytes;
 };
 

@@ -611,6 +611,11 @@ char *machine_config_text(const struct machine_config *config)
 		if (strcmp(key->group, group) != 0)
 			g_string_append_printf(text, "%s[%s]\n", i ? "\n" : "", key->group);
 		group = key->group;
+		/* Which one there is the board says, where the file is read again. */
+		if (config->board && key->offset == AT(hardware)) {
+			g_string_append_printf(text, "# %s: of the board, --dtb\n", key->name);
+			continue;
+		}
 		if (key->what && key->of_hardware)
 			g_string_append_printf(text, "# %s (default: %s)\n", key->what,
 					       machine_config_hardware(config)->tlb_source);

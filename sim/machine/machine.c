@@ -201,16 +201,22 @@ static struct swiotlb *machine_swiotlb(const struct machine_config *config)
 static bool machine_boot(struct machine *machine)
 {
 	const struct machine_board *config = machine->config.board;
+	const struct device_core *core = machine->board->core;
 	const struct platform_iommu *platform;
 	struct sim *sim = machine->sim;
+	int err;
 
 	board_boot(machine->board, NULL);
 	sim->device = MACHINE_DEVICE;
-	if (machine_board_iommu(machine->board->core, config->nvme, &platform))
+	if (machine_board_iommu(core, config->nvme, &platform))
 		return true;
+	err = device_by_path(core, config->nvme)->iommu_error;
 	if (config->hw)
-		sim_find(sim, FINDING_UNTRANSLATED, NULL, "%s is behind %s, and does its DMA without it", config->nvme,
-			 config->iommu);
+		sim_find(sim, FINDING_UNTRANSLATED, NULL, "%s is behind %s, and does its DMA without it (%s)",
+			 config->nvme, config->iommu, device_errno_name(err));
+	else
+		sim_find(sim, FINDING_UNTRANSLATED, NULL, "%s has no IOMMU that takes it (%s), and does its DMA without",
+			 config->nvme, device_errno_name(err));
 	return false;
 }
 

@@ -463,13 +463,13 @@ bool replay_post(struct replay *replay, struct replay_request *rr)
 {
 	struct controller *ctrl = &replay->machine->ctrl;
 
-	if (ctrl->fatal) {
+	if (!ctrl->fatal &&
+	    (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL))
+		return false;
+	if (!controller_complete(ctrl, rr->qid, &rr->command)) {
 		replay_arm(replay, rr);
 		return false;
 	}
-	if (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL)
-		return false;
-	controller_complete(ctrl, rr->qid, &rr->command);
 	rr->posted = true;
 	return rr->command.loss == CONTROLLER_LOSES_NOTHING || replay->nvme->queues[rr->qid].polled;
 }

@@ -416,6 +416,38 @@ static void test_second_file_adds_its_rules(void)
 	disarm(rules, sim);
 }
 
+/* Each of the orders of devtree probe --permute is a run of its own. */
+static void test_arming_again_begins_anew(void)
+{
+	static const char text[] = "[fault nth]\npoint = dma.link\nnth = 2\n"
+				   "[fault times]\npoint = dma.sync\nprobability = 100\ntimes = 2\nspace = 3\n"
+				   "[fault interval]\npoint = iova.node\nprobability = 100\ntimes = -1\ninterval = 3\n"
+				   "[fault draw]\npoint = controller.lost\nprobability = 50\ntimes = -1\n";
+	static const unsigned points[] = {POINT_LINK, POINT_SYNC, POINT_IOVA, POINT_LOST};
+	struct sim *sim;
+	struct fault_rules *rules = arm(text, &sim);
+	g_autoptr(GString) first = g_string_new(NULL), again = g_string_new(NULL);
+	const char *name;
+	uint64_t passed, fired;
+	unsigned logged;
+
+	for (unsigned run = 0; run < 2; run++) {
+		fault_rules_arm(rules, sim);
+		fault_firings(rules, &logged);
+		g_assert_cmpuint(logged, ==, 0);
+		for (unsigned i = 0; i < G_N_ELEMENTS(points); i++) {
+			g_autofree char *got = passes(sim, points[i], 10, 1);
+
+			g_string_append(run ? again : first, got);
+			g_assert_true(fault_rule_stat(rules, i, &name, &passed, &fired));
+			g_assert_cmpuint(passed, ==, 10);
+		}
+	}
+	g_assert_true(g_str_has_prefix(first->str, ".X........"));
+	g_assert_cmpstr(again->str, ==, first->str);
+	disarm(rules, sim);
+}
+
 static void test_unarmed_points_count_and_never_fail(void)
 {
 	struct sim *sim;
@@ -524,6 +556,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/fault/errno/of-the-rule-wins", test_errno_of_the_rule_wins);
 	g_test_add_func("/fault/rules/compose-in-file-order", test_rules_compose_in_file_order);
 	g_test_add_func("/fault/rules/second-file-adds", test_second_file_adds_its_rules);
+	g_test_add_func("/fault/rules/arming-again-begins-anew", test_arming_again_begins_anew);
 	g_test_add_func("/fault/points/unarmed-count-and-never-fail",
 			test_unarmed_points_count_and_never_fail);
 	g_test_add_func("/fault/points/found-by-number", test_points_are_found_by_number);

@@ -1217,7 +1217,7 @@ static void late_serve(struct machine *machine, struct nvme_iod *iod)
 
 	nvme_submit(machine->nvme, 1, iod, true);
 	g_assert_true(controller_execute(&machine->ctrl, 1, &command));
-	controller_complete(&machine->ctrl, 1, &command);
+	g_assert_true(controller_complete(&machine->ctrl, 1, &command));
 	g_assert_true(nvme_poll_cq(machine->nvme, 1, &status) == iod);
 }
 

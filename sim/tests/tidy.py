@@ -18,7 +18,7 @@ HOUSE = [
     ['iommu/dma'],
     ['blockdma', 'devtree'],
     ['sim/machine', 'sim/report', 'sim/host'],
-    ['sim/campaign'],
+    ['sim/campaign', 'sim/verify'],
     ['sim/cmd'],
 ]
 LEVEL = {room: level for level, rooms in enumerate(HOUSE) for room in rooms}

@@ -8,8 +8,9 @@
 
 /* ---- the line ---- */
 
-/* Does TASK-PID, perhaps with (TGID), end right before @end? */
-static bool task_ends_at(const char *line, const char *end)
+/* Returns where the digits of TASK-PID begin, which with (TGID) perhaps ends right before @end, and their end; NULL if there
+ * is no such thing. */
+static const char *pid_before(const char *line, const char *end, const char **ret_end)
 {
 	const char *digits;
 
@@ -26,7 +27,22 @@ static bool task_ends_at(const char *line, const char *end)
 	digits = end;
 	while (digits > line && digits[-1] >= '0' && digits[-1] <= '9')
 		digits--;
-	return digits < end && digits > line && digits[-1] == '-';
+	*ret_end = end;
+	return digits < end && digits > line && digits[-1] == '-' ? digits : NULL;
+}
+
+static bool task_ends_at(const char *line, const char *end)
+{
+	return pid_before(line, end, &end) != NULL;
+}
+
+uint32_t ktext_pid(const char *text, const struct ktext_line *line)
+{
+	struct scan scan = {0};
+	uint64_t pid = 0;
+
+	scan.at = pid_before(text, line->task_end, &scan.end);
+	return scan.at && scan_decimal(&scan, &pid) && pid <= UINT32_MAX ? (uint32_t)pid : 0;
 }
 
 static bool take_time(struct scan *scan, uint64_t *ret_time_ns)
@@ -118,6 +134,7 @@ bool ktext_split(const char *text, size_t len, struct ktext_line *ret_line)
 
 		if (task_ends_at(text, bracket) && take_prefix(&scan, ret_line)) {
 			take_name(&scan, ret_line);
+			ret_line->task_end = bracket;
 			ret_line->body = scan;
 			return true;
 		}

@@ -17,7 +17,8 @@ struct ktext_line {
 	uint64_t time_ns;
 	uint32_t cpu;
 	uint8_t context;
-	const char *name; /* of the event; not terminated */
+	const char *task_end; /* end of TASK-PID (TGID) and the blanks behind it */
+	const char *name;     /* of the event; not terminated */
 	size_t name_len;  /* 0: none, as in the text of some tracers */
 	struct scan body;
 };
@@ -25,6 +26,9 @@ struct ktext_line {
 /** Takes @text apart. TASK is whatever a process calls itself, so the line is known by its first [CPU] that has -PID before
  *  it and a time behind. Returns false if it is no such line. */
 bool ktext_split(const char *text, size_t len, struct ktext_line *ret_line);
+
+/** Returns the PID of @line, which ktext_split() took from @text; 0 for an idle CPU and for a number that is none. */
+uint32_t ktext_pid(const char *text, const struct ktext_line *line);
 
 /** Understands what stands behind an event's name. Fills the event's kind and what that needs; returns false when the
  *  body is not what the name promises. */

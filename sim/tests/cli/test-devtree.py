@@ -297,6 +297,14 @@ def _():
     has_lines(text, '    /gpu@5000000  id 0x880,0x8 0xc80,0x8', '    /host1x@13e00000   id 0x1  rid 0x0-0x2 as id 0x38-0x3a')
 
 
+@case('list/control-characters-stay-in-the-blob')
+def _():
+    path = os.path.join(HOSTILE, 'unusual.dtb')
+    equal(program.expect(0, 'devtree', 'list', path).out.splitlines()[0],
+          r'two\x0alines\x1b[31m, red, iommusim,hostile: 1 IOMMU, 4 masters, 0 PCI hosts', 'the first line')
+    equal(said(0, 'list', path)['model'], r'two\x0alines\x1b[31m, red', 'model')
+
+
 @case('list/json')
 def _():
     document = said(0, 'list', board('apple-dart'))

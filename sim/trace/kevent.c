@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/trace/kevent.h"
+
+#include "sim/core/error.h"
+#include "sim/core/sim.h"
+#include "sim/trace/ktext.h"
+
+#define HEADER_BYTES 1024
+#define KEYS_MAX     6
+
+enum number {
+	NUMBER_C,   /* decimal, or hexadecimal after 0x; with a sign */
+	NUMBER_HEX, /* hexadecimal without 0x */
+	NUMBER_DIR, /* TO_DEVICE … or a number */
+};
+
+struct key {
+	const char *text; /* with the blank before it and the equals sign */
+	enum kevent_field field;
+	enum number number;
+};
+
+struct row {
+	const char *name;
+	enum kevent_kind kind;
+	bool probe; /* a probe of this name: its body begins with its place */
+	struct key keys[KEYS_MAX];
+};
+
+const char *const kevent_names[KEVENT_KINDS] = {
+	[KEVENT_IO] = "I/O",
+	[KEVENT_MARK] = "tracing_mark_write",
+	[KEVENT_IOVA_INIT] = "iova_init",
+	[KEVENT_IOVA_RESERVE] = "iova_reserve",
+	[KEVENT_IOVA_ALLOC] = "iova_alloc",
+	[KEVENT_IOVA_ALLOC_RET] = "iova_alloc_ret",
+	[KEVENT_IOVA_FREE] = "iova_free",
+	[KEVENT_IOVA_FREE_RET] = "iova_free_ret",
+	[KEVENT_TRY_ALLOC] = "try_alloc",
+	[KEVENT_LINK] = "link",
+	[KEVENT_DESTROY] = "destroy",
+	[KEVENT_FREE_STATE] = "iova_free_state",
+	[KEVENT_MAP_NOSYNC] = "map_nosync",
+	[KEVENT_MAP_NOSYNC_RET] = "map_nosync_ret",
+	[KEVENT_MAP] = "map",
+	[KEVENT_UNMAP] = "unmap",
+	[KEVENT_DMA_MAP] = "dma_map_phys",
+	[KEVENT_DMA_MAP_CALL] = "dma_map_page (entry)",
+	[KEVENT_DMA_UNMAP] = "dma_unmap_phys",
+	[KEVENT_DMA_MAP_SG] = "dma_map_sg",
+	[KEVENT_DMA_UNMAP_SG] = "dma_unmap_sg",
+	[KEVENT_DMA_ALLOC] = "dma_alloc",
+	[KEVENT_DMA_ALLOC_CALL] = "dma_alloc_attrs (entry)",
+	[KEVENT_DMA_FREE] = "dma_free",
+	[KEVENT_POOL_ALLOC] = "pool_alloc",
+	[KEVENT_POOL_FREE] = "pool_free",
+	[KEVENT_FQ_TIMEOUT] = "fq_timeout",
+	[KEVENT_DEPOT_WORK] = "depot_work",
+	[KEVENT_DEPOT_WORK_RET] = "depot_work_ret",
+	[KEVENT_INVALIDATE] = "cache_tag_flush_range",
+	[KEVENT_INVALIDATE_MAP] = "cache_tag_flush_range_np",
+	[KEVENT_QI_SUBMIT] = "qi_submit",
+	[KEVENT_FAIL_SLAB] = "should_failslab",
+	[KEVENT_FAIL_PAGE] = "should_fail_alloc_page",
+	[KEVENT_OTHER] = "other",
+};
+
+#define IOVAD                                      \
+	{                                          \
+		" iovad=", KEVENT_OBJECT, NUMBER_C \
+	}
+#define STATE                                   \
+	{                                       \
+		" st=", KEVENT_OBJECT, NUMBER_C \
+	}
+#define DIR                                     \
+	{                                       \
+		" dir=", KEVENT_DIR, NUMBER_DIR \
+	}
+#define SIZE                                    \
+	{                                       \
+		" size=", KEVENT_SIZE, NUMBER_C \
+	}
+
+static const struct row rows[] = {
+	{"iova_init",
+	 KEVENT_IOVA_INIT,
+	 true,
+	 {IOVAD, {" granule=", KEVENT_GRANULE}, {" start=", KEVENT_START}}},
+	{"iova_reserve", KEVENT_IOVA_RESERVE, true, {IOVAD, {" lo=", KEVENT_LO}, {" hi=", KEVENT_HI}}},
+	{"iova_alloc",
+	 KEVENT_IOVA_ALLOC,
+	 true,
+	 {IOVAD, SIZE, {" limit=", KEVENT_LIMIT}, {" flush=", KEVENT_FLUSH}}},
+	{"iova_alloc_ret", KEVENT_IOVA_ALLOC_RET, true, {{" pfn=", KEVENT_PFN}}},
+	{"iova_free", KEVENT_IOVA_FREE, true, {IOVAD, {" pfn=", KEVENT_PFN}, SIZE}},
+	{"iova_free_ret", KEVENT_IOVA_FREE_RET, true, {{0}}},
+	{"try_alloc", KEVENT_TRY_ALLOC, true, {STATE, {" phys=", KEVENT_PADDR}, SIZE}},
+	{"link", KEVENT_LINK, true, {STATE, {" phys=", KEVENT_PADDR}, {" off=", KEVENT_OFFSET}, SIZE, DIR}},
+	{"destroy",
+	 KEVENT_DESTROY,
+	 true,
+	 {STATE, {" addr=", KEVENT_ADDR}, {" sz=", KEVENT_SIZE}, {" len=", KEVENT_LEN}, DIR}},
+	{"iova_free_state", KEVENT_FREE_STATE, true, {STATE, {" addr=", KEVENT_ADDR}}},
+	{"map_nosync",
+	 KEVENT_MAP_NOSYNC,
+	 true,
+	 {{" iova=", KEVENT_ADDR}, {" paddr=", KEVENT_PADDR}, SIZE, {" prot=", KEVENT_PROT}}},
+	{"map_nosync_ret", KEVENT_MAP_NOSYNC_RET, true, {{" ret=", KEVENT_RET}}},
+	{"map", KEVENT_MAP, false, {{" iova=", KEVENT_ADDR}, {" paddr=", KEVENT_PADDR}, SIZE}},
+	{"unmap", KEVENT_UNMAP, false, {{" iova=", KEVENT_ADDR}, SIZE, {" unmapped_size=", KEVENT_LEN}}},
+	{"dma_map_phys",
+	 KEVENT_DMA_MAP,
+	 false,
+	 {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE, {" phys_addr=", KEVENT_PADDR, NUMBER_HEX}}},
+	{"dma_map_page",
+	 KEVENT_DMA_MAP,
+	 false,
+	 {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE, {" phys_addr=", KEVENT_PADDR, NUMBER_HEX}}},
+	{"dma_map_page", KEVENT_DMA_MAP_CALL, true, {{" offset=", KEVENT_OFFSET}, SIZE, DIR}},
+	{"dma_unmap_phys", KEVENT_DMA_UNMAP, false, {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_unmap_page", KEVENT_DMA_UNMAP, false, {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_unmap_page", KEVENT_DMA_UNMAP, true, {{" addr=", KEVENT_ADDR}, SIZE, DIR}},
+	{"dma_map_sg", KEVENT_DMA_MAP_SG, true, {DIR}},
+	{"dma_unmap_sg", KEVENT_DMA_UNMAP_SG, true, {{0}}},
+	{"dma_alloc", KEVENT_DMA_ALLOC, false, {{" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_alloc_attrs", KEVENT_DMA_ALLOC_CALL, true, {SIZE}},
+	{"dma_free", KEVENT_DMA_FREE, false, {{" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_free_attrs", KEVENT_DMA_FREE, true, {SIZE, {" dma=", KEVENT_ADDR}}},
+	{"pool_alloc", KEVENT_POOL_ALLOC, true, {{" pool=", KEVENT_OBJECT}}},
+	{"pool_free", KEVENT_POOL_FREE, true, {{" pool=", KEVENT_OBJECT}, {" dma=", KEVENT_ADDR}}},
+	{"fq_timeout", KEVENT_FQ_TIMEOUT, true, {{0}}},
+	{"depot_work", KEVENT_DEPOT_WORK, true, {{" work=", KEVENT_OBJECT}}},
+	{"depot_work_ret", KEVENT_DEPOT_WORK_RET, true, {{0}}},
+	{"should_failslab", KEVENT_FAIL_SLAB, true, {{" ret=", KEVENT_RET}}},
+	{"should_fail_alloc_page", KEVENT_FAIL_PAGE, true, {{" ret=", KEVENT_RET}}},
+};
+
+struct kevent_stream {
+	struct input *input;
+	uint32_t cpus;
+	bool mark_open; /* the line before was free text, which may hold newlines */
+	struct ktext_aside aside;
+};
+
+/* ---- bodies ---- */
+
+static bool take_signed(struct scan *scan, uint64_t *ret_value)
+{
+	bool negative = scan_char(scan, '-');
+
+	if (!scan_number(scan, ret_value))
+		return false;
+	if (negative)
+		*ret_value = -*ret_value;
+	return true;
+}
+
+static bool take_direction(struct scan *scan, uint64_t *ret_value)
+{
+	if (SCAN(scan, "TO_DEVICE"))
+		*ret_value = 1;
+	else if (SCAN(scan, "FROM_DEVICE"))
+		*ret_value = 2;
+	else if (SCAN(scan, "BIDIRECTIONAL"))
+		*ret_value = 0;
+	else
+		return scan_number(scan, ret_value) && *ret_value <= 2;
+	return true;
+}
+
+static bool take_key(struct scan body, const struct key *key, struct kevent *event)
+{
+	uint64_t value;
+	bool ok;
+
+	if (!scan_find_text(&body, key->text, strlen(key->text)))
+		return true; /* a probe that was set without it */
+	if (key->number == NUMBER_DIR)
+		ok = take_direction(&body, &value);
+	else
+		ok = key->number == NUMBER_HEX ? scan_hex(&body, &value) : take_signed(&body, &value);
+	if (!ok)
+		return false;
+	event->field[key->field] = value;
+	event->has |= 1u << key->field;
+	return true;
+}
+
+static bool take_row(struct scan body, const struct row *row, struct kevent *event)
+{
+	event->kind = row->kind;
+	for (unsigned i = 0; i < KEYS_MAX && row->keys[i].text; i++)
+		if (!take_key(body, &row->keys[i], event))
+			return false;
+	return true;
+}
+
+static void set_field(struct kevent *event, enum kevent_field field, uint64_t value)
+{
+	event->field[field] = value;
+	event->has |= 1u << field;
+}
+
+/* "iotlb_inv dmar0: 0x300f2 0xffffd040 0x0 0x0" */
+static bool take_descriptor(struct scan body, struct kevent *event)
+{
+	uint64_t qw0, qw1;
+
+	event->kind = KEVENT_QI_SUBMIT;
+	if (!SCAN_FIND(&body, ": ") || !scan_number(&body, &qw0) || !scan_char(&body, ' ') ||
+	    !scan_number(&body, &qw1))
+		return false;
+	set_field(event, KEVENT_QW0, qw0);
+	set_field(event, KEVENT_QW1, qw1);
+	return true;
+}
+
+/* "dmar0 dmar0[0] type iotlb did 3 [0xffffd000-0xffffdfff] addr 0xffffd000 mask 0x0" */
+static bool take_range(struct scan body, struct kevent *event)
+{
+	uint64_t domain, first, last;
+
+	if (!SCAN_FIND(&body, " did ") || !scan_decimal(&body, &domain) || !SCAN(&body, " [") ||
+	    !scan_number(&body, &first) || !scan_char(&body, '-') || !scan_number(&body, &last) ||
+	    !scan_char(&body, ']'))
+		return false;
+	set_field(event, KEVENT_DOMAIN, domain);
+	set_field(event, KEVENT_ADDR, first);
+	set_field(event, KEVENT_LEN, last);
+	return true;
+}
+
+#define NAMED(line, literal) \
+	((line)->name_len == sizeof(literal) - 1 && memcmp((line)->name, literal, sizeof(literal) - 1) == 0)
+
+static const struct row *row_of(const struct ktext_line *line)
+{
+	bool probe = line->body.at < line->body.end && *line->body.at == '(';
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		if (rows[i].probe == probe && strlen(rows[i].name) == line->name_len &&
+		    memcmp(rows[i].name, line->name, line->name_len) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static bool take_event(const struct ktext_line *line, struct kevent *event)
+{
+	const struct row *row = row_of(line);
+	struct scan body = line->body;
+	ktext_body parse;
+
+	if (row)
+		return take_row(body, row, event);
+	if (NAMED(line, "qi_submit"))
+		return take_descriptor(body, event);
+	event->kind = KEVENT_INVALIDATE;
+	if (NAMED(line, "cache_tag_flush_range"))
+		return take_range(body, event);
+	event->kind = KEVENT_INVALIDATE_MAP;
+	if (NAMED(line, "cache_tag_flush_range_np"))
+		return take_range(body, event);
+	event->kind = NAMED(line, "tracing_mark_write") || NAMED(line, "print") ? KEVENT_MARK : KEVENT_OTHER;
+	parse = ktext_body_of(line->name, line->name_len);
+	if (parse)
+		event->kind = KEVENT_IO;
+	return !parse || parse(&body, &event->io);
+}
+
+/* ---- the stream ---- */
+
+static int stream_error(const struct kevent_stream *stream, GError **error, const char *what)
+{
+	return sim_error_line(error, input_path(stream->input), input_line_number(stream->input), "%s", what);
+}
+
+static int line_event(struct kevent_stream *stream, const char *text, const struct ktext_line *line,
+		      struct kevent *ret_event, GError **error)
+{
+	struct kevent event = {
+		.io = {.kind = TRACE_OTHER,
+		       .time_ns = line->time_ns,
+		       .position = input_line_number(stream->input),
+		       .cpu = line->cpu,
+		       .context = line->context,
+		       .queue = TRACE_NO_QUEUE},
+		.pid = ktext_pid(text, line),
+		.name = line->name,
+		.name_len = line->name_len,
+		.body = line->body.at,
+		.body_len = (size_t)(line->body.end - line->body.at),
+	};
+
+	if (line->cpu >= SIM_CPUS_MAX)
+		return sim_error_line(error, input_path(stream->input), event.io.position,
+				      "CPU %u: at most %u CPUs", line->cpu, SIM_CPUS_MAX);
+	if (!take_event(line, &event))
+		return sim_error_line(error, input_path(stream->input), event.io.position,
+				      "%.*s: fields not understood", (int)line->name_len, line->name);
+	stream->mark_open = event.kind == KEVENT_MARK;
+	*ret_event = event;
+	return 1;
+}
+
+int kevent_next(struct kevent_stream *stream, struct kevent *ret_event, GError **error)
+{
+	const char *text;
+	size_t len;
+
+	for (;;) {
+		int result = input_line(stream->input, &text, &len, error);
+		struct ktext_line line;
+
+		if (result <= 0)
+			return result;
+		if (ktext_split(text, len, &line))
+			return line_event(stream, text, &line, ret_event, error);
+		if (!ktext_aside(&stream->aside, (struct scan){.at = text, .end = text + len}) &&
+		    !stream->mark_open)
+			return stream_error(stream, error, "not a line of ftrace text");
+	}
+}
+
+struct kevent_stream *kevent_open(const char *path, GError **error)
+{
+	struct kevent_stream *stream = g_new0(struct kevent_stream, 1);
+	const uint8_t *bytes;
+	ssize_t len;
+
+	stream->input = input_open(path, error);
+	len = stream->input ? input_peek(stream->input, HEADER_BYTES, &bytes, error) : -1;
+	if (len < 0) {
+		kevent_close(stream);
+		return NULL;
+	}
+	stream->cpus = ktext_header_cpus(bytes, (size_t)len);
+	return stream;
+}
+
+void kevent_close(struct kevent_stream *stream)
+{
+	if (stream->input)
+		input_close(stream->input);
+	g_free(stream);
+}
+
+uint32_t kevent_cpus(const struct kevent_stream *stream)
+{
+	return stream->cpus;
+}
+
+uint64_t kevent_lost(const struct kevent_stream *stream)
+{
+	return stream->aside.lost_events;
+}
+
+const struct input *kevent_input(const struct kevent_stream *stream)
+{
+	return stream->input;
+}
