@@ -10,24 +10,26 @@
 #include "sim/trace/writer.h"
 
 struct convert {
-	char *to;
+	char **tos; /* as given: a format, and perhaps a time, --to=T */
+	const char *to;
 	char *output;
-	struct io_stream *stream;
+	struct io_transform *trace;
 	struct trace_writer *writer;
 };
 
 static bool convert_steps(struct convert *convert, bool shows_progress, GError **error)
 {
-	struct progress progress = {.stream = convert->stream, .begun_us = g_get_monotonic_time()};
+	struct progress progress = {.trace = convert->trace, .begun_us = g_get_monotonic_time()};
 	const struct io_record *record;
 	struct io_complete complete;
 	enum io_step step;
 
-	for (uint64_t steps = 0; (step = io_stream_next(convert->stream, &record, &complete, error)) > 0;
+	for (uint64_t steps = 0; (step = io_transform_next(convert->trace, &record, &complete, error)) > 0;
 	     steps++) {
+		convert->writer->stream = io_transform_stream(convert->trace); /* another in each round */
 		trace_writer_step(convert->writer, step, record, &complete);
 		if (shows_progress && steps % PROGRESS_STEPS == 0)
-			progress_show(&progress, io_stream_stats(convert->stream)->issues);
+			progress_show(&progress, io_transform_stats(convert->trace)->issues);
 	}
 	if (shows_progress)
 		progress_clear();
@@ -43,18 +45,18 @@ static bool convert_run(struct convert *convert, const char *trace, const struct
 
 	if (!ops)
 		return false;
-	convert->stream = io_stream_open_options(trace, reading, error);
-	if (!convert->stream)
+	convert->trace = io_transform_open(trace, reading, error);
+	if (!convert->trace)
 		return false;
 	output = output_new(convert->output, error);
 	if (!output)
 		return false;
-	convert->writer = trace_writer_new(ops, convert->stream, output);
+	convert->writer = trace_writer_new(ops, io_transform_stream(convert->trace), output);
 	if (!convert_steps(convert, shows_progress, error)) {
 		output_abandon(output);
 		return false;
 	}
-	trace_writer_finish(convert->writer, io_stream_stats(convert->stream));
+	trace_writer_finish(convert->writer, io_transform_stats(convert->trace));
 	return output_commit(output, error);
 }
 
@@ -70,12 +72,12 @@ static void convert_warn(const struct convert *convert)
 
 static bool convert_print_json(const struct convert *convert)
 {
-	const struct io_stream_stats *stats = io_stream_stats(convert->stream);
+	const struct io_stream_stats *stats = io_transform_stats(convert->trace);
 	struct facts *facts = facts_new();
 	g_autofree char *text = NULL;
 	bool ok;
 
-	facts_text(facts, "from", NULL, io_stream_format(convert->stream)->name);
+	facts_text(facts, "from", NULL, io_stream_format(io_transform_stream(convert->trace))->name);
 	facts_text(facts, "to", NULL, convert->to);
 	facts_u64(facts, "ios", NULL, stats->issues);
 	facts_u64(facts, "completed", NULL, stats->completions);
@@ -87,6 +89,30 @@ static bool convert_print_json(const struct convert *convert)
 	ok = cmd_print(text);
 	facts_free(facts);
 	return ok;
+}
+
+/** Takes --to out of the options of reading: it has two meanings here. */
+static void convert_drop_to(GOptionEntry *entries)
+{
+	unsigned i = 0;
+
+	while (strcmp(entries[i].long_name, "to") != 0)
+		i++;
+	for (; entries[i].long_name; i++)
+		entries[i] = entries[i + 1];
+}
+
+/** Tells the two meanings of --to apart: times begin with a digit. */
+static void convert_take_to(struct convert *convert, struct traceopt *options)
+{
+	for (char **to = convert->tos; to && *to; to++) {
+		if (!g_ascii_isdigit(**to)) {
+			convert->to = *to;
+			continue;
+		}
+		g_free(options->to);
+		options->to = g_strdup(*to);
+	}
 }
 
 static bool convert_check(const struct convert *convert, const struct cmd_common *common, GError **error)
@@ -121,7 +147,8 @@ int cmd_trace_convert(const struct command *command, int argc, char **argv)
 	struct traceopt options = {0};
 	g_autofree char *help = convert_help();
 	const GOptionEntry own[] = {
-		{"to", 0, 0, G_OPTION_ARG_FILENAME, &convert.to, "format to write", "NAME"},
+		{"to", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &convert.tos,
+		 "format to write; a time: only requests issued before this time of the trace", "NAME|T"},
 		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &convert.output,
 		 "file to write; - is standard output", "OUT"},
 	};
@@ -135,10 +162,12 @@ int cmd_trace_convert(const struct command *command, int argc, char **argv)
 	described.details = help;
 	memcpy(entries, own, sizeof(own));
 	traceopt_entries(&options, entries + G_N_ELEMENTS(own));
+	convert_drop_to(entries + G_N_ELEMENTS(own));
 	if (!cmd_parse(&described, argc, argv, entries, 1, 1, &common)) {
 		code = common.exit_code;
 		goto out_free;
 	}
+	convert_take_to(&convert, &options);
 	if (convert_check(&convert, &common, &error) && traceopt_parse(&options, &reading, &error) &&
 	    convert_run(&convert, common.args[0], &reading, cmd_shows_progress(&common), &error)) {
 		convert_warn(&convert);
@@ -148,10 +177,10 @@ int cmd_trace_convert(const struct command *command, int argc, char **argv)
 		cmd_fail_error(error);
 	}
 	trace_writer_free(convert.writer);
-	io_stream_close(convert.stream);
+	io_transform_close(convert.trace);
 	cmd_common_clear(&common);
 out_free:
-	g_free(convert.to);
+	g_strfreev(convert.tos);
 	g_free(convert.output);
 	traceopt_clear(&options);
 	return code;

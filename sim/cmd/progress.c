@@ -14,7 +14,7 @@ void progress_show(struct progress *progress, uint64_t ios)
 	if (now_us < progress->next_us)
 		return;
 	progress->next_us = now_us + INTERVAL_US;
-	at = input_position(io_stream_input(progress->stream), &size);
+	at = input_position(io_stream_input(io_transform_stream(progress->trace)), &size);
 	fprintf(stderr, "\r%" G_GUINT64_FORMAT " I/Os, %.0f k/s", ios, (double)ios / elapsed_s / 1e3);
 	if (size && at)
 		fprintf(stderr, ", %.0f %%, %.0f s left ", 100.0 * (double)at / (double)size,

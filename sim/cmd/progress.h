@@ -7,12 +7,12 @@
  */
 #include <glib.h>
 
-#include "sim/trace/trace.h"
+#include "sim/trace/transform.h"
 
 #define PROGRESS_STEPS 4096 /* of a trace: so often is often enough to look at the clock */
 
 struct progress {
-	const struct io_stream *stream;
+	struct io_transform *trace;
 	gint64 begun_us, next_us;
 };
 

@@ -140,9 +140,50 @@ static void test_line(gconstpointer data)
 	remove_text(path);
 }
 
+/* What is shown of an event has the names and the numbers of the line it came from. */
+static const struct {
+	const char *text, *shown;
+} shown[] = {
+	{"iova_alloc: (alloc_iova_fast+0x0/0x2f0) size=32 limit=0xfffff flush=1 iovad=0xff11",
+	 "iova_alloc size=32 limit=0xfffff flush=1"},
+	{"iova_free: (free_iova_fast+0x0/0x160) pfn=0xffffd size=1 iovad=0xff11",
+	 "iova_free pfn=0xffffd size=1"},
+	{"link: (dma_iova_link+0x0/0x320) st=0xff phys=0x115bb2000 off=4096 size=131072 dir=2",
+	 "link phys=0x115bb2000 off=4096 size=131072 dir=FROM_DEVICE"},
+	{"map_nosync_ret: (iommu_map+0x20/0x80 <- iommu_map_nosync) ret=-12", "map_nosync_ret ret=-12"},
+	{"dma_map_phys: 0000:00:04.0 dir=TO_DEVICE dma_addr=fff2f200 size=512 phys_addr=10cd25200 attrs=",
+	 "dma_map_phys dir=TO_DEVICE dma_addr=0xfff2f200 size=512 phys_addr=0x10cd25200"},
+	{"dma_unmap_page: (dma_unmap_page_attrs+0x0/0x1c0) addr=0xfff4c400 size=1024 dir=1",
+	 "dma_unmap_phys dir=TO_DEVICE dma_addr=0xfff4c400 size=1024"},
+	{"qi_submit: iotlb_inv dmar0: 0x300f2 0xffffd040 0x0 0x0", "qi_submit qw0=0x300f2 qw1=0xffffd040"},
+	{"cache_tag_flush_range: dmar0 dmar0[0] type iotlb did 3 [0xffffd000-0xffffdfff] addr 0xffffd000 "
+	 "mask 0x0",
+	 "cache_tag_flush_range did=3 first=0xffffd000 last=0xffffdfff"},
+	{"iova_free_ret: (iommu_dma_free_iova+0x167/0x1d0 <- free_iova_fast) r=0x0", "iova_free_ret"},
+};
+
+static void test_shown(void)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(shown); i++) {
+		g_autofree char *text =
+			g_strdup_printf("        fio-118     [001] d.s2.    10.936127: %s\n", shown[i].text);
+		g_autoptr(GString) says = g_string_new(NULL);
+		char *path = write_text(text);
+		struct kevent_stream *stream = kevent_open(path, NULL);
+		struct kevent event;
+
+		g_assert_cmpint(kevent_next(stream, &event, NULL), ==, 1);
+		kevent_append(says, event.kind, event.has, event.field);
+		g_assert_cmpstr(says->str, ==, shown[i].shown);
+		kevent_close(stream);
+		remove_text(path);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/kevent/shown-by-the-names-of-the-recording", test_shown);
 	for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
 		g_autofree char *name = g_strdup_printf("/kevent/%s", lines[i].name);
 

@@ -9,9 +9,10 @@
 #define KEYS_MAX     6
 
 enum number {
-	NUMBER_C,   /* decimal, or hexadecimal after 0x; with a sign */
-	NUMBER_HEX, /* hexadecimal without 0x */
-	NUMBER_DIR, /* TO_DEVICE … or a number */
+	NUMBER_C,	/* hexadecimal after 0x, or decimal; with a sign */
+	NUMBER_DECIMAL, /* the same: mostly decimal */
+	NUMBER_HEX,	/* hexadecimal without 0x */
+	NUMBER_DIR,	/* TO_DEVICE … or a number */
 };
 
 struct key {
@@ -25,6 +26,8 @@ struct row {
 	enum kevent_kind kind;
 	bool probe; /* a probe of this name: its body begins with its place */
 	struct key keys[KEYS_MAX];
+	/* Reads a body that has no such keys; they name the fields all the same. */
+	bool (*take)(struct scan body, struct kevent *event);
 };
 
 const char *const kevent_names[KEVENT_KINDS] = {
@@ -65,6 +68,44 @@ const char *const kevent_names[KEVENT_KINDS] = {
 	[KEVENT_OTHER] = "other",
 };
 
+/* ---- bodies without keys ---- */
+
+static void set_field(struct kevent *event, enum kevent_field field, uint64_t value)
+{
+	event->field[field] = value;
+	event->has |= 1u << field;
+}
+
+/* "iotlb_inv dmar0: 0x300f2 0xffffd040 0x0 0x0" */
+static bool take_descriptor(struct scan body, struct kevent *event)
+{
+	uint64_t qw0, qw1;
+
+	if (!SCAN_FIND(&body, ": ") || !scan_number(&body, &qw0) || !scan_char(&body, ' ') ||
+	    !scan_number(&body, &qw1))
+		return false;
+	set_field(event, KEVENT_QW0, qw0);
+	set_field(event, KEVENT_QW1, qw1);
+	return true;
+}
+
+/* "dmar0 dmar0[0] type iotlb did 3 [0xffffd000-0xffffdfff] addr 0xffffd000 mask 0x0" */
+static bool take_range(struct scan body, struct kevent *event)
+{
+	uint64_t domain, first, last;
+
+	if (!SCAN_FIND(&body, " did ") || !scan_decimal(&body, &domain) || !SCAN(&body, " [") ||
+	    !scan_number(&body, &first) || !scan_char(&body, '-') || !scan_number(&body, &last) ||
+	    !scan_char(&body, ']'))
+		return false;
+	set_field(event, KEVENT_DOMAIN, domain);
+	set_field(event, KEVENT_ADDR, first);
+	set_field(event, KEVENT_LEN, last);
+	return true;
+}
+
+/* ---- bodies with keys ---- */
+
 #define IOVAD                                      \
 	{                                          \
 		" iovad=", KEVENT_OBJECT, NUMBER_C \
@@ -77,9 +118,9 @@ const char *const kevent_names[KEVENT_KINDS] = {
 	{                                       \
 		" dir=", KEVENT_DIR, NUMBER_DIR \
 	}
-#define SIZE                                    \
-	{                                       \
-		" size=", KEVENT_SIZE, NUMBER_C \
+#define SIZE                                          \
+	{                                             \
+		" size=", KEVENT_SIZE, NUMBER_DECIMAL \
 	}
 
 static const struct row rows[] = {
@@ -91,24 +132,34 @@ static const struct row rows[] = {
 	{"iova_alloc",
 	 KEVENT_IOVA_ALLOC,
 	 true,
-	 {IOVAD, SIZE, {" limit=", KEVENT_LIMIT}, {" flush=", KEVENT_FLUSH}}},
+	 {IOVAD, SIZE, {" limit=", KEVENT_LIMIT}, {" flush=", KEVENT_FLUSH, NUMBER_DECIMAL}}},
 	{"iova_alloc_ret", KEVENT_IOVA_ALLOC_RET, true, {{" pfn=", KEVENT_PFN}}},
 	{"iova_free", KEVENT_IOVA_FREE, true, {IOVAD, {" pfn=", KEVENT_PFN}, SIZE}},
 	{"iova_free_ret", KEVENT_IOVA_FREE_RET, true, {{0}}},
 	{"try_alloc", KEVENT_TRY_ALLOC, true, {STATE, {" phys=", KEVENT_PADDR}, SIZE}},
-	{"link", KEVENT_LINK, true, {STATE, {" phys=", KEVENT_PADDR}, {" off=", KEVENT_OFFSET}, SIZE, DIR}},
+	{"link",
+	 KEVENT_LINK,
+	 true,
+	 {STATE, {" phys=", KEVENT_PADDR}, {" off=", KEVENT_OFFSET, NUMBER_DECIMAL}, SIZE, DIR}},
 	{"destroy",
 	 KEVENT_DESTROY,
 	 true,
-	 {STATE, {" addr=", KEVENT_ADDR}, {" sz=", KEVENT_SIZE}, {" len=", KEVENT_LEN}, DIR}},
+	 {STATE,
+	  {" addr=", KEVENT_ADDR},
+	  {" sz=", KEVENT_SIZE, NUMBER_DECIMAL},
+	  {" len=", KEVENT_LEN, NUMBER_DECIMAL},
+	  DIR}},
 	{"iova_free_state", KEVENT_FREE_STATE, true, {STATE, {" addr=", KEVENT_ADDR}}},
 	{"map_nosync",
 	 KEVENT_MAP_NOSYNC,
 	 true,
 	 {{" iova=", KEVENT_ADDR}, {" paddr=", KEVENT_PADDR}, SIZE, {" prot=", KEVENT_PROT}}},
-	{"map_nosync_ret", KEVENT_MAP_NOSYNC_RET, true, {{" ret=", KEVENT_RET}}},
+	{"map_nosync_ret", KEVENT_MAP_NOSYNC_RET, true, {{" ret=", KEVENT_RET, NUMBER_DECIMAL}}},
 	{"map", KEVENT_MAP, false, {{" iova=", KEVENT_ADDR}, {" paddr=", KEVENT_PADDR}, SIZE}},
-	{"unmap", KEVENT_UNMAP, false, {{" iova=", KEVENT_ADDR}, SIZE, {" unmapped_size=", KEVENT_LEN}}},
+	{"unmap",
+	 KEVENT_UNMAP,
+	 false,
+	 {{" iova=", KEVENT_ADDR}, SIZE, {" unmapped_size=", KEVENT_LEN, NUMBER_DECIMAL}}},
 	{"dma_map_phys",
 	 KEVENT_DMA_MAP,
 	 false,
@@ -132,8 +183,23 @@ static const struct row rows[] = {
 	{"fq_timeout", KEVENT_FQ_TIMEOUT, true, {{0}}},
 	{"depot_work", KEVENT_DEPOT_WORK, true, {{" work=", KEVENT_OBJECT}}},
 	{"depot_work_ret", KEVENT_DEPOT_WORK_RET, true, {{0}}},
-	{"should_failslab", KEVENT_FAIL_SLAB, true, {{" ret=", KEVENT_RET}}},
-	{"should_fail_alloc_page", KEVENT_FAIL_PAGE, true, {{" ret=", KEVENT_RET}}},
+	{"should_failslab", KEVENT_FAIL_SLAB, true, {{" ret=", KEVENT_RET, NUMBER_DECIMAL}}},
+	{"should_fail_alloc_page", KEVENT_FAIL_PAGE, true, {{" ret=", KEVENT_RET, NUMBER_DECIMAL}}},
+	{"qi_submit",
+	 KEVENT_QI_SUBMIT,
+	 false,
+	 {{" qw0=", KEVENT_QW0}, {" qw1=", KEVENT_QW1}},
+	 take_descriptor},
+	{"cache_tag_flush_range",
+	 KEVENT_INVALIDATE,
+	 false,
+	 {{" did=", KEVENT_DOMAIN, NUMBER_DECIMAL}, {" first=", KEVENT_ADDR}, {" last=", KEVENT_LEN}},
+	 take_range},
+	{"cache_tag_flush_range_np",
+	 KEVENT_INVALIDATE_MAP,
+	 false,
+	 {{" did=", KEVENT_DOMAIN, NUMBER_DECIMAL}, {" first=", KEVENT_ADDR}, {" last=", KEVENT_LEN}},
+	 take_range},
 };
 
 struct kevent_stream {
@@ -190,44 +256,11 @@ static bool take_key(struct scan body, const struct key *key, struct kevent *eve
 static bool take_row(struct scan body, const struct row *row, struct kevent *event)
 {
 	event->kind = row->kind;
+	if (row->take)
+		return row->take(body, event);
 	for (unsigned i = 0; i < KEYS_MAX && row->keys[i].text; i++)
 		if (!take_key(body, &row->keys[i], event))
 			return false;
-	return true;
-}
-
-static void set_field(struct kevent *event, enum kevent_field field, uint64_t value)
-{
-	event->field[field] = value;
-	event->has |= 1u << field;
-}
-
-/* "iotlb_inv dmar0: 0x300f2 0xffffd040 0x0 0x0" */
-static bool take_descriptor(struct scan body, struct kevent *event)
-{
-	uint64_t qw0, qw1;
-
-	event->kind = KEVENT_QI_SUBMIT;
-	if (!SCAN_FIND(&body, ": ") || !scan_number(&body, &qw0) || !scan_char(&body, ' ') ||
-	    !scan_number(&body, &qw1))
-		return false;
-	set_field(event, KEVENT_QW0, qw0);
-	set_field(event, KEVENT_QW1, qw1);
-	return true;
-}
-
-/* "dmar0 dmar0[0] type iotlb did 3 [0xffffd000-0xffffdfff] addr 0xffffd000 mask 0x0" */
-static bool take_range(struct scan body, struct kevent *event)
-{
-	uint64_t domain, first, last;
-
-	if (!SCAN_FIND(&body, " did ") || !scan_decimal(&body, &domain) || !SCAN(&body, " [") ||
-	    !scan_number(&body, &first) || !scan_char(&body, '-') || !scan_number(&body, &last) ||
-	    !scan_char(&body, ']'))
-		return false;
-	set_field(event, KEVENT_DOMAIN, domain);
-	set_field(event, KEVENT_ADDR, first);
-	set_field(event, KEVENT_LEN, last);
 	return true;
 }
 
@@ -245,6 +278,44 @@ static const struct row *row_of(const struct ktext_line *line)
 	return NULL;
 }
 
+/** Whether all that is set in @has has a name in @row. */
+static bool row_names(const struct row *row, uint32_t has)
+{
+	for (unsigned i = 0; i < KEYS_MAX && row->keys[i].text; i++)
+		has &= ~(1u << row->keys[i].field);
+	return !has;
+}
+
+static void append_key(GString *text, const struct key *key, uint64_t value)
+{
+	static const char *const directions[] = {"BIDIRECTIONAL", "TO_DEVICE", "FROM_DEVICE"};
+
+	g_string_append(text, key->text);
+	if (key->number == NUMBER_DIR && value < G_N_ELEMENTS(directions))
+		g_string_append(text, directions[value]);
+	else
+		g_string_append_printf(text,
+				       key->number == NUMBER_DECIMAL ? "%" G_GINT64_FORMAT
+								     : "0x%" G_GINT64_MODIFIER "x",
+				       value);
+}
+
+void kevent_append(GString *text, enum kevent_kind kind, uint32_t has, const uint64_t field[KEVENT_FIELDS])
+{
+	g_string_append(text, kevent_names[kind]);
+	has &= ~(1u << KEVENT_OBJECT);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		const struct row *row = &rows[i];
+
+		if (row->kind != kind || !row_names(row, has))
+			continue;
+		for (unsigned k = 0; k < KEYS_MAX && row->keys[k].text; k++)
+			if (has >> row->keys[k].field & 1)
+				append_key(text, &row->keys[k], field[row->keys[k].field]);
+		return;
+	}
+}
+
 static bool take_event(const struct ktext_line *line, struct kevent *event)
 {
 	const struct row *row = row_of(line);
@@ -253,14 +324,6 @@ static bool take_event(const struct ktext_line *line, struct kevent *event)
 
 	if (row)
 		return take_row(body, row, event);
-	if (NAMED(line, "qi_submit"))
-		return take_descriptor(body, event);
-	event->kind = KEVENT_INVALIDATE;
-	if (NAMED(line, "cache_tag_flush_range"))
-		return take_range(body, event);
-	event->kind = KEVENT_INVALIDATE_MAP;
-	if (NAMED(line, "cache_tag_flush_range_np"))
-		return take_range(body, event);
 	event->kind = NAMED(line, "tracing_mark_write") || NAMED(line, "print") ? KEVENT_MARK : KEVENT_OTHER;
 	parse = ktext_body_of(line->name, line->name_len);
 	if (parse)

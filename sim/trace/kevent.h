@@ -93,6 +93,10 @@ static inline bool kevent_has(const struct kevent *event, enum kevent_field fiel
 	return event->has >> field & 1;
 }
 
+/** Appends to @text what an event of @kind with the fields @has says, under the names they have in a recording: "link
+ *  phys=0x10ce5d000 off=0 size=4096 dir=TO_DEVICE". Objects, which are addresses in the kernel, are left out. */
+void kevent_append(GString *text, enum kevent_kind kind, uint32_t has, const uint64_t field[KEVENT_FIELDS]);
+
 struct kevent_stream;
 
 /** Opens @path, ftrace text, compressed or not. Returns NULL with *@error. Free with kevent_close(). */

@@ -39,10 +39,11 @@ def content(path):
 
 
 def result(trace, mode, *options):
-    """All that a replay writes, but for what it says of the trace itself and of the host."""
+    """All that a replay writes, but for what it says of the trace itself, of how it was called and of the host."""
     program.run('replay', '-o', 'out', f'--mode={mode}', *options, trace)
     run = json.loads(content('out/run.json'))
-    del run['host'], run['trace']
+    for said in 'host', 'trace', 'options':
+        run.pop(said, None)
     return [run] + [content(f'out/{name}') for name in ('end.snap', 'teardown.snap', 'timeline.csv')]
 
 
@@ -97,6 +98,16 @@ for at in ('queue', 'setup'):
     def _(at=at):
         trace = os.path.join(TRACES, 'loop-mix.ftrace-events.txt') if at == 'queue' else BOOT
         check({'iot', 'ftrace'} <= same(trace, f'--at={at}')['open'], 'held')
+
+for name, part in (('from-to', ['--from=1s', '--to=2500ms']), ('skip', ['--skip=100']), ('scale', ['--scale=2.5']),
+                   ('repeat', ['--repeat=3', '--skip=50'])):
+    @case(f'same-replay/a-part/{name}')
+    def _(part=part):
+        wanted = result(BOOT_BLKTRACE, 'asap', *part)
+        convert('iot', 't.iot', BOOT_BLKTRACE, *part)
+        for got, expected, what in zip(result('t.iot', 'asap'), wanted, ('run.json', 'end.snap')):
+            check(got == expected, f'another {what}')
+
 
 # A few of each kind where there are more recordings.
 MORE = ['v7.0-lazy-mixed-qd16x4/trace.txt.zst', 'v7.0-strict-mixed-qd16x4/trace.dat.zst',
