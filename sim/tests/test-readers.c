@@ -65,6 +65,13 @@ static const struct reading readings[] = {
 	 "Throughput (R/W): 0KiB/s / 4KiB/s\nEvents (t): 2 entries\nSkips: 1 forward (1,234 -   0.5%)\n",
 	 "issue 1 us=0 cpu=0 8,0 write 0+4096\n"
 	 "done 1 us=1 cpu=0\n"},
+	{"blkparse/files-it-read-are-no-events", {0},
+	 "Input file a.blktrace.0 added\nInput file a b.blktrace.1 added\n"
+	 "8,0 0 1 0.000000000 1 D W 0 + 8 [x]\n"
+	 "8,0 0 2 0.000001000 1 C W 0 + 8 [0]\n"
+	 "Input file a.blktrace.2 added\n",
+	 "issue 1 us=0 cpu=0 8,0 write 0+4096\n"
+	 "done 1 us=1 cpu=0\n"},
 	{"blkparse/any-format", {.blkparse_format = "%5T.%9t|%C|%-3a/%M:%m %3d @%10S*%n cpu%c %e\\n"},
 	 "    1.000000000|a | b]|D  /259:1   W @        16*8 cpu3 0\n"
 	 "    1.000005000||C  /259:1   W @        16*8 cpu2 -5\n",
@@ -250,6 +257,35 @@ static void test_reading(gconstpointer data)
 	g_unlink(path);
 	g_assert_no_error(error);
 	g_assert_cmpstr(steps, ==, reading->steps);
+}
+
+/* A machine of many CPUs, or perf with many events, says much before the first event. */
+static void test_long_heads(void)
+{
+	static const struct {
+		const char *line, *event;
+	} heads[] = {
+		{"CPU 7 is empty\n", " fio-7 [001] 1.000000: block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n"},
+		{"# event : name = x\n", "fio 7 [001] 1.000000: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n"},
+		{"Input file a.blktrace.0 added\n", "7,0 1 1 0.000000000 1 D R 2 + 1 [x]\n"},
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(heads); i++) {
+		g_autoptr(GString) text = g_string_new(NULL);
+		const struct trace_options options = {0};
+		g_autofree char *path = NULL, *steps = NULL;
+		g_autoptr(GError) error = NULL;
+		struct io_stream_stats stats;
+
+		for (unsigned line = 0; line < 255; line++)
+			g_string_append(text, heads[i].line);
+		g_string_append(text, heads[i].event);
+		path = steps_scratch(text->str, text->len);
+		steps = steps_run(path, &options, true, &stats, &error);
+		g_unlink(path);
+		g_assert_no_error(error);
+		g_assert_cmpstr(steps, ==, "issue 1 us=0 cpu=1 7,0 read 2+512\n");
+	}
 }
 
 /* ---- what the recording says of itself ---- */
@@ -852,6 +888,7 @@ int main(int argc, char **argv)
 		g_test_add_data_func(title, damaged[i], test_damage);
 	}
 	add_runs("blktrace/blkparse.txt.zst", "/readers/blkparse-is-blktrace", test_blkparse_is_blktrace, true, paths);
+	g_test_add_func("/readers/long-heads-are-read-over", test_long_heads);
 	g_test_add_func("/readers/tracedat/steps-and-what-was-lost", test_tracedat_steps);
 	g_test_add_func("/readers/tracedat/damage-ends", test_tracedat_damage_ends);
 	g_test_add_func("/readers/tracedat/closed-early-leaves-nobody", test_tracedat_closed_early);

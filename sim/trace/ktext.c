@@ -4,7 +4,6 @@
 #include "sim/core/sim.h"
 
 #define SECONDS_MAX (UINT64_MAX / 1000000000 - 1)
-#define PROBE_LINES 64
 
 /* ---- the line ---- */
 
@@ -564,7 +563,7 @@ bool ktext_first(const uint8_t *bytes, size_t len, struct ktext_line *ret_line)
 	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + len};
 	struct ktext_aside aside = {0};
 
-	for (unsigned i = 0; i < PROBE_LINES && scan.at < scan.end; i++) {
+	while (scan.at < scan.end) {
 		const char *newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
 		struct scan text = {.at = scan.at, .end = newline ? newline : scan.end};
 

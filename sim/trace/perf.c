@@ -11,8 +11,6 @@
 #include "sim/trace/ktext.h"
 #include "sim/trace/names.h"
 
-#define PROBE_LINES 64
-
 struct perf {
 	struct input *input;
 	uint64_t lost_events, unprinted;
@@ -176,7 +174,7 @@ static int perf_probe(const uint8_t *bytes, size_t len)
 {
 	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + len};
 
-	for (unsigned i = 0; i < PROBE_LINES && scan.at < scan.end; i++) {
+	while (scan.at < scan.end) {
 		const char *newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
 		struct scan text = {.at = scan.at, .end = newline ? newline : scan.end};
 		struct ktext_line line;
