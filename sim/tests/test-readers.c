@@ -113,6 +113,35 @@ static const struct reading readings[] = {
 	 "issue 1 us=0 cpu=3 7,0 read 1+512\n"
 	 "done 1 us=1 cpu=2 error=-5\n"
 	 "issue 2 us=4 cpu=1 7,0 read 2+512 < 1000+512\n"},
+	{"perf/commands-as-raw-fields", {0},
+	 "fio 7 [001] 1.000000: nvme:nvme_setup_cmd: [FAILED TO PARSE] disk=nvme0n1 ctrl_id=0 qid=2 opcode=2 flags=0 fctype=0 cid=7 "
+	 "nsid=1 metadata=0 cdw10=ARRAY[08, 00, 00, 00, 00, 00, 00, 00, 07, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, "
+	 "00]\n"
+	 "fio 7 [001] 1.000001: block:block_rq_issue: 259,0 R 4096 () 8 + 8 0x2,0,4 [x]\n",
+	 "issue 1 us=1 cpu=1 259,0 read 8+4096 q=2/7\n"},
+	/* What trace-cmd report prints of NVMe's events: it does not know the functions in their format. */
+	{"ftrace/commands-as-raw-fields", {0},
+	 "cpus=2\n"
+	 "   kworker/u20:2-56    [000]     1.000000: nvme_sq:              [FAILED TO PARSE] ctrl_id=0 disk= qid=0 sq_head=1 sq_tail=1\n"
+	 "             fio-119   [001]     1.000000: nvme_setup_cmd:       [FAILED TO PARSE] disk=nvme0n1 ctrl_id=0 qid=2 opcode=1 "
+	 "flags=0 fctype=0 cid=4103 nsid=1 metadata=0 cdw10=ARRAY[02, 01, 00, 00, 00, 00, 00, 00, 00, 01, 00, 00, 00, 00, 00, 00, 00, "
+	 "00, 00, 00, 00, 00, 00, 00]\n"
+	 "             fio-119   [001]     1.000001: link:                 (ffffffff816573e0) st=0xff phys=0x1000 off=0 size=131584 dir=1\n"
+	 "             fio-119   [001]     1.000002: block_rq_issue:       259,0 W 131584 () 258 + 257 0x2,0,4 [fio]\n"
+	 "          <idle>-0     [000]     1.000004: nvme_complete_rq:     [FAILED TO PARSE] disk=nvme0n1 ctrl_id=0 qid=2 cid=4103 "
+	 "result=0 retries=0 flags=0 status=641\n"
+	 "          <idle>-0     [000]     1.000005: block_rq_issue:       259,0 R 512 () 0 + 1 0x0,0,0 [fio]\n",
+	 "issue 1 us=2 cpu=1 259,0 write 258+131584 q=2/4103 > 1000+131584\n"
+	 "done 1 us=4 cpu=0 error=641\n"
+	 "issue 2 us=5 cpu=0 259,0 read 0+512\n"},
+	/* Fields that are missing, or are no fields of a command: not used. */
+	{"ftrace/raw-fields-that-are-not-all-there", {0},
+	 " f-1 [000] 1.000000: nvme_setup_cmd: [FAILED TO PARSE] ctrl_id=0 qid=2 opcode=1 cid=7 cdw10=ARRAY[00, 00]\n"
+	 " f-1 [000] 1.000000: nvme_setup_cmd: [FAILED TO PARSE] ctrl_id=0 qid=2 opcode=256 cid=7 cdw10=ARRAY[00, 00]\n"
+	 " f-1 [000] 1.000000: nvme_complete_rq: [FAILED TO PARSE] ctrl_id=0 qid=65535 cid=7 status=0\n"
+	 " f-1 [000] 1.000000: block_rq_complete: [FAILED TO PARSE] dev=1\n"
+	 " f-1 [000] 1.000001: block_rq_issue: 259,0 W 512 () 0 + 1 [x]\n",
+	 "issue 1 us=1 cpu=0 259,0 write 0+512\n"},
 	{"fio/version-3-in-microseconds", {0},
 	 "fio version 3 iolog\n5 /dev/a add\n7 /dev/a open\n9 /dev/a write 4096 8192\n9 /dev/b read 0 512\n"
 	 "20 /dev/a sync 0 0\n21 /dev/a datasync\n30 /dev/a trim 512 1024\n31 /dev/a close\n",
@@ -309,6 +338,9 @@ static const struct saying sayings[] = {
 	 "fio 7 [001] 1.0: nvme:nvme_setup_cmd: [FAILED TO PARSE] a=1\n"
 	 "fio 7 [001] 1.0: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n",
 	 "events perf could not print", "1"},
+	{"ftrace/raw-bodies",
+	 " f-1 [000] 1.0: nvme_sq: [FAILED TO PARSE] a=1\n f-1 [000] 1.0: block_rq_issue: 259,0 W 512 () 0 + 1 [x]\n",
+	 "events trace-cmd could not print", "1"},
 	{"fio/logs-in-the-file", "fio version 3 iolog\n0 a read 0 512\nfio version 3 iolog\n0 a read 0 512\n",
 	 "logs in the file", "2"},
 	{"fio/torn-lines",
