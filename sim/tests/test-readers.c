@@ -134,6 +134,15 @@ static const struct reading readings[] = {
 	 "issue 1 us=2 cpu=1 259,0 write 258+131584 q=2/4103 > 1000+131584\n"
 	 "done 1 us=4 cpu=0 error=641\n"
 	 "issue 2 us=5 cpu=0 259,0 read 0+512\n"},
+	{"ftrace/old-kernels-have-no-bytes", {0},
+	 " f-1 [000] d... 1.000000: block_rq_issue: 202,1 W 0 () 128 + 8 [x]\n"
+	 " f-1 [000] d... 1.000001: block_rq_issue: 202,1 FF 0 () 0 + 0 [x]\n"
+	 " f-1 [000] d... 1.000002: block_rq_issue: 202,1 N 36 () 0 + 0 [x]\n"
+	 " f-1 [000] d... 1.000003: block_rq_complete: 202,1 W () 128 + 8 [0]\n",
+	 "issue 1 us=0 cpu=0 202,1 write 128+4096\n"
+	 "issue 2 us=1 cpu=0 202,1 flush 0+0\n"
+	 "issue 3 us=2 cpu=0 202,1 passthrough 0+36\n"
+	 "done 1 us=3 cpu=0\n"},
 	/* Fields that are missing, or are no fields of a command: not used. */
 	{"ftrace/raw-fields-that-are-not-all-there", {0},
 	 " f-1 [000] 1.000000: nvme_setup_cmd: [FAILED TO PARSE] ctrl_id=0 qid=2 opcode=1 cid=7 cdw10=ARRAY[00, 00]\n"

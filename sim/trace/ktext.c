@@ -234,6 +234,12 @@ void ktext_set_op(struct trace_event *event, const struct ktext_rwbs *rwbs, uint
 	event->lba = sector == UINT64_MAX ? 0 : sector;
 }
 
+/* Old kernels (4.10 and before) have bytes only of passthrough commands, else 0. */
+void ktext_set_bytes(struct trace_event *event, uint64_t bytes, uint64_t count)
+{
+	event->bytes = bytes || event->op == IO_PASSTHROUGH ? bytes : count << 9;
+}
+
 static bool body_rq_issue(struct scan *scan, struct trace_event *event)
 {
 	struct ktext_rwbs rwbs;
@@ -244,6 +250,7 @@ static bool body_rq_issue(struct scan *scan, struct trace_event *event)
 	    !take_cdb(scan) || !take_range(scan, &sector, &count))
 		return false;
 	ktext_set_op(event, &rwbs, sector, count);
+	ktext_set_bytes(event, event->bytes, count);
 	event->kind = TRACE_ISSUE;
 	return true;
 }

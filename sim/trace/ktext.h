@@ -69,6 +69,9 @@ bool ktext_request(struct scan *scan, const struct ktext_rwbs *rwbs, struct trac
 /** Makes @event's operation and place of what its line says; @count in sectors. */
 void ktext_set_op(struct trace_event *event, const struct ktext_rwbs *rwbs, uint64_t sector, uint64_t count);
 
+/** Makes @event, an issue whose operation is known, as long as its @bytes say or, where they say nothing, its @count of sectors. */
+void ktext_set_bytes(struct trace_event *event, uint64_t bytes, uint64_t count);
+
 /** Whether @kind at @event's end is the flush machinery's second report of a write that carried a flush. */
 bool ktext_is_flush_echo(const struct ktext_rwbs *rwbs, uint64_t count);
 

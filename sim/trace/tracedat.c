@@ -152,7 +152,7 @@ static bool read_issue(const struct kind_of_event *kind, const struct tep_record
 	bool ok = read_block(kind, record, event, &rwbs, &count);
 
 	event->kind = TRACE_ISSUE;
-	event->bytes = field_u64(kind, 4, record, &ok);
+	ktext_set_bytes(event, field_u64(kind, 4, record, &ok), count);
 	return ok && event->bytes <= UINT32_MAX;
 }
 
