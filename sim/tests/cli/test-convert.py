@@ -295,6 +295,7 @@ REFUSED = [
     ('json-and-output', ['--json', '--to=iot', '-o', '-', BOOT], '--json and -o - both want standard output'),
     ('directory-missing', ['--to=iot', '-o', 'no/such', BOOT], 'no/such: No such file or directory'),
     ('trace-missing', ['--to=iot', '-o', 'x', 'no-such'], 'no-such: '),
+    ('gzip', ['--to=iot', '-o', 'x.gz', BOOT], '-o x.gz: gzip is only read'),
     ('no-trace', ['--to=iot', '-o', 'x'], 'takes 1 argument'),
 ]
 for name, args, message in REFUSED:
