@@ -58,6 +58,11 @@ static const struct reading readings[] = {
 	 "issue 2 us=1 cpu=0 8,0 passthrough 0+0\n"
 	 "done 1 us=2 cpu=0\n"
 	 "done 2 us=3 cpu=0 error=-5\n"},
+	{"blkparse/completion-of-nobody-and-issue-without-end", {0},
+	 "8,0 0 1 0.000000000 1 C R 8 + 8 [0]\n"
+	 "8,0 0 2 0.000001000 1 D W 16 + 8 [x]\n"
+	 "8,0 0 3 0.000002000 1 C W 24 + 8 [0]\n",
+	 "issue 1 us=1 cpu=0 8,0 write 16+4096\n"},
 	{"blkparse/summary-is-no-event", {0},
 	 "8,0 0 1 0.000000000 1 D W 0 + 8 [x]\n"
 	 "8,0 0 2 0.000001000 1 C W 0 + 8 [0]\n"
@@ -220,6 +225,22 @@ static const struct reading readings[] = {
 	 "done 1 us=7 cpu=3\n"
 	 "issue 2 us=750 cpu=0 sdb write 16+8192\n"
 	 "done 2 us=757 cpu=0\n"},
+	{"csv/byte-order-mark-is-no-title", {.csv = "time:us,op,offset:bytes,size:bytes"},
+	 "\xef\xbb\xbf" "1,R,0,512\r\n2,W,512,512\r\n",
+	 "issue 1 us=0 cpu=0 disk read 0+512\n"
+	 "issue 2 us=1 cpu=0 disk write 1+512\n"},
+	{"alibaba/byte-order-mark", {0},
+	 "\xef\xbb\xbf" "7,W,512,1024,1577808000000493\n",
+	 "issue 1 us=0 cpu=0 7 write 1+1024\n"},
+	{"csv/columns-of-fiu", {.csv = "time:ns,-,-,offset:sectors,size:sectors,op,device,device,-"},
+	 "1000 12 fio 8 8 W 8 1 d41d8cd9\n2000 12 fio 16 8 R 8 1 d41d8cd9\n",
+	 "issue 1 us=0 cpu=0 8/1 write 8+4096\n"
+	 "issue 2 us=1 cpu=0 8/1 read 16+4096\n"},
+	{"csv/columns-of-bcc-biosnoop", {.csv = "time:s,-,-,device,op,offset:sectors,size:bytes,response:ms"},
+	 "TIME(s)     COMM           PID    DISK    T SECTOR     BYTES   LAT(ms)\n"
+	 "0.000004    supervise      1950   xvda1   W 13092560   4096       0.74\n",
+	 "issue 1 us=0 cpu=0 xvda1 write 13092560+4096\n"
+	 "done 1 us=740 cpu=0\n"},
 	{"csv/words-for-operations", {.csv = "time:us,op,offset:bytes,size:bytes"},
 	 "1\tREAD\t0\t512\n2\tDiscard\t0\t512\n3\tf\t0\t0\n4\tw\t0\t0\n5\ttrim\t512\t1\n",
 	 "issue 1 us=0 cpu=0 disk read 0+512\n"
@@ -484,6 +505,7 @@ static const struct hostile hostiles[] = {
 	{"csv-cpu-impossible.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,cpu"}, ":1: impossible CPU 4096"},
 	{"csv-device-name-too-long.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,device"},
 	 ":1: not understood: column 5"},
+	{"csv-first-time-negative.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 1"},
 	{"csv-digit-operation.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 2"},
 
 	{"tracedat-cut-in-data.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
