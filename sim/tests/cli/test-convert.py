@@ -233,6 +233,15 @@ def _():
 iot_meta, iot_p2p = 1, 2
 
 
+@case('iot/a-device-without-a-name')
+def _():
+    write('t.iot', iot.whole(iot.issue('write', 1000), iot.end(5), names=((0, b''),)))
+    for to in ('fio', 'csv'):
+        check('device_names' in convert(to, 't.out', 't.iot'), f'{to} says so')
+        said = json.loads(program.expect(0, 'trace', 'info', '--json', 't.out').out)
+        equal((said['ios'], said['devices']), (1, [{'name': '_'}]), to)
+
+
 # ---- the command ----
 
 @case('says-what-is-dropped-in-words')
