@@ -387,12 +387,18 @@ int kevent_next(struct kevent_stream *stream, struct kevent *ret_event, GError *
 
 struct kevent_stream *kevent_open(const char *path, GError **error)
 {
+	static const char tracedat[] = "\x17\x08\x44tracing";
 	struct kevent_stream *stream = g_new0(struct kevent_stream, 1);
 	const uint8_t *bytes;
 	ssize_t len;
 
 	stream->input = input_open(path, error);
 	len = stream->input ? input_peek(stream->input, HEADER_BYTES, &bytes, error) : -1;
+	if (len >= (ssize_t)sizeof(tracedat) - 1 && memcmp(bytes, tracedat, sizeof(tracedat) - 1) == 0) {
+		sim_error_plain(error, "%s: a trace.dat: give the text that trace-cmd report -t prints of it",
+				path);
+		len = -1;
+	}
 	if (len < 0) {
 		kevent_close(stream);
 		return NULL;
