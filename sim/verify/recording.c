@@ -638,12 +638,13 @@ char *verify_event_text(const struct verify_recording *recording, uint32_t numbe
 							     [TRACE_HARDIRQ] = "irq",
 							     [TRACE_NMI] = "nmi"};
 	const struct verify_event *event = &recording->events[number];
+	uint64_t us = (event->time_ns + 500) / 1000; /* as the kernel prints it */
 	g_autofree char *place = verify_event_place(recording, number);
 	GString *text = g_string_new(NULL);
 
 	g_string_append_printf(text, "%s: cpu %u ", place, event->cpu);
-	g_string_append_printf(text, "%s %" G_GUINT64_FORMAT ".%06u ", contexts[event->context],
-			       event->time_ns / 1000000000, (unsigned)(event->time_ns % 1000000000 / 1000));
+	g_string_append_printf(text, "%s %" G_GUINT64_FORMAT ".%06u ", contexts[event->context], us / 1000000,
+			       (unsigned)(us % 1000000));
 	if (event->kind == KEVENT_IO)
 		append_io(text, event);
 	else
