@@ -130,6 +130,7 @@ static void test_line(gconstpointer data)
 		g_assert_no_error(error);
 		g_assert_cmpint(result, ==, 1);
 		g_assert_cmpstr(says, ==, line->says);
+		g_assert_cmpuint(event.probe, ==, g_str_has_prefix(line->name, "probe/"));
 		g_assert_cmpuint(event.pid, ==, 118);
 		g_assert_cmpuint(event.io.cpu, ==, 1);
 		g_assert_cmpuint(event.io.context, ==, TRACE_SOFTIRQ);

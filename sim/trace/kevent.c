@@ -243,6 +243,7 @@ static bool take_key(struct scan body, const struct kevent_key *key, struct keve
 static bool take_row(struct scan body, const struct kevent_row *row, struct kevent *event)
 {
 	event->kind = row->kind;
+	event->probe = row->probe;
 	if (row->take)
 		return row->take(body, event);
 	for (unsigned i = 0; i < KEVENT_KEYS_MAX && row->keys[i].text; i++)
@@ -303,12 +304,11 @@ void kevent_append(GString *text, enum kevent_kind kind, uint32_t has, const uin
 
 static bool take_event(const struct ktext_line *line, struct kevent *event)
 {
-	const struct kevent_row *row;
 	struct scan body = line->body;
+	const struct kevent_row *row =
+		kevent_row_of(line->name, line->name_len, body.at < body.end && *body.at == '(');
 	ktext_body parse;
 
-	event->probe = body.at < body.end && *body.at == '(';
-	row = kevent_row_of(line->name, line->name_len, event->probe);
 	if (row)
 		return take_row(body, row, event);
 	event->kind = NAMED(line, "tracing_mark_write") || NAMED(line, "print") ? KEVENT_MARK : KEVENT_OTHER;

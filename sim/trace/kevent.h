@@ -81,7 +81,7 @@ struct kevent {
 	struct trace_event io;
 	uint32_t pid;
 	uint32_t has; /* bit of each field that the recording has of it */
-	bool probe;   /* one that somebody set, not a trace event */
+	bool probe;   /* one of these kinds that a probe reports, not a trace event */
 	uint64_t field[KEVENT_FIELDS];
 	const char *name; /* of the event as it stands there, not terminated; borrowed until the next one */
 	size_t name_len;

@@ -36,7 +36,6 @@ struct kind_of_event {
 	const struct kevent_row *row; /* NULL: none of these, or not asked for */
 	event_reader read;	      /* NULL: not used */
 	bool mark;
-	bool probe;
 	struct tep_format_field *fields[FIELDS_MAX]; /* of the first of these three that it has */
 	uint32_t name;
 	uint64_t count;
@@ -310,8 +309,7 @@ static bool kind_set_row(struct kind_of_event *kind)
 {
 	struct tep_event *event = kind->event;
 
-	kind->probe = is_probe(event);
-	kind->row = kevent_row_of(event->name, strlen(event->name), kind->probe);
+	kind->row = kevent_row_of(event->name, strlen(event->name), is_probe(event));
 	for (unsigned i = 0; kind->row && i < KEVENT_KEYS_MAX && kind->row->keys[i].text; i++)
 		kind->fields[i] = key_field(event, &kind->row->keys[i]);
 	kind->mark = !kind->row && strcmp(event->name, "print") == 0 && strcmp(event->system, "ftrace") == 0;
@@ -339,7 +337,8 @@ static struct kind_of_event *kind_get(struct child *child, struct tep_event *eve
 		return kind;
 	kind = g_new0(struct kind_of_event, 1);
 	kind->event = event;
-	kind->name = names_add(&child->names, event->name, strlen(event->name), 0, TRACE_EVENTS_MAX);
+	kind->name = names_add(&child->names, event->name, MIN(strlen(event->name), TRACEDAT_TEXT_BYTES - 1),
+			       0, TRACE_EVENTS_MAX);
 	send_text(child, MESSAGE_NAME, 0, event->name);
 	if (!child->kevents || !kind_set_row(kind))
 		kind_set_reader(kind);
@@ -411,12 +410,13 @@ static void send_body(struct child *child, struct scan body)
 static bool send_event(struct child *child, const struct kind_of_event *kind, struct tep_record *record,
 		       struct trace_event *event)
 {
-	struct message_fields fields = {.kind = KEVENT_OTHER, .name = kind->name, .probe = kind->probe};
+	struct message_fields fields = {.kind = KEVENT_OTHER, .name = kind->name};
 	struct scan body = {0};
 	bool ok = true;
 
 	if (kind->row) {
 		fields.kind = kind->row->kind;
+		fields.probe = kind->row->probe;
 		ok = read_row(kind, record, &fields);
 	} else if (kind->mark) {
 		fields.kind = KEVENT_MARK;
