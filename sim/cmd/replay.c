@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/cmd/rerun.h"
 #include "sim/cmd/run.h"
 #include "sim/io/output.h"
 
-static struct facts *replay_facts(const struct run *run)
+/** @entries are the options as they were given. */
+static struct facts *replay_facts(const struct run *run, const GOptionEntry *entries)
 {
 	const struct run_report report = {.names = run->names,
 					  .traces = run->traces,
@@ -21,16 +23,18 @@ static struct facts *replay_facts(const struct run *run)
 	struct facts *facts = facts_new();
 
 	report_run(facts, &report);
+	rerun_write_options(facts, entries);
 	return facts;
 }
 
 /** Writes run.json and machine.ini. What depends on the host and the moment stands under "host" alone. */
-static bool replay_write_results(const struct run *run, GError **error)
+static bool replay_write_results(const struct run *run, const GOptionEntry *entries, GError **error)
 {
-	struct facts *facts = replay_facts(run);
+	struct facts *facts = replay_facts(run, entries);
 	g_autofree char *config = machine_config_text(&run->config);
-	g_autofree char *machine = run->options[0] ? g_strdup_printf("# The trace was read with %s\n%s", run->options, config)
-						 : g_strdup(config);
+	g_autofree char *machine =
+		run->options[0] ? g_strdup_printf("# The trace was read with %s\n%s", run->options, config)
+				: g_strdup(config);
 	g_autofree char *json = NULL;
 	bool ok;
 
@@ -52,9 +56,9 @@ static void replay_warn_missed_snapshots(const struct run *run)
 			run->stats->snapshots_missed);
 }
 
-static int replay_report(const struct run *run, const struct cmd_common *common)
+static int replay_report(const struct run *run, const struct cmd_common *common, const GOptionEntry *entries)
 {
-	struct facts *facts = replay_facts(run);
+	struct facts *facts = replay_facts(run, entries);
 	g_autofree char *text = common->json ? facts_to_json(facts) : facts_to_text(facts);
 	bool ok = cmd_print(text);
 
@@ -83,8 +87,8 @@ int cmd_replay(const struct command *command, int argc, char **argv)
 		return common.exit_code;
 	}
 	if (run_execute(&run, &options, common.args, cmd_shows_progress(&common), &error) &&
-	    (!options.dir || replay_write_results(&run, &error)))
-		code = replay_report(&run, &common);
+	    (!options.dir || replay_write_results(&run, entries, &error)))
+		code = replay_report(&run, &common, entries);
 	else
 		code = cmd_fail_error(error);
 	run_clear(&run);

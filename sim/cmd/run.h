@@ -10,6 +10,13 @@
 #include "sim/cmd/traceopt.h"
 #include "sim/trace/transform.h"
 
+/** Somebody who looks on. */
+struct run_watch {
+	void (*begins)(void *data, struct machine *machine); /* it is made, and not probed yet */
+	void (*ends)(void *data, struct machine *machine);   /* it is about to be removed */
+	void *data;
+};
+
 struct run_options {
 	char *machine_file;
 	char **sets;
@@ -25,6 +32,7 @@ struct run_options {
 	char *dir;
 	char *snapshot_at;
 	char *snapshot_every;
+	const struct run_watch *watch; /* borrowed; NULL: nobody. No option */
 };
 
 /** The options for GOption, written to @options; NULL-ended, free with g_free(). @outputs: with -o and snapshots. */

@@ -538,6 +538,11 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 				       "segments.offset = %" G_GUINT64_FORMAT
 				       ": must be below segments.alignment, %" G_GUINT64_FORMAT,
 				       config->segment_offset, config->segment_alignment) == 0;
+	if (config->ats && !machine_config_hardware(config)->device_tlb)
+		return sim_error_plain(error,
+				       "iotlb.ats = yes: with iommu.hardware = %s nobody would invalidate the device's "
+				       "cache, which is not modelled",
+				       machine_config_hardware(config)->name) == 0;
 	if (config->ats && config->ats_ways > config->ats_entries)
 		return sim_error_plain(error,
 				       "iotlb.ats-ways = %" G_GUINT64_FORMAT

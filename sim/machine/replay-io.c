@@ -197,6 +197,7 @@ static enum blk_status replay_prepare(struct replay *replay, struct replay_reque
 	if (rr->stamp_ns != NEVER)
 		replay_count_lateness(replay, rr);
 	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
+	SIM_ANNOUNCE(replay->sim, nvme_setup, &rr->req, rr->qid, rr->iod->generation << 12 | rr->iod->tag);
 	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
 }
 

@@ -302,6 +302,12 @@ static void test_config_impossible_together(void)
 	g_assert_false(machine_config_check(&config, &error));
 	g_assert_nonnull(error);
 	g_assert_cmpstr(error->message, ==, "iotlb.ats-ways = 8: must be at most iotlb.ats-entries, 4");
+	g_clear_error(&error);
+	machine_config_init(&config);
+	g_assert_true(machine_config_set(&config, "iotlb.ats=yes", NULL));
+	g_assert_true(machine_config_set(&config, "iommu.hardware=amd", NULL));
+	g_assert_false(machine_config_check(&config, &error));
+	g_assert_true(g_str_has_prefix(error->message, "iotlb.ats = yes: with iommu.hardware = amd nobody"));
 }
 
 /* The block mapper's own behaviours have no value in a kernel that lacks it. */

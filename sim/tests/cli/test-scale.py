@@ -31,7 +31,10 @@ def info(*args):
 
 
 def run(*args, code=0):
-    return json.loads(program.expect(code, 'replay', '--json', *args).out)
+    result = json.loads(program.expect(code, 'replay', '--json', *args).out)
+    # The command line is not what a run came to.
+    result.pop('options')
+    return result
 
 
 def ops(facts):
