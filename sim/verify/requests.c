@@ -21,6 +21,7 @@ struct flight {
 struct shared {
 	struct sg_table sgt;
 	uint64_t iova; /* key */
+	uint64_t size; /* as asked for */
 };
 
 /* ---- shared memory ---- */
@@ -71,6 +72,7 @@ uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t
 		return DMA_MAPPING_ERROR;
 	}
 	shared->iova = shared->sgt.sgl[0].dma_addr;
+	shared->size = size;
 	g_hash_table_replace(model->shared, &shared->iova, shared);
 	VERIFY_EFFECT(model, KEVENT_DMA_ALLOC, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
 		      [KEVENT_ADDR] = shared->iova, [KEVENT_SIZE] = size);
@@ -191,6 +193,12 @@ static bool is_list(const struct verify_event *event)
 	return event->kind == KEVENT_POOL_ALLOC || event->kind == KEVENT_DMA_ALLOC_CALL;
 }
 
+/** Whether the request's own size is that of its data: a discard's is that of the range it is about. */
+static bool tells_size(const struct verify_op *op)
+{
+	return op->issued && op->bytes && op->io_op != IO_DISCARD;
+}
+
 /** The data as the old mapper's events have them: whole pages of a list, or one piece with its offset in the first. */
 static void take_pages(const struct verify_model *model, const struct verify_op *op, GArray *vecs)
 {
@@ -203,7 +211,8 @@ static void take_pages(const struct verify_model *model, const struct verify_op 
 			mapped += verify_event_at(model, at)->field[KEVENT_SIZE];
 	if (call != VERIFY_NONE) {
 		skip = verify_event_at(model, call)->field[KEVENT_OFFSET] % FRAME_SIZE;
-		left = verify_event_at(model, call)->field[KEVENT_SIZE];
+		if (!tells_size(op))
+			left = verify_event_at(model, call)->field[KEVENT_SIZE];
 	} else if (mapped > left && mapped - left >= FRAME_SIZE) {
 		/* The list begins inside a page; any place from which its last page is needed does. */
 		skip = mapped - left - FRAME_SIZE + 1;
@@ -222,6 +231,19 @@ static void take_pages(const struct verify_model *model, const struct verify_op 
 	}
 }
 
+/** Makes the vectors @bytes together, by the last one. */
+static void fit_last(GArray *vecs, uint64_t bytes)
+{
+	uint64_t before = 0;
+
+	if (!vecs->len)
+		return;
+	for (unsigned i = 0; i + 1 < vecs->len; i++)
+		before += g_array_index(vecs, struct bio_vec, i).len;
+	if (before < bytes)
+		g_array_index(vecs, struct bio_vec, vecs->len - 1).len = bytes - before;
+}
+
 static void take_segments(const struct verify_model *model, const struct verify_op *op, GArray *vecs)
 {
 	bool links = verify_find(model->recording, op->first, KEVENT_LINK) != VERIFY_NONE;
@@ -233,6 +255,8 @@ static void take_segments(const struct verify_model *model, const struct verify_
 		if (event->kind == (links ? KEVENT_LINK : KEVENT_DMA_MAP) && vec.len)
 			g_array_append_val(vecs, vec);
 	}
+	if (tells_size(op))
+		fit_last(vecs, op->bytes);
 }
 
 /** A request that was not mapped in one call had more than one vector, even where they touch: then the number that the
@@ -262,8 +286,11 @@ static const enum req_op req_ops[IO_OPS] = {
 	[IO_PASSTHROUGH] = REQ_OP_DRV,
 };
 
+/** A read comes from the device, all others that have data go to it; only a passthrough command does not say. */
 static bool is_to_device(const struct verify_model *model, const struct verify_op *op)
 {
+	if (op->io_op != IO_PASSTHROUGH)
+		return op->io_op != IO_READ;
 	for (uint32_t at = op->first; at != VERIFY_NONE; at = verify_event_at(model, at)->next) {
 		const struct verify_event *event = verify_event_at(model, at);
 
@@ -272,7 +299,7 @@ static bool is_to_device(const struct verify_model *model, const struct verify_o
 		    verify_has(event, KEVENT_DIR))
 			return event->field[KEVENT_DIR] != 2;
 	}
-	return op->io_op != IO_READ;
+	return true;
 }
 
 static struct flight *flight_new(struct verify_model *model, uint32_t number)
@@ -358,10 +385,10 @@ void verify_release(struct verify_model *model, uint32_t number)
 	uint64_t iova = verify_event_at(model, op->first)->field[KEVENT_ADDR];
 	struct shared *shared = g_hash_table_lookup(model->shared, &iova);
 
-	VERIFY_EFFECT(model, KEVENT_DMA_FREE, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
-		      [KEVENT_ADDR] = iova, [KEVENT_SIZE] = op->bytes);
 	if (!shared)
-		return;
+		return; /* of what was not allocated: none of this is expected */
+	VERIFY_EFFECT(model, KEVENT_DMA_FREE, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
+		      [KEVENT_ADDR] = iova, [KEVENT_SIZE] = shared->size);
 	dma_unmap_noncontiguous(&model->dev, &shared->sgt);
 	g_hash_table_remove(model->shared, &iova);
 }
