@@ -71,6 +71,7 @@ struct iommu_hw_ops {
 	const char *description;   /* both never NULL */
 	const struct pgtable_ops *format; /* of a domain's table, unless @domain_format says; never NULL */
 	bool deferred_flush; /* lazy mode may be had (IOMMU_CAP_DEFERRED_FLUSH) */
+	bool device_tlb;     /* the driver invalidates a device's own cache as well: ATS may be had */
 	size_t state_size; /* of what the driver knows of an IOMMU: iommu->state, zeroed */
 	/** Takes @config in. Returns 0, or -EINVAL for what there is none of. */
 	int (*init)(struct iommu *iommu, const struct iommu_hw_config *config);

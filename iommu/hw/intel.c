@@ -149,6 +149,7 @@ const struct iommu_hw_ops intel_ops = {
 	.name = "intel",
 	.description = "Intel VT-d, second stage, queued invalidation",
 	.deferred_flush = true,
+	.device_tlb = true,
 	.format = &vtdss_ops,
 	.fault_latch = intel_fault_latch,
 	.fault_handle = intel_fault_handle,

@@ -10,8 +10,8 @@
  * uses the current CPU. Source: drivers/iommu/iova.c of Linux 7.0, as the recordings and iova-facts tell it.
  *
  * Order of calls: iova_domain_new(), iova_rcaches_init(), iova_reserve() as often as needed, then iova_alloc_fast() and
- * iova_free_fast(); at the end iova_domain_free(). Nothing here announces to observers: the DMA layer does, which knows
- * the lengths that were asked for.
+ * iova_free_fast(); at the end iova_domain_free(). Of what is allocated and freed the DMA layer tells observers, which knows
+ * the lengths that were asked for; from here they hear of magazines that move.
  *
  * Work is charged where the kernel does it: WORK_IOVA_CACHE for a hit in and a free into a magazine, WORK_IOVA_TREE for
  * each node allocated from or removed from the tree, WORK_IOVA_TREE_STEP for each node that the kernel's walk visits.

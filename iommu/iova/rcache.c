@@ -47,6 +47,7 @@ void iova_magazine_flush(struct iova_domain *iovad, struct iova_magazine *magazi
 			iova_warn(iovad, "cached pfn 0x%" G_GINT64_MODIFIER "x has no node",
 				  magazine->pfns[i]);
 	sim_unlock(iovad->sim, &iovad->tree_lock);
+	SIM_ANNOUNCE(iovad->sim, iova_cache, magazine->pfns, magazine->size, "tree");
 	magazine->size = 0;
 }
 
@@ -93,6 +94,7 @@ static bool depot_push(struct iova_domain *iovad, unsigned order, struct iova_ma
 	rcache->depot_size++;
 	iovad->stats.depot_pushes++;
 	sim_unlock(iovad->sim, &rcache->lock);
+	SIM_ANNOUNCE(iovad->sim, iova_cache, magazine->pfns, IOVA_MAGAZINE_PFNS, "depot");
 	if (!array && !rcache->work_pending)
 		depot_arm(iovad, order);
 	return false;
@@ -118,6 +120,7 @@ static bool refill(struct iova_domain *iovad, struct iova_rcache *rcache, struct
 	iovad->stats.depot_pops++;
 	magazine_prefetch(cpu_rcache->loaded);
 	sim_unlock(iovad->sim, &rcache->lock);
+	SIM_ANNOUNCE(iovad->sim, iova_cache, cpu_rcache->loaded->pfns, IOVA_MAGAZINE_PFNS, "loaded");
 	return true;
 }
 

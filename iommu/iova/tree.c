@@ -160,7 +160,8 @@ void tree_copy(const struct iova_tree *tree, struct iova_tree *ret_tree)
 
 	*ret_tree = *tree;
 	ret_tree->block_capacity = tree->block_count;
-	ret_tree->blocks = memcpy(g_aligned_alloc(tree->block_count, sizeof(*tree->blocks), 64), tree->blocks, bytes);
+	ret_tree->blocks =
+		memcpy(g_aligned_alloc(tree->block_count, sizeof(*tree->blocks), 64), tree->blocks, bytes);
 }
 
 /* Returns the first of @used elements that is @key or more; there is one. No branch depends on the data: which way to

@@ -33,6 +33,7 @@ int cmd_explain(const struct command *command, int argc, char **argv);
 int cmd_diff(const struct command *command, int argc, char **argv);
 int cmd_snapshot_show(const struct command *command, int argc, char **argv);
 int cmd_snapshot_check(const struct command *command, int argc, char **argv);
+int cmd_whois(const struct command *command, int argc, char **argv);
 int cmd_trace_info(const struct command *command, int argc, char **argv);
 int cmd_conform(const struct command *command, int argc, char **argv);
 int cmd_iova_stat(const struct command *command, int argc, char **argv);

@@ -2,7 +2,7 @@
 #include "sim/cmd/cmd.h"
 
 const struct command commands[] = {
-	{"replay", "replay a recorded I/O trace through the machine", "TRACE", cmd_replay},
+	{"replay", "replay recorded I/O traces through the machine", "TRACE...", cmd_replay},
 	{"explain", "one request, told step by step", "--request \"OP lba=N bvec=ADDR+LEN,...\"", cmd_explain},
 	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff},
 	{"snapshot show", "print what a snapshot holds", "SNAP", cmd_snapshot_show},
@@ -15,6 +15,8 @@ const struct command commands[] = {
 	{"pagetable dump", "the page tables of a snapshot, entry by entry", "SNAP", cmd_pagetable_dump},
 	{"pagetable walk", "how the IOMMU translates one address in a snapshot", "SNAP DEVICE IOVA",
 	 cmd_pagetable_walk},
+	{"whois", "the life of an address in a recording or a run, or what a fault address was",
+	 "IOVA TRACE|DIR", cmd_whois},
 	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
@@ -23,7 +25,7 @@ const struct command commands[] = {
 	 cmd_devtree_leaks},
 	{"devtree probe", "bring a board's IOMMUs and masters up and down, and see who keeps what",
 	 "BOARD.dtb", cmd_devtree_probe},
-	{"faults list", "every fault point and how often a replay passes it", "TRACE", cmd_faults_list},
+	{"faults list", "every fault point and how often a replay passes it", "TRACE...", cmd_faults_list},
 	{"devtree list", "the IOMMUs of a board, and who is behind each", "BOARD.dtb", cmd_devtree_list},
 	{"devtree graph", "the same as a graph for Graphviz", "BOARD.dtb", cmd_devtree_graph},
 	{"devtree check", "what is wrong with a board's device tree, by kind and node", "BOARD.dtb",

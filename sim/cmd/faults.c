@@ -35,11 +35,11 @@ int cmd_faults_list(const struct command *command, int argc, char **argv)
 	struct run run;
 	int code = EXIT_DONE;
 
-	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
+	if (!cmd_parse(command, argc, argv, entries, 1, G_MAXUINT, &common)) {
 		run_options_clear(&options);
 		return common.exit_code;
 	}
-	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error)) {
+	if (run_execute(&run, &options, common.args, cmd_shows_progress(&common), &error)) {
 		struct facts *facts = facts_new();
 		g_autofree char *text = NULL;
 

@@ -2,13 +2,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/cmd/rerun.h"
 #include "sim/cmd/run.h"
 #include "sim/io/output.h"
 
-static struct facts *replay_facts(const struct run *run, const char *trace)
+/** @entries are the options as they were given. */
+static struct facts *replay_facts(const struct run *run, const GOptionEntry *entries)
 {
-	const struct run_report report = {.trace = trace,
-					  .stream = run->stream,
+	const struct run_report report = {.names = run->names,
+					  .traces = run->traces,
+					  .parts = run->parts,
+					  .count = run->count,
+					  .reading = run->options,
 					  .machine = run->machine,
 					  .options = &run->replay,
 					  .stats = run->stats,
@@ -18,14 +23,18 @@ static struct facts *replay_facts(const struct run *run, const char *trace)
 	struct facts *facts = facts_new();
 
 	report_run(facts, &report);
+	rerun_write_options(facts, entries);
 	return facts;
 }
 
 /** Writes run.json and machine.ini. What depends on the host and the moment stands under "host" alone. */
-static bool replay_write_results(const struct run *run, const char *trace, GError **error)
+static bool replay_write_results(const struct run *run, const GOptionEntry *entries, GError **error)
 {
-	struct facts *facts = replay_facts(run, trace);
-	g_autofree char *machine = machine_config_text(&run->config);
+	struct facts *facts = replay_facts(run, entries);
+	g_autofree char *config = machine_config_text(&run->config);
+	g_autofree char *machine =
+		run->options[0] ? g_strdup_printf("# The trace was read with %s\n%s", run->options, config)
+				: g_strdup(config);
 	g_autofree char *json = NULL;
 	bool ok;
 
@@ -47,9 +56,9 @@ static void replay_warn_missed_snapshots(const struct run *run)
 			run->stats->snapshots_missed);
 }
 
-static int replay_report(const struct run *run, const struct cmd_common *common)
+static int replay_report(const struct run *run, const struct cmd_common *common, const GOptionEntry *entries)
 {
-	struct facts *facts = replay_facts(run, common->args[0]);
+	struct facts *facts = replay_facts(run, entries);
 	g_autofree char *text = common->json ? facts_to_json(facts) : facts_to_text(facts);
 	bool ok = cmd_print(text);
 
@@ -73,13 +82,13 @@ int cmd_replay(const struct command *command, int argc, char **argv)
 	struct run run;
 	int code;
 
-	if (!cmd_parse(command, argc, argv, entries, 1, 1, &common)) {
+	if (!cmd_parse(command, argc, argv, entries, 1, G_MAXUINT, &common)) {
 		run_options_clear(&options);
 		return common.exit_code;
 	}
-	if (run_execute(&run, &options, common.args[0], cmd_shows_progress(&common), &error) &&
-	    (!options.dir || replay_write_results(&run, common.args[0], &error)))
-		code = replay_report(&run, &common);
+	if (run_execute(&run, &options, common.args, cmd_shows_progress(&common), &error) &&
+	    (!options.dir || replay_write_results(&run, entries, &error)))
+		code = replay_report(&run, &common, entries);
 	else
 		code = cmd_fail_error(error);
 	run_clear(&run);

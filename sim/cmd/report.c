@@ -5,13 +5,35 @@
 
 #include "sim/core/text.h"
 
-static void report_trace(struct facts *facts, const struct run_report *run)
+void report_part(struct facts *facts, const char *part, uint64_t shift_bytes)
 {
-	const struct io_stream_stats *stats = io_stream_stats(run->stream);
+	if (!part[0])
+		return;
+	facts_text(facts, "part", "part, and how", part);
+	if (shift_bytes)
+		facts_size(facts, "shift_bytes", "rounds lie apart on the disk", shift_bytes);
+}
 
-	facts_begin(facts, "trace", "trace");
-	facts_text(facts, "name", "name", run->trace);
-	facts_text(facts, "format", "format", io_stream_format(run->stream)->name);
+void report_recording(struct facts *facts, struct io_stream *stream)
+{
+	GHashTable *said = io_stream_facts(stream);
+	GList *keys = g_list_sort(g_hash_table_get_keys(said), (GCompareFunc)strcmp);
+
+	facts_begin(facts, "recording", keys ? "the recording says" : NULL);
+	for (GList *key = keys; key; key = key->next)
+		facts_text(facts, key->data, key->data, g_hash_table_lookup(said, key->data));
+	facts_end(facts);
+	g_list_free(keys);
+}
+
+static void report_trace_facts(struct facts *facts, const struct run_report *run, unsigned i)
+{
+	const struct io_stream_stats *stats = io_transform_stats(run->traces[i]);
+	struct io_stream *stream = io_transform_stream(run->traces[i]);
+
+	facts_text(facts, "name", "name", run->names[i]);
+	facts_text(facts, "format", "format", io_stream_format(stream)->name);
+	report_part(facts, run->reading, io_transform_shift_bytes(run->traces[i]));
 	facts_u64(facts, "events", "events", stats->events);
 	facts_u64(facts, "events_skipped", "of these, not for replay", stats->other);
 	if (stats->setups_dropped)
@@ -24,7 +46,49 @@ static void report_trace(struct facts *facts, const struct run_report *run)
 		facts_u64(facts, "unfinished", "never completed in the recording", stats->unfinished);
 	if (stats->time_backwards)
 		facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
-	facts_end(facts);
+	report_recording(facts, stream);
+}
+
+/** What of the run is the trace's and its controller's, where there are several. */
+static void report_trace_part(struct facts *facts, const struct run_report *run, unsigned i)
+{
+	const struct replay_part *part = &run->parts[i];
+	g_autofree char *device = g_strdup_printf("nvme%u", i);
+	uint64_t well = part->ios - part->errors;
+
+	facts_text(facts, "device", "replayed on", device);
+	facts_u64(facts, "ios", "I/Os replayed", part->ios);
+	facts_size(facts, "data_bytes", "data moved", part->bytes);
+	facts_u64(facts, "errors", "ended with an error", part->errors);
+	facts_u64(facts, "max_in_flight", "most in flight", part->max_in_flight);
+	if (run->options->mode == REPLAY_ASAP)
+		return;
+	facts_time(facts, "latency_mean_ns", "latency, mean", well ? part->latency_ns_sum / well : 0);
+	facts_time(facts, "latency_max_ns", "latency, max", part->latency_ns_max);
+	if (run->options->mode != REPLAY_OPEN)
+		return;
+	facts_time(facts, "lateness_mean_ns", "late by, mean of all",
+		   part->issued ? part->lateness_ns_sum / part->issued : 0);
+	facts_time(facts, "lateness_max_ns", "late by, max", part->lateness_ns_max);
+}
+
+/** One trace is "trace"; several are a list. */
+static void report_traces(struct facts *facts, const struct run_report *run)
+{
+	if (run->count == 1) {
+		facts_begin(facts, "trace", "trace");
+		report_trace_facts(facts, run, 0);
+		facts_end(facts);
+		return;
+	}
+	facts_list_begin(facts, "traces", NULL);
+	for (unsigned i = 0; i < run->count; i++) {
+		facts_begin(facts, NULL, "trace");
+		report_trace_facts(facts, run, i);
+		report_trace_part(facts, run, i);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
 }
 
 static void report_machine(struct facts *facts, const struct run_report *run)
@@ -52,7 +116,9 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 	}
 	facts_text(facts, "iommu_mode", "IOMMU mode", iommu_mode_names[config->iommu_mode]);
 	facts_u64(facts, "cpus", "CPUs", machine->sim->cpu_count);
-	facts_u64(facts, "queues", "NVMe queues", machine->queues);
+	if (run->count > 1)
+		facts_u64(facts, "controllers", "NVMe controllers", run->count);
+	facts_u64(facts, "queues", run->count > 1 ? "NVMe queues of each" : "NVMe queues", machine->queues);
 	facts_u64(facts, "seed", NULL, config->seed);
 	facts_list_begin(facts, "behaviours", NULL);
 	for (unsigned row = 0; row < BEHAVIOURS; row++) {
@@ -98,12 +164,38 @@ static void report_latency(struct facts *facts, const struct replay_stats *stats
 	facts_list_end(facts);
 }
 
+/** How far the replay fell behind the trace. */
+static void report_lateness(struct facts *facts, const struct histogram *h)
+{
+	facts_u64(facts, "late_ios", "submitted late", h->count - h->buckets[0]);
+	facts_time(facts, "lateness_mean_ns", "late by, mean of all", h->count ? h->sum_ns / h->count : 0);
+	facts_time(facts, "lateness_p99_ns", "late by, p99", histogram_percentile(h, 990));
+	facts_time(facts, "lateness_max_ns", "late by, max", h->max_ns);
+}
+
+/** By which rule segments were made: nobody shall take them for recorded. */
+static void report_made_segments(struct facts *facts, const struct replay_stats *stats,
+				 const struct machine_config *config)
+{
+	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
+	if (config->layout == LAYOUT_RECORDED_MIX)
+		facts_u64(facts, "form_segments", "of these, as recorded ones", stats->form_segments);
+	facts_text(facts, "segment_layout", "made by rule",
+		   segment_layout_names[config->layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED : config->layout]);
+	facts_u64(facts, "segment_seed", "seed of the rule", config->segment_seed);
+	facts_size(facts, "segment_alignment_bytes", "first byte at multiples of", config->segment_alignment);
+	if (config->segment_offset)
+		facts_size(facts, "segment_offset_bytes", "and so far behind", config->segment_offset);
+}
+
 static void report_replay(struct facts *facts, const struct run_report *run)
 {
 	const struct replay_stats *stats = run->stats;
 
 	facts_begin(facts, "replay", "replay");
 	facts_text(facts, "mode", "mode", replay_mode_names[run->options->mode]);
+	if (run->options->depth)
+		facts_u64(facts, "depth", "in flight at most", run->options->depth);
 	facts_u64(facts, "ios", "I/Os replayed", stats->ios);
 	facts_list_begin(facts, "ops", NULL);
 	for (unsigned op = 0; op < REQ_OPS; op++) {
@@ -117,12 +209,9 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	}
 	facts_list_end(facts);
 	facts_size(facts, "data_bytes", "data moved", stats->bytes);
+	facts_u64(facts, "unaligned_ios", stats->unaligned ? "not of whole logical blocks" : NULL, stats->unaligned);
 	facts_u64(facts, "recorded_segments", "segments as recorded", stats->recorded_segments);
-	facts_u64(facts, "made_segments", "segments made", stats->made_segments);
-	facts_text(facts, "segment_layout", "made by rule",
-		   segment_layout_names[run->machine->config.layout == LAYOUT_RECORDED
-						? LAYOUT_SCATTERED
-						: run->machine->config.layout]);
+	report_made_segments(facts, stats, &run->machine->config);
 	facts_u64(facts, "errors", "ended with an error", stats->errors);
 	facts_list_begin(facts, "statuses", NULL);
 	for (unsigned status = BLK_STS_OK; status < BLK_STATUSES; status++) {
@@ -156,31 +245,48 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 	if (stats->held_back)
 		facts_u64(facts, "held_back", "issued late: too many waited", stats->held_back);
 	facts_u64(facts, "max_in_flight", "most in flight", stats->max_in_flight);
+	if (run->options->mode == REPLAY_OPEN)
+		report_lateness(facts, &stats->lateness);
 	facts_time(facts, "end_ns", "simulated time", run->machine->sim->now_ns);
 	if (run->options->mode != REPLAY_ASAP)
 		report_latency(facts, stats);
 	facts_end(facts);
 }
 
-static void report_iova(struct facts *facts, const struct iova_domain *iovad)
+/** Of all domains together. */
+static void report_iova(struct facts *facts, const struct machine *machine)
 {
-	const struct iova_stats *stats = iova_stats(iovad);
+	struct iova_stats sum = {0};
 	uint64_t hits = 0, misses = 0;
 
-	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
-		hits += stats->cache_hits[order];
-		misses += stats->cache_misses[order];
+	for (; machine; machine = machine->next) {
+		const struct iova_stats *stats;
+
+		if (!machine->iovad)
+			continue;
+		stats = iova_stats(machine->iovad);
+		for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+			hits += stats->cache_hits[order];
+			misses += stats->cache_misses[order];
+		}
+		sum.allocs += stats->allocs;
+		sum.frees += stats->frees;
+		sum.tree_allocs += stats->tree_allocs;
+		sum.tree_steps += stats->tree_steps;
+		sum.depot_pushes += stats->depot_pushes;
+		sum.depot_trims += stats->depot_trims;
+		sum.failures += stats->failures;
 	}
 	facts_begin(facts, "iova", "IOVA allocator");
-	facts_u64(facts, "allocs", "allocations", stats->allocs);
-	facts_u64(facts, "frees", "frees", stats->frees);
+	facts_u64(facts, "allocs", "allocations", sum.allocs);
+	facts_u64(facts, "frees", "frees", sum.frees);
 	facts_u64(facts, "cache_hits", "from a magazine", hits);
 	facts_u64(facts, "cache_misses", "magazine misses", misses);
-	facts_u64(facts, "tree_allocs", "from the tree", stats->tree_allocs);
-	facts_u64(facts, "tree_steps", "nodes walked", stats->tree_steps);
-	facts_u64(facts, "depot_pushes", "magazines to the depot", stats->depot_pushes);
-	facts_u64(facts, "depot_trims", "magazines trimmed", stats->depot_trims);
-	facts_u64(facts, "failures", "failed", stats->failures);
+	facts_u64(facts, "tree_allocs", "from the tree", sum.tree_allocs);
+	facts_u64(facts, "tree_steps", "nodes walked", sum.tree_steps);
+	facts_u64(facts, "depot_pushes", "magazines to the depot", sum.depot_pushes);
+	facts_u64(facts, "depot_trims", "magazines trimmed", sum.depot_trims);
+	facts_u64(facts, "failures", "failed", sum.failures);
 	facts_end(facts);
 }
 
@@ -199,38 +305,65 @@ static void report_bounces(struct facts *facts, const struct swiotlb *pool)
 	facts_end(facts);
 }
 
-static void report_flush_queue(struct facts *facts, const struct fq *fq)
+/** Of all domains together; nothing where none has one. */
+static void report_flush_queue(struct facts *facts, const struct machine *machine)
 {
-	const struct fq_stats *stats = fq_stats(fq);
+	struct fq_stats sum = {0};
+	bool any = false;
 
+	for (; machine; machine = machine->next) {
+		const struct fq_stats *stats = machine->dev.fq ? fq_stats(machine->dev.fq) : NULL;
+
+		if (!stats)
+			continue;
+		any = true;
+		sum.queued += stats->queued;
+		sum.flushes_timer += stats->flushes_timer;
+		sum.flushes_full += stats->flushes_full;
+		sum.windows += stats->windows;
+		sum.window_ns_sum += stats->window_ns_sum;
+		sum.window_ns_max = MAX(sum.window_ns_max, stats->window_ns_max);
+	}
+	if (!any)
+		return;
 	facts_begin(facts, "flush_queue", "flush queue");
-	facts_u64(facts, "queued", "ranges queued", stats->queued);
-	facts_u64(facts, "flushes_timer", "flushes by timer", stats->flushes_timer);
-	facts_u64(facts, "flushes_full", "flushes of a full ring", stats->flushes_full);
-	facts_u64(facts, "windows", "ranges flushed", stats->windows);
+	facts_u64(facts, "queued", "ranges queued", sum.queued);
+	facts_u64(facts, "flushes_timer", "flushes by timer", sum.flushes_timer);
+	facts_u64(facts, "flushes_full", "flushes of a full ring", sum.flushes_full);
+	facts_u64(facts, "windows", "ranges flushed", sum.windows);
 	facts_time(facts, "window_mean_ns", "reachable after unmap, mean",
-		   stats->windows ? stats->window_ns_sum / stats->windows : 0);
-	facts_time(facts, "window_max_ns", "reachable after unmap, max", stats->window_ns_max);
+		   sum.windows ? sum.window_ns_sum / sum.windows : 0);
+	facts_time(facts, "window_max_ns", "reachable after unmap, max", sum.window_ns_max);
 	facts_end(facts);
 }
 
-static void report_device_tlb(struct facts *facts, const struct machine *machine)
+static void report_device_tlb(struct facts *facts, const struct machine *first)
 {
-	const struct iotlb_stats *stats = iotlb_stats(machine->device_tlb);
+	uint64_t lookups = 0, misses = 0;
 
-	facts_u64(facts, "device_tlb_lookups", "lookups in the device", stats->lookups);
-	facts_u64(facts, "device_tlb_misses", "asked for by the device", stats->misses);
+	for (const struct machine *machine = first; machine && machine->device_tlb; machine = machine->next) {
+		lookups += iotlb_stats(machine->device_tlb)->lookups;
+		misses += iotlb_stats(machine->device_tlb)->misses;
+	}
+	facts_u64(facts, "device_tlb_lookups", "lookups in the device", lookups);
+	facts_u64(facts, "device_tlb_misses", "asked for by the device", misses);
 	facts_u64(facts, "device_invalidations", "invalidations of the device",
-		  machine->iommu->stats.device_invalidations);
+		  first->iommu->stats.device_invalidations);
 }
 
 static void report_iommu(struct facts *facts, const struct run_report *run)
 {
 	const struct machine *machine = run->machine;
+	uint64_t tables = 0, writes = 0, faults = 0;
 	const struct iotlb_stats *tlb;
 
-	if (!machine->domain)
-		return;
+	for (const struct machine *at = machine; at; at = at->next) {
+		if (!at->domain)
+			return;
+		tables += at->domain->pt->table_pages;
+		writes += at->domain->pt->pte_writes;
+		faults += at->ctrl.stats.faults;
+	}
 	tlb = iotlb_stats(machine->iommu->tlb);
 	facts_begin(facts, "iommu", "IOMMU");
 	facts_u64(facts, "maps", "map calls", machine->iommu->stats.maps);
@@ -239,8 +372,8 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 	facts_u64(facts, "iova_live_max", "IOVAs held at most (time line)", run->stats->iova_live_max);
 	facts_u64(facts, "unmaps", "unmap calls", machine->iommu->stats.unmaps);
 	facts_u64(facts, "invalidations", "invalidation commands", machine->iommu->stats.invalidate_commands);
-	facts_u64(facts, "page_table_pages", "page-table pages", machine->domain->pt->table_pages);
-	facts_u64(facts, "pte_writes", "entries written", machine->domain->pt->pte_writes);
+	facts_u64(facts, "page_table_pages", "page-table pages", tables);
+	facts_u64(facts, "pte_writes", "entries written", writes);
 	if (run->options->mode != REPLAY_ASAP) {
 		facts_u64(facts, "iotlb_lookups", "IOTLB lookups", tlb->lookups);
 		facts_u64(facts, "iotlb_misses", "IOTLB misses", tlb->misses);
@@ -248,11 +381,10 @@ static void report_iommu(struct facts *facts, const struct run_report *run)
 	}
 	if (machine->device_tlb)
 		report_device_tlb(facts, machine);
-	facts_u64(facts, "page_faults", "device accesses that faulted", machine->ctrl.stats.faults);
+	facts_u64(facts, "page_faults", "device accesses that faulted", faults);
 	facts_end(facts);
-	if (machine->dev.fq)
-		report_flush_queue(facts, machine->dev.fq);
-	report_iova(facts, machine->iovad);
+	report_flush_queue(facts, machine);
+	report_iova(facts, machine);
 }
 
 static void report_work(struct facts *facts, const struct run_report *run)
@@ -374,7 +506,7 @@ void report_findings(struct facts *facts, const struct findings *findings, gbool
 
 void report_run(struct facts *facts, const struct run_report *run)
 {
-	report_trace(facts, run);
+	report_traces(facts, run);
 	report_machine(facts, run);
 	if (run->probe_error) {
 		g_autofree char *text =

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "sim/core/error.h"
 #include "sim/core/text.h"
@@ -26,6 +25,9 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "PATH|first"},
 		{"mode", 0, 0, G_OPTION_ARG_FILENAME, &options->mode, "when requests arrive and complete",
 		 "open|closed|asap"},
+		{"no-stall", 0, 0, G_OPTION_ARG_NONE, &options->no_stall, "the same as --mode=closed", NULL},
+		{"depth", 0, 0, G_OPTION_ARG_FILENAME, &options->depth,
+		 "at most N requests in flight (open, closed): the trace waits", "N"},
 		{"limit", 0, 0, G_OPTION_ARG_FILENAME, &options->limit, "stop after N requests", "N"},
 		{"seed", 0, 0, G_OPTION_ARG_FILENAME, &options->seed, "the run's seed (machine.seed)", "N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -58,6 +60,7 @@ void run_options_clear(struct run_options *options)
 	g_free(options->nvme);
 	traceopt_clear(&options->trace);
 	g_free(options->mode);
+	g_free(options->depth);
 	g_free(options->limit);
 	g_free(options->seed);
 	g_free(options->dir);
@@ -168,7 +171,7 @@ static bool run_parse_snapshots(struct run *run, const struct run_options *optio
 
 static bool run_parse_replay(struct run *run, const struct run_options *options, GError **error)
 {
-	const char *mode = options->mode ? options->mode : "open";
+	const char *mode = options->mode ? options->mode : options->no_stall ? "closed" : "open";
 	unsigned i;
 
 	for (i = 0; replay_mode_names[i] && strcmp(replay_mode_names[i], mode) != 0; i++)
@@ -176,28 +179,24 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 	if (!replay_mode_names[i])
 		return sim_error_plain(error, "--mode=%s: must be open, closed or asap", mode) == 0;
 	run->replay.mode = (enum replay_mode)i;
+	if (options->no_stall && run->replay.mode != REPLAY_CLOSED)
+		return sim_error_plain(error, "--no-stall is --mode=closed, not --mode=%s", mode) == 0;
+	if (options->depth && (!text_parse_u64(options->depth, &run->replay.depth) || !run->replay.depth))
+		return sim_error_plain(error, "--depth=%s: must be a count from 1", options->depth) == 0;
+	if (options->depth && run->replay.mode == REPLAY_ASAP)
+		return sim_error_plain(error, "--depth: with --mode=asap the trace says what is in flight") == 0;
 	if (options->limit && (!text_parse_u64(options->limit, &run->replay.limit) || !run->replay.limit))
 		return sim_error_plain(error, "--limit=%s: must be a count from 1", options->limit) == 0;
 	run->replay.dir = options->dir;
 	return run_parse_snapshots(run, options, error);
 }
 
-/** What a pipe gives is gone once it was read. A name that does not exist is the prefix of a trace in several files. */
-static bool run_can_read_twice(const char *trace)
-{
-	struct stat status;
-
-	if (strcmp(trace, "-") == 0)
-		return false;
-	return stat(trace, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode);
-}
-
 /** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
  *  it. */
-static unsigned run_trace_cpus(struct run *run, const char *trace, const struct trace_options *options,
+static unsigned run_trace_cpus(struct io_transform *trace, const char *name, const struct trace_options *options,
 			       GError **error)
 {
-	uint32_t cpus = io_stream_cpus(run->stream);
+	uint32_t cpus = io_stream_cpus(io_transform_stream(trace));
 	struct io_stream *scan;
 	const struct io_record *record;
 	struct io_complete complete;
@@ -205,12 +204,11 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 
 	if (cpus)
 		return cpus;
-	if (!run_can_read_twice(trace)) {
-		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N",
-				trace);
+	if (!trace_can_read_twice(name)) {
+		sim_error_plain(error, "%s: does not say how many CPUs it has: give --set machine.cpus=N", name);
 		return 0;
 	}
-	scan = io_stream_open_options(trace, options, error);
+	scan = io_stream_open_options(name, options, error);
 	if (!scan)
 		return 0;
 	while ((step = io_stream_next(scan, &record, &complete, error)) > 0)
@@ -221,8 +219,45 @@ static unsigned run_trace_cpus(struct run *run, const char *trace, const struct 
 	return cpus;
 }
 
+/** Opens the traces. */
+static bool run_open_traces(struct run *run, char **traces, const struct trace_options *reading, GError **error)
+{
+	unsigned pipes = 0;
+
+	run->names = traces;
+	for (char **name = traces; *name; name++)
+		pipes += strcmp(*name, "-") == 0;
+	if (pipes > 1)
+		return sim_error_plain(error, "-: only one trace can be standard input") == 0;
+	if (g_strv_length(traces) > MACHINE_CONTROLLERS_MAX)
+		return sim_error_plain(error, "more than %d traces", MACHINE_CONTROLLERS_MAX) == 0;
+	if (traces[1] && run->board)
+		return sim_error_plain(error, "--dtb: the board has one NVMe controller: give one trace") == 0;
+	for (; traces[run->count]; run->count++) {
+		run->traces[run->count] = io_transform_open(traces[run->count], reading, error);
+		if (!run->traces[run->count])
+			return false;
+	}
+	return true;
+}
+
+/** Returns how many CPUs the machine has: as the machine file says, else as many as any of the traces names. 0 with *@error. */
+static unsigned run_cpus(struct run *run, const struct trace_options *reading, GError **error)
+{
+	unsigned most = (unsigned)run->config.cpus;
+
+	for (unsigned i = 0; i < run->count && !run->config.cpus; i++) {
+		unsigned cpus = run_trace_cpus(run->traces[i], run->names[i], reading, error);
+
+		if (!cpus)
+			return 0;
+		most = MAX(most, cpus);
+	}
+	return most;
+}
+
 struct run_progress {
-	const struct io_stream *stream;
+	struct io_transform *trace; /* the first: they are read side by side */
 	gint64 begun_us, next_us;
 };
 
@@ -236,7 +271,7 @@ static void run_show_progress(void *data, uint64_t issued)
 	if (now_us < progress->next_us)
 		return;
 	progress->next_us = now_us + 250000;
-	at = input_position(io_stream_input(progress->stream), &size);
+	at = input_position(io_stream_input(io_transform_stream(progress->trace)), &size);
 	fprintf(stderr, "\r%" G_GUINT64_FORMAT " I/Os, %.0f k/s", issued, (double)issued / elapsed_s / 1e3);
 	if (size && at)
 		fprintf(stderr, ", %.0f %%, %.0f s left ", 100.0 * (double)at / (double)size,
@@ -262,7 +297,7 @@ static bool run_teardown(struct run *run, GError **error)
 	return !teardown || machine_snapshot_left(run->machine, teardown, error);
 }
 
-bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
 		 GError **error)
 {
 	struct trace_options reading;
@@ -276,33 +311,38 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 	    !run_read_config(options, &run->config, &run->board, &run->rules, error) ||
 	    !run_parse_replay(run, options, error))
 		return false;
-	run->stream = io_stream_open_options(trace, &reading, error);
-	if (!run->stream)
+	run->options = trace_part_text(&reading.part);
+	if (!run_open_traces(run, traces, &reading, error))
 		return false;
-	cpus = (unsigned)run->config.cpus;
-	if (!cpus)
-		cpus = run_trace_cpus(run, trace, &reading, error);
+	cpus = run_cpus(run, &reading, error);
 	if (!cpus)
 		return false;
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
 	if (progress) {
-		state.stream = run->stream;
+		state.trace = run->traces[0];
 		run->replay.progress = run_show_progress;
 		run->replay.progress_data = &state;
 	}
 	run->machine = machine_new(&run->config, cpus, run->rules);
+	for (unsigned i = 1; i < run->count; i++)
+		machine_add(run->machine);
+	if (options->watch)
+		options->watch->begins(options->watch->data, run->machine);
 	run->probe_error = machine_probe(run->machine, run->replay.mode != REPLAY_ASAP, &run->probe_step);
-	if (!run->probe_error && run->machine->nvme->queue_count < 2) {
-		run->probe_error = -ENOMEM;
-		run->probe_step = "NVMe I/O queues";
-	}
+	for (struct machine *machine = run->machine; machine && !run->probe_error; machine = machine->next)
+		if (machine->nvme->queue_count < 2) {
+			run->probe_error = -ENOMEM;
+			run->probe_step = "NVMe I/O queues";
+		}
 	/* A fault may do that; without one the machine is of no use. */
 	if (run->probe_error && !run->rules)
 		return sim_error_plain(error, "the machine cannot be probed: %s: %s", run->probe_step,
 				       fault_errno_name(run->probe_error)) == 0;
 	if (!run->probe_error)
-		ok = replay_run(run->machine, run->stream, &run->replay, run->stats, error);
+		ok = replay_run(run->machine, run->traces, &run->replay, run->stats, run->parts, error);
+	if (ok && options->watch)
+		options->watch->ends(options->watch->data, run->machine);
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)
@@ -314,8 +354,9 @@ bool run_execute(struct run *run, const struct run_options *options, const char 
 void run_clear(struct run *run)
 {
 	machine_free(run->machine);
-	if (run->stream)
-		io_stream_close(run->stream);
+	for (unsigned i = 0; i < MACHINE_CONTROLLERS_MAX; i++)
+		io_transform_close(run->traces[i]);
+	g_free(run->options);
 	machine_board_free(run->board);
 	fault_rules_free(run->rules);
 	g_free(run->snap_ns);

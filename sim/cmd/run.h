@@ -8,6 +8,14 @@
 #include "sim/cmd/cmd.h"
 #include "sim/cmd/report.h"
 #include "sim/cmd/traceopt.h"
+#include "sim/trace/transform.h"
+
+/** Somebody who looks on. */
+struct run_watch {
+	void (*begins)(void *data, struct machine *machine); /* it is made, and not probed yet */
+	void (*ends)(void *data, struct machine *machine);   /* it is about to be removed */
+	void *data;
+};
 
 struct run_options {
 	char *machine_file;
@@ -17,11 +25,14 @@ struct run_options {
 	char *nvme;
 	struct traceopt trace;
 	char *mode;
+	gboolean no_stall;
+	char *depth;
 	char *limit;
 	char *seed;
 	char *dir;
 	char *snapshot_at;
 	char *snapshot_every;
+	const struct run_watch *watch; /* borrowed; NULL: nobody. No option */
 };
 
 /** The options for GOption, written to @options; NULL-ended, free with g_free(). @outputs: with -o and snapshots. */
@@ -41,7 +52,11 @@ struct run {
 	struct machine_config config;
 	struct machine_board *board;
 	struct fault_rules *rules;
-	struct io_stream *stream;
+	char **names;	     /* of the traces, as the user has them; borrowed, NULL-ended */
+	unsigned count;	     /* of them, and of what follows */
+	struct io_transform *traces[MACHINE_CONTROLLERS_MAX];
+	struct replay_part parts[MACHINE_CONTROLLERS_MAX];
+	char *options; /* which part of the traces, as options */
 	struct machine *machine;
 	struct replay_options replay;
 	struct replay_stats *stats;
@@ -51,8 +66,8 @@ struct run {
 	double elapsed_s;
 };
 
-/** Replays @trace as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
-bool run_execute(struct run *run, const struct run_options *options, const char *trace, bool progress,
+/** Replays @traces, NULL-ended and not empty, each on a controller of its own, as @options say and removes the machine. Returns false with *@error. Free with run_clear() in any case. */
+bool run_execute(struct run *run, const struct run_options *options, char **traces, bool progress,
 		 GError **error);
 void run_clear(struct run *run);
 

@@ -2,27 +2,40 @@
 #include <string.h>
 
 #include "sim/cmd/cmd.h"
+#include "sim/cmd/report.h"
 #include "sim/cmd/traceopt.h"
-#include "sim/report/facts.h"
 #include "sim/trace/names.h"
-#include "sim/trace/trace.h"
+#include "sim/trace/transform.h"
 
 #define TRACE_SIZES 40 /* powers of two of a request's bytes */
 
 /** How many requests have how many bytes, by power of two: enough to see what a load is. */
 struct trace_sizes {
 	uint64_t count[TRACE_SIZES];
+	uint64_t unaligned;
 };
 
-static int trace_read(struct io_stream *stream, struct trace_sizes *sizes, GError **error)
+/** Whether a device with blocks of 4 KiB would refuse it. */
+static bool trace_unaligned(const struct io_record *record)
+{
+	bool has_place = record->op != IO_FLUSH && record->op != IO_PASSTHROUGH;
+
+	return has_place && (record->lba % 8 || record->bytes % 4096);
+}
+
+static int trace_read(struct io_transform *trace, struct trace_sizes *sizes, GError **error)
 {
 	const struct io_record *record;
 	struct io_complete complete;
 	enum io_step step;
 
-	while ((step = io_stream_next(stream, &record, &complete, error)) > 0)
-		if (step == IO_ISSUE && record->bytes)
+	while ((step = io_transform_next(trace, &record, &complete, error)) > 0) {
+		if (step != IO_ISSUE)
+			continue;
+		if (record->bytes)
 			sizes->count[MIN(63u - (unsigned)__builtin_clzll(record->bytes), TRACE_SIZES - 1)]++;
+		sizes->unaligned += trace_unaligned(record);
+	}
 	return step == IO_END ? 0 : -1;
 }
 
@@ -91,25 +104,16 @@ static void trace_show_events(struct facts *facts, const struct names *names)
 	facts_list_end(facts);
 }
 
-static void trace_show_recording(struct facts *facts, struct io_stream *stream)
+static char *trace_facts(struct io_transform *trace, const char *part, const struct trace_sizes *sizes,
+			 bool json)
 {
-	GHashTable *said = io_stream_facts(stream);
-	GList *keys = g_list_sort(g_hash_table_get_keys(said), (GCompareFunc)strcmp);
-
-	facts_begin(facts, "recording", keys ? "the recording says" : NULL);
-	for (GList *key = keys; key; key = key->next)
-		facts_text(facts, key->data, key->data, g_hash_table_lookup(said, key->data));
-	facts_end(facts);
-	g_list_free(keys);
-}
-
-static char *trace_facts(struct io_stream *stream, const struct trace_sizes *sizes, bool json)
-{
-	const struct io_stream_stats *stats = io_stream_stats(stream);
+	const struct io_stream_stats *stats = io_transform_stats(trace);
+	struct io_stream *stream = io_transform_stream(trace);
 	struct facts *facts = facts_new();
 	char *text;
 
 	facts_text(facts, "format", "format", io_stream_format(stream)->name);
+	report_part(facts, part, io_transform_shift_bytes(trace));
 	facts_u64(facts, "events", "events", stats->events);
 	facts_u64(facts, "events_other", "of these, not about I/O", stats->other);
 	facts_u64(facts, "ios", "I/Os", stats->issues);
@@ -121,6 +125,7 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	facts_u64(facts, "setups_dropped", "set-ups without an issue", stats->setups_dropped);
 	facts_u64(facts, "at_missing", "taken at their issue", stats->at_missing);
 	facts_u64(facts, "without_segments", "without recorded segments", stats->without_segments);
+	facts_u64(facts, "unaligned_4k", "not of whole 4 KiB blocks", sizes->unaligned);
 	facts_u64(facts, "time_backwards", "events back in time", stats->time_backwards);
 	facts_u64(facts, "ties", "events of one time", stats->ties);
 	facts_time(facts, "span_ns", "time span",
@@ -138,7 +143,7 @@ static char *trace_facts(struct io_stream *stream, const struct trace_sizes *siz
 	trace_show_ops(facts, stats);
 	trace_show_sizes(facts, sizes);
 	trace_show_events(facts, io_stream_events(stream));
-	trace_show_recording(facts, stream);
+	report_recording(facts, stream);
 	text = json ? facts_to_json(facts) : facts_to_text(facts);
 	facts_free(facts);
 	return text;
@@ -150,7 +155,8 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 	GOptionEntry entries[TRACEOPT_ENTRIES + 1] = {0};
 	struct trace_options reading;
 	struct trace_sizes sizes = {0};
-	struct io_stream *stream = NULL;
+	struct io_transform *trace = NULL;
+	g_autofree char *part = NULL;
 	struct cmd_common common;
 	GError *error = NULL;
 	int code = EXIT_DONE;
@@ -160,18 +166,19 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 		traceopt_clear(&options);
 		return common.exit_code;
 	}
-	if (traceopt_parse(&options, &reading, &error))
-		stream = io_stream_open_options(common.args[0], &reading, &error);
-	if (stream && trace_read(stream, &sizes, &error) == 0) {
-		g_autofree char *text = trace_facts(stream, &sizes, common.json);
+	if (traceopt_parse(&options, &reading, &error)) {
+		part = trace_part_text(&reading.part);
+		trace = io_transform_open(common.args[0], &reading, &error);
+	}
+	if (trace && trace_read(trace, &sizes, &error) == 0) {
+		g_autofree char *text = trace_facts(trace, part, &sizes, common.json);
 
 		if (!cmd_print(text))
 			code = EXIT_UNUSABLE;
 	} else {
 		code = cmd_fail_error(error);
 	}
-	if (stream)
-		io_stream_close(stream);
+	io_transform_close(trace);
 	traceopt_clear(&options);
 	cmd_common_clear(&common);
 	return code;

@@ -14,9 +14,13 @@ struct traceopt {
 	char *at;
 	char *csv;
 	char *blkparse_format;
+	char *from, *to;
+	char *skip;
+	char *scale;
+	char *repeat, *shift;
 };
 
-#define TRACEOPT_ENTRIES 4
+#define TRACEOPT_ENTRIES 10
 
 /** Fills @entries, of TRACEOPT_ENTRIES, with the options for GOption, which writes them to @options. */
 void traceopt_entries(struct traceopt *options, GOptionEntry *entries);

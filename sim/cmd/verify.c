@@ -92,15 +92,94 @@ static void show_difference(struct facts *facts, const struct verify_recording *
 	facts_end(facts);
 }
 
-static int verify_show(const struct verify_recording *recording, const struct verify_result *result,
-		       bool json)
+/** What the recording tells of the machine, or the user of what it does not. */
+static void show_machine(struct facts *facts, const struct verify_recording *recording,
+			 const struct machine_config *config)
+{
+	const char *version = kernel_version_names[config->version];
+	const char *mode =
+		config->caching_mode ? "strict (caching mode)" : iommu_mode_names[config->iommu_mode];
+
+	facts_begin(facts, "machine", NULL);
+	facts_line(facts, "machine: Linux %s, %u CPUs, %s%s", version, recording->machine.cpus, mode,
+		   config->forcedac ? ", forcedac" : "");
+	facts_text(facts, "version", NULL, version);
+	facts_u64(facts, "cpus", NULL, recording->machine.cpus);
+	facts_text(facts, "mode", NULL, mode);
+	facts_bool(facts, "forcedac", NULL, config->forcedac);
+	facts_u64(facts, "events", NULL, recording->event_count);
+	facts_u64(facts, "lost_events", NULL, recording->lost);
+	facts_end(facts);
+	if (recording->lost)
+		facts_line(facts, "warning: %" G_GUINT64_FORMAT " events were lost", recording->lost);
+}
+
+static void show_count(struct facts *facts, const char *key, uint64_t count, const char *what)
+{
+	facts_u64(facts, key, NULL, count);
+	if (count)
+		facts_line(facts, "%" G_GUINT64_FORMAT " %s", count, what);
+}
+
+/** What had to be chosen or made up. */
+static void show_assumptions(struct facts *facts, const struct verify_result *result)
+{
+	show_count(facts, "choices", result->choices,
+		   "times the recorded answers chose among orders that the events allow");
+	show_count(facts, "split_calls", result->split, "calls of the allocator that others came into");
+	show_count(facts, "missed_calls", result->missed_calls,
+		   "calls that probes missed, and what they did was recorded");
+	show_count(facts, "guessed_vectors", result->guessed_vectors,
+		   "requests whose number of vectors, two or more, only the calls tell");
+	show_count(facts, "invented_requests", result->invented_requests,
+		   "requests whose segments the recording does not have");
+}
+
+/** Shows one row of a table of recordings: recorded and predicted by class. */
+static void show_row(struct facts *facts, const struct verify_recording *recording,
+		     const struct verify_result *result)
+{
+	GString *heads = g_string_new("| trace |"), *lines = g_string_new("|---|"), *row = g_string_new(NULL);
+
+	g_string_append_printf(row, "| %s |", recording->path);
+	for (unsigned class = 0; class < VERIFY_CLASSES; class ++) {
+		const struct verify_count *count = &result->count[class];
+
+		g_string_append_printf(heads, " %s |", verify_class_names[class]);
+		g_string_append(lines, "---|");
+		g_string_append_printf(row, " %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT, count->predicted,
+				       count->recorded);
+		if (count->undecided)
+			g_string_append_printf(row, " (%" G_GUINT64_FORMAT " undecided)", count->undecided);
+		g_string_append(row, " |");
+	}
+	g_string_append(heads, " choices | result |");
+	g_string_append(lines, "---|---|");
+	g_string_append_printf(row, " %" G_GUINT64_FORMAT " | %s |", result->choices,
+			       result->first.found ? "differs" : "agrees");
+	facts_line(facts, "%s", heads->str);
+	facts_line(facts, "%s", lines->str);
+	facts_line(facts, "%s", row->str);
+	g_string_free(heads, TRUE);
+	g_string_free(lines, TRUE);
+	g_string_free(row, TRUE);
+}
+
+static int verify_show(const struct verify_recording *recording, const struct machine_config *config,
+		       const struct verify_result *result, bool table, bool json)
 {
 	struct facts *facts = facts_new();
 	g_autofree char *text = NULL;
 
-	show_counts(facts, result);
-	if (result->first.found)
-		show_difference(facts, recording, result);
+	if (table && !json) {
+		show_row(facts, recording, result);
+	} else {
+		show_machine(facts, recording, config);
+		show_counts(facts, result);
+		show_assumptions(facts, result);
+		if (result->first.found)
+			show_difference(facts, recording, result);
+	}
 	text = json ? facts_to_json(facts) : facts_to_text(facts);
 	facts_free(facts);
 	if (!cmd_print(text))
@@ -133,9 +212,11 @@ static int verify_path(const struct verify_cmd *options, const char *path, bool 
 	int code = EXIT_UNUSABLE;
 
 	if (recording && verify_read_config(options, recording, &config, &error) &&
-	    verify(recording, &(const struct verify_options){.config = &config, .snapshots = snapshots},
+	    verify(recording,
+		   &(const struct verify_options){
+			   .config = &config, .snapshots = snapshots, .order = options->order},
 		   &result, &error))
-		code = verify_show(recording, &result, json);
+		code = verify_show(recording, &config, &result, options->table, json);
 	if (error)
 		code = cmd_fail_error(error);
 	verify_result_clear(&result);

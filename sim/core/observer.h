@@ -14,6 +14,7 @@
 
 struct sim;
 struct dma_call; /* iommu/dma/dma.h */
+struct request;	 /* blockdma/request.h */
 
 struct sim_observer {
 	/** The allocator was asked once: the first attempt of a request may be for the low 4 GiB alone. @pfn: the
@@ -22,6 +23,12 @@ struct sim_observer {
 			     uint64_t pfn);
 	/** @granules from @pfn on are about to go back to the allocator. */
 	void (*iova_return)(void *data, struct sim *sim, uint64_t pfn, uint64_t granules);
+	/** @count ranges that the allocator keeps, by their first pages, are in another place now: "depot", "tree", or "loaded",
+	 * the magazine of the current CPU. They move by the magazine; single ones, as they are taken and given back, and the
+	 * exchange of a CPU's two magazines are not announced. */
+	void (*iova_cache)(void *data, struct sim *sim, const uint64_t *pfns, uint64_t count, const char *place);
+	/** The driver begins to prepare a command for @req: the trace event nvme_setup_cmd. */
+	void (*nvme_setup)(void *data, struct sim *sim, const struct request *req, unsigned qid, unsigned tag);
 	/** The timer of the flush queues was set. */
 	void (*flush_timer)(void *data, struct sim *sim, uint64_t delay_ns);
 	/** A call of the DMA interface, or one that it makes below, returned. */

@@ -10,7 +10,7 @@
 #include "sim/io/keyfile.h"
 #include "sim/machine/board.h"
 
-const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", NULL};
+const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", "recorded-mix", NULL};
 const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
 
 /* The IOMMUs that an NVMe controller on PCI is behind without a device tree. */
@@ -43,6 +43,7 @@ struct config_key {
 	uint64_t initial;
 	const char *what; /* comment in the file that is written */
 	bool power_of_two; /* or 0, where @low allows that */
+	uint64_t multiple; /* of which it is one; 0: any */
 	bool of_hardware;  /* the hardware knows the default: config_add_hardware() */
 };
 
@@ -156,8 +157,12 @@ static const struct config_key config_keys[] = {
 	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 700,
 	 .what = "doorbell to command in the controller (assumed)"},
 	{"segments", "layout", CONFIG_CHOICE, AT(layout), .choices = segment_layout_names, .initial = LAYOUT_RECORDED,
-	 .what = "for requests whose recording has no segments: recorded means scattered"},
+	 .what = "for requests whose recording has no segments: recorded means scattered, recorded-mix as recorded ones so far"},
 	{"segments", "seed", CONFIG_NUMBER, AT(segment_seed), 0, UINT64_MAX, .initial = 1},
+	{"segments", "alignment", CONFIG_SIZE, AT(segment_alignment), 4, 2 << 20, .initial = FRAME_SIZE,
+	 .what = "of the first byte where segments are made; below 4096, drawn within the page", .power_of_two = true},
+	{"segments", "offset", CONFIG_SIZE, AT(segment_offset), 0, FRAME_SIZE - 4,
+	 .what = "and how far behind such a place it lies", .multiple = 4},
 };
 
 static uint64_t *config_slot(struct machine_config *config, const struct config_key *key)
@@ -206,6 +211,13 @@ bool machine_config_set_board(struct machine_config *config, const struct machin
 	config->board = board;
 	config_add_hardware(config);
 	return true;
+}
+
+enum segment_layout machine_config_made_layout(const struct machine_config *config)
+{
+	if (config->layout == LAYOUT_RECORDED || config->layout == LAYOUT_RECORDED_MIX)
+		return LAYOUT_SCATTERED;
+	return (enum segment_layout)config->layout;
 }
 
 void machine_config_tlb(const struct machine_config *config, struct iotlb_config *ret_tlb)
@@ -326,6 +338,8 @@ static bool config_set_key(struct machine_config *config, const struct config_ke
 		return false;
 	if (key->power_of_two && (number & (number - 1)) != 0)
 		return false;
+	if (key->multiple && number % key->multiple)
+		return false;
 	*config_slot(config, key) = number;
 	return true;
 }
@@ -336,7 +350,7 @@ static char *config_wanted(const struct config_key *key)
 	static const char *const nouns[] = {[CONFIG_NUMBER] = "a number",
 					    [CONFIG_TIME] = "a time in ns, or with a unit such as 5us,",
 					    [CONFIG_SIZE] = "a size in bytes, or with a unit such as 4k,"};
-	g_autofree char *choices = NULL;
+	g_autofree char *choices = NULL, *multiple = NULL;
 
 	switch (key->kind) {
 	case CONFIG_CHOICE:
@@ -347,8 +361,11 @@ static char *config_wanted(const struct config_key *key)
 	case CONFIG_SIZES:
 		return g_strdup_printf("any, or sizes with blanks between, powers of two from %u", FRAME_SIZE);
 	default:
-		return g_strdup_printf("%s from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "%s", nouns[key->kind],
-				       key->low, key->high, key->power_of_two ? ", a power of two" : "");
+		if (key->multiple)
+			multiple = g_strdup_printf(", a multiple of %" G_GUINT64_FORMAT, key->multiple);
+		return g_strdup_printf("%s from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "%s%s", nouns[key->kind],
+				       key->low, key->high, key->power_of_two ? ", a power of two" : "",
+				       multiple ? multiple : "");
 	}
 }
 
@@ -516,6 +533,16 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 		return sim_error_plain(error,
 				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,
 				       config->iotlb_ways, config->iotlb_entries) == 0;
+	if (config->segment_offset >= config->segment_alignment)
+		return sim_error_plain(error,
+				       "segments.offset = %" G_GUINT64_FORMAT
+				       ": must be below segments.alignment, %" G_GUINT64_FORMAT,
+				       config->segment_offset, config->segment_alignment) == 0;
+	if (config->ats && !machine_config_hardware(config)->device_tlb)
+		return sim_error_plain(error,
+				       "iotlb.ats = yes: with iommu.hardware = %s nobody would invalidate the device's "
+				       "cache, which is not modelled",
+				       machine_config_hardware(config)->name) == 0;
 	if (config->ats && config->ats_ways > config->ats_entries)
 		return sim_error_plain(error,
 				       "iotlb.ats-ways = %" G_GUINT64_FORMAT

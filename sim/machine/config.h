@@ -34,6 +34,7 @@ enum segment_layout {
 	LAYOUT_SCATTERED,
 	LAYOUT_CONTIGUOUS,
 	LAYOUT_THP,
+	LAYOUT_RECORDED_MIX,
 };
 
 #define CONFIG_RESERVED_MAX 64
@@ -80,6 +81,7 @@ struct machine_config {
 
 	uint64_t layout; /* enum segment_layout */
 	uint64_t segment_seed;
+	uint64_t segment_alignment, segment_offset; /* of the first byte */
 
 	uint64_t cost_ns[WORK_KINDS];
 	int behaviour[BEHAVIOURS]; /* -1: as the version has it */
@@ -120,6 +122,9 @@ char **machine_config_changes(const struct machine_config *config);
 
 /** Returns the value that behaviour @row has, BEHAVIOUR_NONE where the version lacks the code and nobody chose one. */
 unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row);
+
+/** Returns the rule for requests whose recording has no segments; of recorded-mix, what it falls back to. */
+enum segment_layout machine_config_made_layout(const struct machine_config *config);
 
 extern const char *const segment_layout_names[];
 extern const char *const iommu_mode_names[];

@@ -18,13 +18,26 @@ static void machine_timer(struct machine *machine, unsigned cpu,
 {
 	struct sim *sim = machine->sim;
 	uint64_t actor = sim->actor, begun_ns;
+	const char *device = sim->device;
 
 	sim->actor = 0;
+	sim->device = machine->name;
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	run(machine, payload);
 	sim_step_end(sim, begun_ns);
 	sim->actor = actor;
+	sim->device = device;
+}
+
+/** Returns the controller that has domain @domain. */
+static struct machine *machine_of_domain(struct machine *first, uint32_t domain)
+{
+	struct machine *machine = first;
+
+	while (MACHINE_DOMAIN + machine->number != domain)
+		machine = machine->next;
+	return machine;
 }
 
 static void machine_depot_work(struct machine *machine, uint32_t payload)
@@ -34,7 +47,8 @@ static void machine_depot_work(struct machine *machine, uint32_t payload)
 
 static void machine_depot_timer(struct sim *sim, uint32_t payload)
 {
-	machine_timer(sim->handler_data[EVENT_DEPOT], 0, machine_depot_work, payload);
+	machine_timer(machine_of_domain(sim->handler_data[EVENT_DEPOT], payload >> 3), 0, machine_depot_work,
+		      payload);
 }
 
 static void machine_flush(struct machine *machine, uint32_t payload)
@@ -44,7 +58,7 @@ static void machine_flush(struct machine *machine, uint32_t payload)
 
 static void machine_flush_timer(struct sim *sim, uint32_t payload)
 {
-	struct machine *machine = sim->handler_data[EVENT_FLUSH];
+	struct machine *machine = machine_of_domain(sim->handler_data[EVENT_FLUSH], payload);
 
 	machine_timer(machine, fq_timer_cpu(machine->dev.fq), machine_flush, payload);
 }
@@ -55,6 +69,8 @@ struct machine *machine_new(const struct machine_config *config, unsigned cpus, 
 	struct sim *sim = sim_new(cpus, config->seed);
 
 	machine->sim = sim;
+	machine->first = machine;
+	g_strlcpy(machine->name, MACHINE_DEVICE, sizeof(machine->name));
 	machine->config = *config;
 	machine->queues = config->queues ? (unsigned)config->queues : cpus;
 	behaviour_set_version(sim, (enum kernel_version)config->version);
@@ -76,26 +92,57 @@ struct machine *machine_new(const struct machine_config *config, unsigned cpus, 
 	return machine;
 }
 
-void machine_free(struct machine *machine)
+struct machine *machine_add(struct machine *first)
 {
-	if (!machine)
-		return;
+	struct machine *machine = g_new0(struct machine, 1), *last = first;
+
+	g_assert(!first->board);
+	g_assert(!first->nvme);
+	while (last->next)
+		last = last->next;
+	last->next = machine;
+	machine->first = first;
+	machine->number = last->number + 1;
+	g_assert(machine->number < MACHINE_CONTROLLERS_MAX);
+	g_snprintf(machine->name, sizeof(machine->name), "nvme%u", machine->number);
+	machine->sim = first->sim;
+	machine->config = first->config;
+	machine->queues = first->queues;
+	return machine;
+}
+
+/** Frees what is one controller's. */
+static void machine_free_one(struct machine *machine)
+{
 	nvme_free(machine->nvme);
 	if (machine->has_dev) {
 		fq_free(machine->dev.fq);
 		dma_device_finish(&machine->dev);
 	}
-	swiotlb_free(machine->swiotlb);
 	iova_domain_free(machine->iovad);
 	iommu_domain_free(machine->domain);
 	iotlb_free(machine->device_tlb);
+}
+
+void machine_free(struct machine *machine)
+{
+	struct machine *next;
+
+	if (!machine)
+		return;
+	for (struct machine *at = machine; at; at = at->next)
+		machine_free_one(at);
+	swiotlb_free(machine->swiotlb);
 	iommu_free(machine->iommu);
 	if (machine->board)
 		board_free(machine->board);
 	else
 		ledger_free(machine->sim);
 	sim_free(machine->sim);
-	g_free(machine);
+	for (; machine; machine = next) {
+		next = machine->next;
+		g_free(machine);
+	}
 }
 
 /** iommu_dma_init_domain: allocator, caches, then what must not be handed out. */
@@ -105,7 +152,7 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 	unsigned granule_lg2 = iommu_granule_lg2(machine->domain);
 	int err;
 
-	machine->iovad = iova_domain_new(machine->sim, 1u << granule_lg2, 1, MACHINE_DOMAIN, EVENT_DEPOT);
+	machine->iovad = iova_domain_new(machine->sim, 1u << granule_lg2, 1, machine->domain->id, EVENT_DEPOT);
 	err = iova_rcaches_init(machine->iovad);
 	if (err) {
 		*reterr_step = "IOVA caches";
@@ -123,27 +170,40 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 	return 0;
 }
 
-static int machine_attach(struct machine *machine, const char **reterr_step)
+/** Returns the IOMMU that all controllers are behind; the first asks for it. NULL: it cannot be had. */
+static struct iommu *machine_iommu(struct machine *machine)
 {
 	const struct machine_config *config = &machine->config;
 	static const struct iommu_hw_config usual = {0};
+	struct iotlb_config tlb;
+	struct iommu *iommu;
+
+	if (machine->first->iommu)
+		return machine->first->iommu;
+	machine_config_tlb(config, &tlb);
+	iommu = iommu_new_config(machine->sim, machine_config_hardware(config),
+				 config->board ? &config->board->hw_config : &usual, &tlb);
+	if (iommu)
+		iommu->caching_mode = config->caching_mode;
+	return iommu;
+}
+
+static int machine_attach(struct machine *machine, const char **reterr_step)
+{
+	const struct machine_config *config = &machine->config;
 	const struct iotlb_config device_tlb = {.entries = (uint32_t)config->ats_entries,
 						.ways = (uint32_t)config->ats_ways};
-	struct iotlb_config tlb;
 	struct pgtable_config pgtable = {.ias_bits = 12 + 9 * (unsigned)config->levels,
 					 .oas_bits = 52,
 					 .top_level = (unsigned)config->levels - 1};
 	int err;
 
-	machine_config_tlb(config, &tlb);
-	machine->iommu = iommu_new_config(machine->sim, machine_config_hardware(config),
-					  config->board ? &config->board->hw_config : &usual, &tlb);
+	machine->iommu = machine_iommu(machine);
 	if (!machine->iommu) {
 		*reterr_step = "IOMMU";
 		return -EINVAL;
 	}
-	machine->iommu->caching_mode = config->caching_mode;
-	err = iommu_domain_new(machine->iommu, MACHINE_DOMAIN, &pgtable, &machine->domain);
+	err = iommu_domain_new(machine->iommu, MACHINE_DOMAIN + machine->number, &pgtable, &machine->domain);
 	if (err) {
 		*reterr_step = "IOMMU domain";
 		return err;
@@ -158,25 +218,42 @@ static int machine_attach(struct machine *machine, const char **reterr_step)
 	return machine_init_iova(machine, reterr_step);
 }
 
-/* Who holds the device from discovery to removal: (holder, function that takes the reference, function that drops it). */
+/* Who holds the device from discovery to removal: (holder, function that takes the reference, function that drops it). Each
+ * controller is a group of its own. */
 static const struct {
 	const char *holder, *get, *put;
 } machine_holders[] = {
 	{"bus pci", "pci_device_add", "pci_stop_and_remove_bus_device"},
-	{"iommu group 1", "iommu_group_add_device", "__iommu_group_remove_device"},
+	{"iommu group", "iommu_group_add_device", "__iommu_group_remove_device"},
 	{"driver nvme", "nvme_probe", "nvme_remove"},
 };
 
+#define MACHINE_GROUP 1 /* which of these is numbered */
+
+/** Returns the name of a holder; free with g_free(). */
+static char *machine_holder(const struct machine *machine, unsigned i)
+{
+	if (i == MACHINE_GROUP)
+		return g_strdup_printf("%s %u", machine_holders[i].holder, MACHINE_DOMAIN + machine->number);
+	return g_strdup(machine_holders[i].holder);
+}
+
 static void machine_hold(struct machine *machine)
 {
-	for (unsigned i = 0; i < G_N_ELEMENTS(machine_holders); i++)
-		ledger_get(machine->sim, MACHINE_DEVICE, machine_holders[i].holder, machine_holders[i].get);
+	for (unsigned i = 0; i < G_N_ELEMENTS(machine_holders); i++) {
+		g_autofree char *holder = machine_holder(machine, i);
+
+		ledger_get(machine->sim, machine->name, holder, machine_holders[i].get);
+	}
 }
 
 static void machine_release(struct machine *machine)
 {
-	for (unsigned i = G_N_ELEMENTS(machine_holders); i-- > 0;)
-		ledger_put(machine->sim, MACHINE_DEVICE, machine_holders[i].holder, machine_holders[i].put);
+	for (unsigned i = G_N_ELEMENTS(machine_holders); i-- > 0;) {
+		g_autofree char *holder = machine_holder(machine, i);
+
+		ledger_put(machine->sim, machine->name, holder, machine_holders[i].put);
+	}
 }
 
 /** Returns the last IOVA that the page table can hold. */
@@ -185,15 +262,18 @@ static uint64_t machine_aperture_end(const struct iommu_domain *domain)
 	return UINT64_MAX >> (64 - domain->pt->config.ias_bits);
 }
 
-/** Returns bounce buffers for a device that may come to need them, or NULL. */
-static struct swiotlb *machine_swiotlb(const struct machine_config *config)
+/** Returns bounce buffers for a device that may come to need them, or NULL. All controllers share them. */
+static struct swiotlb *machine_swiotlb(const struct machine *machine)
 {
+	const struct machine_config *config = &machine->config;
 	const struct swiotlb_config swiotlb = {.base = MACHINE_SWIOTLB_BASE,
 					       .slots = (uint32_t)(config->swiotlb_bytes / SWIOTLB_SLOT_BYTES),
 					       .slot_bytes = SWIOTLB_SLOT_BYTES,
 					       .run_max = SWIOTLB_RUN_MAX};
 	bool beyond_reach = !machine_config_translates(config) && config->dma_bits < 64;
 
+	if (machine->first->swiotlb)
+		return machine->first->swiotlb;
 	return swiotlb.slots && (config->untrusted || beyond_reach) ? swiotlb_new(&swiotlb) : NULL;
 }
 
@@ -220,10 +300,10 @@ static bool machine_boot(struct machine *machine)
 	return false;
 }
 
-int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
+static int machine_probe_one(struct machine *machine, bool timed, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
-	struct dma_config dma = {.name = MACHINE_DEVICE,
+	struct dma_config dma = {.name = machine->name,
 				 .mask = UINT64_MAX >> (64 - config->dma_bits),
 				 .forcedac = config->forcedac,
 				 .incoherent = !config->coherent,
@@ -249,6 +329,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	bool translated = machine->board ? machine_boot(machine) : true;
 	int err = 0;
 
+	machine->sim->device = machine->name;
 	machine_hold(machine);
 	if (translated && machine_config_translates(config))
 		err = machine_attach(machine, reterr_step);
@@ -256,7 +337,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 		goto release;
 	if (machine->domain)
 		dma.aperture_end = machine_aperture_end(machine->domain);
-	dma.swiotlb = machine->swiotlb = machine_swiotlb(config);
+	dma.swiotlb = machine->swiotlb = machine_swiotlb(machine);
 	dma_device_init(&machine->dev, machine->sim, &dma, machine->domain, machine->iovad);
 	machine->has_dev = true;
 	/* An IOMMU in caching mode makes the driver go strict, whatever was asked for; and others always are. */
@@ -264,7 +345,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	    machine->iommu->ops->deferred_flush)
 		machine->dev.fq =
 			fq_new(machine->domain, machine->iovad, config->flush_queue == FLUSH_QUEUE_SINGLE,
-			       1000000000 / config->hz, EVENT_FLUSH, MACHINE_DOMAIN);
+			       1000000000 / config->hz, EVENT_FLUSH, machine->domain->id);
 	err = nvme_new(machine->sim, &machine->dev, &nvme, &machine->nvme);
 	if (err) {
 		*reterr_step = "NVMe admin queue";
@@ -275,7 +356,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 	machine->ctrl = (struct controller){
 		.nvme = machine->nvme,
 		.iotlb = timed,
-		.stream = config->board ? config->board->stream : 0,
+		.stream = config->board ? config->board->stream : machine->number,
 		.faults = {.status = (uint16_t)config->fault_status,
 			   .dnr = config->fault_dnr,
 			   .loss = (enum controller_loss)config->lost_completion}};
@@ -283,6 +364,15 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 
 release:
 	machine_release(machine);
+	return err;
+}
+
+int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
+{
+	int err = 0;
+
+	for (; machine && !err; machine = machine->next)
+		err = machine_probe_one(machine, timed, reterr_step);
 	return err;
 }
 
@@ -310,14 +400,14 @@ static void machine_report_live(void *data, const struct dma_live *live)
 		 live->iova, live->len_bytes, mapped);
 }
 
-void machine_remove(struct machine *machine)
+/** Unbinds the driver from one controller. */
+static void machine_remove_one(struct machine *machine)
 {
 	struct sim *sim = machine->sim;
 
-	if (!machine->nvme)
-		return;
 	sim->actor = 0;
 	sim->cpu = 0;
+	sim->device = machine->name;
 	machine_report_pool(machine, &machine->nvme->small_pool);
 	machine_report_pool(machine, &machine->nvme->large_pool);
 	if (machine->nvme->dma_vecs)
@@ -326,12 +416,24 @@ void machine_remove(struct machine *machine)
 	g_clear_pointer(&machine->nvme, nvme_free);
 	if (machine->domain)
 		dma_live_each(&machine->dev, machine_report_live, machine);
+	machine_release(machine);
+}
+
+void machine_remove(struct machine *machine)
+{
+	struct sim *sim = machine->sim;
+
+	if (!machine->nvme)
+		return;
+	for (struct machine *at = machine; at; at = at->next)
+		if (at->nvme)
+			machine_remove_one(at);
+	sim->device = machine->name;
 	if (machine->swiotlb && machine->swiotlb->stats.in_use)
 		sim_find(sim, FINDING_LEAK, "swiotlb_tbl_map_single", "%u bounce slots were never freed",
 			 machine->swiotlb->stats.in_use);
 	for (unsigned use = FRAME_NVME_QUEUE; use < FRAME_USES; use++)
 		g_assert(sim->mem.in_use[use] == 0);
-	machine_release(machine);
 	if (machine->board)
 		board_down(machine->board);
 	else
@@ -362,34 +464,44 @@ static bool machine_snapshot_write(struct machine *machine, const char *path,
 	return snapshot_write(path, machine->sim, (const char *const *)header->pdata, sources, error);
 }
 
+/** Adds @section of each controller: they stand together, as one. */
+static void machine_add_sources(GArray *sources, struct machine *machine, const struct snapshot_section *section)
+{
+	for (; machine; machine = machine->next) {
+		const struct snapshot_source source = {section, section == &nvme_section ? (void *)machine->nvme
+											 : &machine->dev};
+
+		g_array_append_val(sources, source);
+	}
+}
+
 bool machine_snapshot(struct machine *machine, const char *path, const struct snapshot_source *requests,
 		      GError **error)
 {
-	const struct snapshot_source sources[] = {
-		{&dma_domain_section, &machine->dev},
-		{&dma_iova_section, &machine->dev},
-		{&dma_mapping_section, &machine->dev},
-		{&dma_pgtable_section, &machine->dev},
-		{&dma_iotlb_section, &machine->dev},
-		{&nvme_section, machine->nvme},
-		requests ? *requests : (struct snapshot_source){&ledger_section, NULL},
-		{requests ? &ledger_section : NULL, NULL},
-		{NULL, NULL},
-	};
+	g_autoptr(GArray) sources = g_array_new(TRUE, FALSE, sizeof(struct snapshot_source));
+	const struct snapshot_source ledger = {&ledger_section, NULL};
 
-	return machine_snapshot_write(machine, path, sources, error);
+	machine_add_sources(sources, machine, &dma_domain_section);
+	machine_add_sources(sources, machine, &dma_iova_section);
+	machine_add_sources(sources, machine, &dma_mapping_section);
+	machine_add_sources(sources, machine, &dma_pgtable_section);
+	machine_add_sources(sources, machine, &dma_iotlb_section);
+	machine_add_sources(sources, machine, &nvme_section);
+	if (requests)
+		g_array_append_vals(sources, requests, 1);
+	g_array_append_val(sources, ledger);
+	return machine_snapshot_write(machine, path, (const void *)sources->data, error);
 }
 
 bool machine_snapshot_left(struct machine *machine, const char *path, GError **error)
 {
-	const struct snapshot_source sources[] = {
-		{&dma_domain_section, &machine->dev},
-		{&dma_held_section, &machine->dev},
-		{&dma_mapping_section, &machine->dev},
-		{&dma_pgtable_section, &machine->dev},
-		{&ledger_section, NULL},
-		{NULL, NULL},
-	};
+	g_autoptr(GArray) sources = g_array_new(TRUE, FALSE, sizeof(struct snapshot_source));
+	const struct snapshot_source ledger = {&ledger_section, NULL};
 
-	return machine_snapshot_write(machine, path, sources, error);
+	machine_add_sources(sources, machine, &dma_domain_section);
+	machine_add_sources(sources, machine, &dma_held_section);
+	machine_add_sources(sources, machine, &dma_mapping_section);
+	machine_add_sources(sources, machine, &dma_pgtable_section);
+	g_array_append_val(sources, ledger);
+	return machine_snapshot_write(machine, path, (const void *)sources->data, error);
 }

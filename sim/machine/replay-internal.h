@@ -5,7 +5,7 @@
 /*
  * What the files of the replay share: its requests and where they wait.
  *
- *	replay.c		the loop over the trace, and time
+ *	replay.c		the loop over the traces, and time
  *	replay-request.c	a record becomes requests to the driver
  *	replay-io.c		submission and completion, as blk-mq and the driver have them
  *	replay-timeout.c	commands whose time is over: aborts and resets
@@ -17,6 +17,7 @@
 
 #include "sim/io/output.h"
 #include "sim/machine/replay.h"
+#include "sim/machine/segments.h"
 
 enum replay_state {
 	STATE_FREE,
@@ -28,10 +29,12 @@ enum replay_state {
 /** One request to the driver: a request of the trace, or a piece of one. */
 struct replay_request {
 	struct request req;
+	struct replay *replay; /* whose it is */
 	GArray *vecs, *meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
 	uint64_t start_ns;
+	uint64_t stamp_ns;    /* when the trace has it: of a head that was not submitted yet, open; else NEVER */
 	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
 	uint64_t deadline_ns; /* when its time is over */
 	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
@@ -77,26 +80,17 @@ struct replay_abort {
 	uint64_t done_ns;
 };
 
-struct replay {
-	struct machine *machine;
+/* What the controllers of a run share. */
+struct replay_shared {
 	struct sim *sim;
-	struct nvme *nvme;
+	struct machine *machine; /* the first */
 	const struct replay_options *options;
 	struct replay_stats *stats;
+	struct replay *replays; /* one a controller */
+	unsigned count;
 	GPtrArray *requests; /* by slot */
 	GArray *free_slots;
-	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
-	struct replay_wait *waiting; /* by queue */
-	uint32_t waiting_count;	     /* in all queues */
-	struct replay_dispatch *dispatch;    /* by queue */
-	struct replay_interrupt *interrupts; /* by queue */
-	struct replay_abort aborts[NVME_ADMIN_DEPTH];
-	bool resetting; /* the queues are stopped */
-	GArray *scratch;	     /* segments of the record at hand */
-	struct prng prng;
 	uint64_t in_flight; /* heads not ended */
-	uint64_t *channel_free_ns;
-	uint64_t link_free_ps;
 
 	struct output *timeline;
 	uint64_t timeline_next_ns;
@@ -105,10 +99,84 @@ struct replay {
 	unsigned snap_ns_at, snap_count_at;
 };
 
+/* A controller and its trace. */
+struct replay {
+	struct replay_shared *shared;
+	unsigned number;
+	struct machine *machine;
+	struct sim *sim;
+	struct nvme *nvme;
+	const struct replay_options *options;
+	struct replay_stats *stats; /* of the run */
+	struct replay_part *part;   /* what of them is this trace's */
+
+	struct io_transform *trace;
+	enum io_step step; /* the next of the trace, which waits for its time */
+	const struct io_record *record;
+	struct io_complete complete;
+	uint64_t ready_ns;   /* when that is, unless something else is to be waited for */
+	bool held_back;	     /* open: too many waited at its time */
+
+	GArray *by_trace_slot;	     /* trace slot -> head, NO_SLOT */
+	struct replay_wait *waiting; /* by queue */
+	uint32_t waiting_count;	     /* in all queues of this controller */
+	struct replay_dispatch *dispatch;    /* by queue */
+	struct replay_interrupt *interrupts; /* by queue */
+	struct replay_abort aborts[NVME_ADMIN_DEPTH];
+	bool resetting; /* the queues are stopped */
+	GArray *scratch;	     /* segments of the record at hand */
+	struct prng prng, form_prng; /* of segments that are made; of forms, recorded-mix */
+	struct segment_rule rule;    /* for requests without segments */
+	struct segment_forms forms;  /* recorded-mix */
+	uint64_t in_flight; /* heads not ended */
+	uint64_t *channel_free_ns;
+	uint64_t link_free_ps;
+};
+
 static inline struct replay_request *replay_at(const struct replay *replay, uint32_t slot)
 {
-	return g_ptr_array_index(replay->requests, slot);
+	return g_ptr_array_index(replay->shared->requests, slot);
 }
+
+/* Payloads of events: the slot of a request, or a controller with a queue or tag of it. */
+#define REPLAY_QUEUE_LG2 13
+G_STATIC_ASSERT(2 * SIM_CPUS_MAX <= 1 << REPLAY_QUEUE_LG2);
+G_STATIC_ASSERT(MACHINE_CONTROLLERS_MAX << REPLAY_QUEUE_LG2 <= EVENT_PAYLOAD_MAX);
+
+static inline uint32_t replay_payload(const struct replay *replay, unsigned queue)
+{
+	return (uint32_t)replay->number << REPLAY_QUEUE_LG2 | queue;
+}
+
+/** What follows is done for the controller of @replay. */
+static inline void replay_act_for(const struct replay *replay)
+{
+	replay->sim->device = replay->machine->name;
+}
+
+/** Returns whose event it is, and the queue or tag in *@ret_queue. */
+static inline struct replay *replay_of_event(struct sim *sim, unsigned kind, uint32_t payload, uint32_t *ret_queue)
+{
+	struct replay_shared *shared = sim->handler_data[kind];
+
+	struct replay *replay = &shared->replays[payload >> REPLAY_QUEUE_LG2];
+
+	*ret_queue = payload & ((1u << REPLAY_QUEUE_LG2) - 1);
+	replay_act_for(replay);
+	return replay;
+}
+
+/** Returns the request in slot @payload. */
+static inline struct replay_request *replay_request_of_event(struct sim *sim, unsigned kind, uint32_t payload)
+{
+	const struct replay_shared *shared = sim->handler_data[kind];
+
+	struct replay_request *rr = g_ptr_array_index(shared->requests, payload);
+
+	replay_act_for(rr->replay);
+	return rr;
+}
+
 
 static inline bool replay_timed(const struct replay *replay)
 {
@@ -127,13 +195,15 @@ static inline struct replay_request *replay_of(const struct nvme_iod *iod)
 void replay_request_free(void *data);
 /** Returns the queue that a request of @record goes to. */
 unsigned replay_queue_of(const struct replay *replay, const struct io_record *record);
+/** Whether the range of @record, if it has one, is of whole logical blocks of the controller. */
+bool replay_whole_blocks(const struct replay *replay, const struct io_record *record);
 /** Makes requests of @record and submits them. */
 void replay_issue(struct replay *replay, const struct io_record *record);
 
 /* ---- submission and completion ---- */
 
 /** Registers what happens at the events of both. */
-void replay_handle_io(struct replay *replay);
+void replay_handle_io(struct replay_shared *shared);
 /** Submits the request whose first piece is @head: its pieces are a batch, as far as a plug holds them. */
 void replay_submit_pieces(struct replay *replay, struct replay_request *head);
 /** Gives freed tags of @qid to who waits for them. */
@@ -158,22 +228,22 @@ void replay_trace_complete(struct replay *replay, struct replay_request *head, u
 /* ---- time-outs ---- */
 
 /** Registers what happens when time is over, and at what follows. */
-void replay_handle_timeouts(struct replay *replay);
+void replay_handle_timeouts(struct replay_shared *shared);
 
 /* ---- snapshots and the time line ---- */
 
 /** Writes a snapshot of now, @name in the directory of results. */
-bool replay_snapshot(struct replay *replay, const char *name, GError **error);
+bool replay_snapshot(struct replay_shared *shared, const char *name, GError **error);
 /** Sets when the next snapshots are due, past @past_ns and @past_count requests. */
-void replay_plan_snapshots(struct replay *replay, uint64_t past_ns, uint64_t past_count);
+void replay_plan_snapshots(struct replay_shared *shared, uint64_t past_ns, uint64_t past_count);
 /** Writes the snapshot that is due at this time. */
-bool replay_snapshot_of_time(struct replay *replay, GError **error);
+bool replay_snapshot_of_time(struct replay_shared *shared, GError **error);
 /** Writes the snapshot that is due after so many requests, if one is. */
-bool replay_snapshot_of_count(struct replay *replay, GError **error);
+bool replay_snapshot_of_count(struct replay_shared *shared, GError **error);
 /** Adds a row to the time line. */
-void replay_timeline_row(struct replay *replay);
+void replay_timeline_row(struct replay_shared *shared);
 /** Closes the row of the time line that ends now, if anything happened in it; the next one ends behind what happens next,
  *  which is not after @until_ns. */
-void replay_close_row(struct replay *replay, uint64_t until_ns);
+void replay_close_row(struct replay_shared *shared, uint64_t until_ns);
 
 #endif

@@ -29,14 +29,19 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 	uint32_t slot = head->slot;
 
 	stats->ios++;
+	replay->part->ios++;
 	stats->status_count[head->status]++;
 	if (head->status != BLK_STS_OK) {
 		stats->errors++;
-		replay->timeline_errors++;
+		replay->part->errors++;
+		replay->shared->timeline_errors++;
 	} else if (replay_timed(replay)) {
 		histogram_add(&stats->latency[head->req.op], end_ns - head->start_ns);
+		replay->part->latency_ns_sum += end_ns - head->start_ns;
+		replay->part->latency_ns_max = MAX(replay->part->latency_ns_max, end_ns - head->start_ns);
 	}
-	replay->timeline_ios++;
+	replay->shared->timeline_ios++;
+	replay->shared->in_flight--;
 	replay->in_flight--;
 	replay_detach(replay, head);
 	while (slot != NO_SLOT) {
@@ -44,7 +49,7 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 
 		slot = piece->next;
 		piece->state = STATE_FREE;
-		g_array_append_val(replay->free_slots, piece->slot);
+		g_array_append_val(replay->shared->free_slots, piece->slot);
 	}
 }
 
@@ -59,8 +64,9 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 		physmem_release(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len);
 	if (status == BLK_STS_OK) {
 		replay->stats->bytes += rr->command.bytes;
+		replay->part->bytes += rr->command.bytes;
 		replay->stats->op_bytes[rr->req.op] += rr->command.bytes;
-		replay->timeline_bytes += rr->command.bytes;
+		replay->shared->timeline_bytes += rr->command.bytes;
 	} else if (head->status == BLK_STS_OK) {
 		head->status = (uint8_t)status;
 	}
@@ -122,7 +128,8 @@ static struct replay_request *replay_take_first(struct replay *replay, struct re
 static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
 {
 	replay->dispatch[qid].run_ns = at_ns;
-	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, qid);
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE,
+			 replay_payload(replay, qid));
 }
 
 /** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
@@ -173,9 +180,24 @@ static void replay_wait(struct replay *replay, struct replay_request *rr)
 	replay_append(replay, wait, rr);
 }
 
+/** Counts how much later than in the trace @rr, a head, is submitted: the CPU was busy, the queue full, or so many requests in
+ *  flight that the trace had to wait. */
+static void replay_count_lateness(struct replay *replay, struct replay_request *rr)
+{
+	uint64_t late_ns = sim_cursor_ns(replay->sim) - rr->stamp_ns;
+
+	histogram_add(&replay->stats->lateness, late_ns);
+	replay->part->lateness_ns_sum += late_ns;
+	replay->part->lateness_ns_max = MAX(replay->part->lateness_ns_max, late_ns);
+	rr->stamp_ns = NEVER;
+}
+
 static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
 {
+	if (rr->stamp_ns != NEVER)
+		replay_count_lateness(replay, rr);
 	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
+	SIM_ANNOUNCE(replay->sim, nvme_setup, &rr->req, rr->qid, rr->iod->generation << 12 | rr->iod->tag);
 	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
 }
 
@@ -427,9 +449,10 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 }
 
 /** The CPU is free for an interrupt, for the thread of one (use_threaded_interrupts), or to look at a polled queue. */
-static void replay_interrupt_event(struct sim *sim, uint32_t qid)
+static void replay_interrupt_event(struct sim *sim, uint32_t payload)
 {
-	struct replay *replay = sim->handler_data[EVENT_INTERRUPT];
+	uint32_t qid;
+	struct replay *replay = replay_of_event(sim, EVENT_INTERRUPT, payload, &qid);
 	struct replay_interrupt *interrupt = &replay->interrupts[qid];
 	bool polled = replay->nvme->queues[qid].polled;
 	uint64_t end_ns;
@@ -439,7 +462,7 @@ static void replay_interrupt_event(struct sim *sim, uint32_t qid)
 				     interrupt->thread ? WORK_THREAD_WAKE : WORK_INTERRUPT);
 		if (replay->machine->config.threaded_interrupts && !interrupt->thread) {
 			interrupt->thread = true;
-			event_queue_push(&sim->events, end_ns, EVENT_INTERRUPT, qid);
+			event_queue_push(&sim->events, end_ns, EVENT_INTERRUPT, payload);
 			return;
 		}
 	}
@@ -456,7 +479,8 @@ void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
 		return;
 	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
 	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
-	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT, qid);
+	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT,
+			 replay_payload(replay, qid));
 }
 
 bool replay_post(struct replay *replay, struct replay_request *rr)
@@ -476,8 +500,8 @@ bool replay_post(struct replay *replay, struct replay_request *rr)
 
 static void replay_completion_event(struct sim *sim, uint32_t slot)
 {
-	struct replay *replay = sim->handler_data[EVENT_COMPLETION];
-	struct replay_request *rr = replay_at(replay, slot);
+	struct replay_request *rr = replay_request_of_event(sim, EVENT_COMPLETION, slot);
+	struct replay *replay = rr->replay;
 
 	/* An event of a command that an abort or a reset has ended meanwhile. */
 	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->done_ns != sim->now_ns)
@@ -502,15 +526,16 @@ static void replay_complete_now(struct replay *replay, struct replay_request *rr
 
 static void replay_requeue_event(struct sim *sim, uint32_t slot)
 {
-	struct replay *replay = sim->handler_data[EVENT_REQUEUE];
+	struct replay_request *rr = replay_request_of_event(sim, EVENT_REQUEUE, slot);
 
-	replay_submit(replay, replay_at(replay, slot));
+	replay_submit(rr->replay, rr);
 }
 
 /** blk_mq_dispatch_rq_list: tries again what was refused, in order, until one is refused again; those behind it stay. */
-static void replay_run_queue_event(struct sim *sim, uint32_t qid)
+static void replay_run_queue_event(struct sim *sim, uint32_t payload)
 {
-	struct replay *replay = sim->handler_data[EVENT_RUN_QUEUE];
+	uint32_t qid;
+	struct replay *replay = replay_of_event(sim, EVENT_RUN_QUEUE, payload, &qid);
 	struct replay_dispatch *dispatch = &replay->dispatch[qid];
 	struct replay_wait list = dispatch->list;
 
@@ -530,6 +555,7 @@ void replay_trace_complete(struct replay *replay, struct replay_request *head, u
 {
 	uint32_t slot = head->slot, next;
 
+	replay_act_for(replay);
 	replay_detach(replay, head);
 	for (; slot != NO_SLOT; slot = next) {
 		struct replay_request *rr = replay_at(replay, slot);
@@ -541,10 +567,10 @@ void replay_trace_complete(struct replay *replay, struct replay_request *head, u
 	}
 }
 
-void replay_handle_io(struct replay *replay)
+void replay_handle_io(struct replay_shared *shared)
 {
-	sim_handle(replay->sim, EVENT_COMPLETION, replay_completion_event, replay);
-	sim_handle(replay->sim, EVENT_REQUEUE, replay_requeue_event, replay);
-	sim_handle(replay->sim, EVENT_INTERRUPT, replay_interrupt_event, replay);
-	sim_handle(replay->sim, EVENT_RUN_QUEUE, replay_run_queue_event, replay);
+	sim_handle(shared->sim, EVENT_COMPLETION, replay_completion_event, shared);
+	sim_handle(shared->sim, EVENT_REQUEUE, replay_requeue_event, shared);
+	sim_handle(shared->sim, EVENT_INTERRUPT, replay_interrupt_event, shared);
+	sim_handle(shared->sim, EVENT_RUN_QUEUE, replay_run_queue_event, shared);
 }

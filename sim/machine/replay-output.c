@@ -9,10 +9,10 @@ static const char *const replay_state_names[] = {"free", "waiting", "requeued", 
 
 static void replay_write_requests(struct snapshot_writer *writer, struct sim *sim, void *data)
 {
-	const struct replay *replay = data;
+	const struct replay_shared *shared = data;
 
-	for (guint i = 0; i < replay->requests->len; i++) {
-		const struct replay_request *rr = replay_at(replay, i);
+	for (guint i = 0; i < shared->requests->len; i++) {
+		const struct replay_request *rr = g_ptr_array_index(shared->requests, i);
 
 		if (rr->state == STATE_FREE)
 			continue;
@@ -21,6 +21,7 @@ static void replay_write_requests(struct snapshot_writer *writer, struct sim *si
 		snapshot_hex(writer, "sector", rr->req.sector, 12);
 		snapshot_u64(writer, "bytes", rr->req.bytes);
 		snapshot_text(writer, "op", req_op_names[rr->req.op]);
+		snapshot_text(writer, "device", rr->replay->machine->name);
 		snapshot_u64(writer, "cpu", rr->cpu);
 		snapshot_u64(writer, "queue", rr->qid);
 		snapshot_text(writer, "state", replay_state_names[rr->state]);
@@ -38,12 +39,12 @@ static const struct snapshot_noun replay_nouns[] = {
 
 const struct snapshot_section replay_request_section = {"request", replay_nouns, replay_write_requests, NULL};
 
-bool replay_snapshot(struct replay *replay, const char *name, GError **error)
+bool replay_snapshot(struct replay_shared *shared, const char *name, GError **error)
 {
-	struct snapshot_source requests = {&replay_request_section, replay};
-	g_autofree char *path = g_build_filename(replay->options->dir, name, NULL);
+	struct snapshot_source requests = {&replay_request_section, shared};
+	g_autofree char *path = g_build_filename(shared->options->dir, name, NULL);
 
-	return machine_snapshot(replay->machine, path, &requests, error);
+	return machine_snapshot(shared->machine, path, &requests, error);
 }
 
 static uint64_t replay_min_next(uint64_t listed, uint64_t every, uint64_t past)
@@ -51,79 +52,82 @@ static uint64_t replay_min_next(uint64_t listed, uint64_t every, uint64_t past)
 	return every ? MIN(listed, (past / every + 1) * every) : listed;
 }
 
-void replay_plan_snapshots(struct replay *replay, uint64_t past_ns, uint64_t past_count)
+void replay_plan_snapshots(struct replay_shared *shared, uint64_t past_ns, uint64_t past_count)
 {
-	const struct replay_options *options = replay->options;
+	const struct replay_options *options = shared->options;
 
-	replay->snap_next_ns =
-		replay_min_next(options->snap_ns ? options->snap_ns[replay->snap_ns_at] : UINT64_MAX,
+	shared->snap_next_ns =
+		replay_min_next(options->snap_ns ? options->snap_ns[shared->snap_ns_at] : UINT64_MAX,
 				options->snap_every_ns, past_ns);
-	replay->snap_next_count =
-		replay_min_next(options->snap_count ? options->snap_count[replay->snap_count_at] : UINT64_MAX,
+	shared->snap_next_count =
+		replay_min_next(options->snap_count ? options->snap_count[shared->snap_count_at] : UINT64_MAX,
 				options->snap_every_count, past_count);
 }
 
-static bool replay_count_snapshot(struct replay *replay, GError **error)
+static bool replay_count_snapshot(struct replay_shared *shared, GError **error)
 {
-	if (++replay->stats->snapshots <= REPLAY_SNAPSHOTS_MAX)
+	if (++shared->stats->snapshots <= REPLAY_SNAPSHOTS_MAX)
 		return true;
 	return sim_error_plain(error, "more than %d snapshots", REPLAY_SNAPSHOTS_MAX) == 0;
 }
 
-bool replay_snapshot_of_time(struct replay *replay, GError **error)
+bool replay_snapshot_of_time(struct replay_shared *shared, GError **error)
 {
-	const struct replay_options *options = replay->options;
-	uint64_t at_ns = replay->snap_next_ns;
+	const struct replay_options *options = shared->options;
+	uint64_t at_ns = shared->snap_next_ns;
 	g_autofree char *name = g_strdup_printf("at-%" G_GUINT64_FORMAT "ns.snap", at_ns);
 
-	while (options->snap_ns && options->snap_ns[replay->snap_ns_at] <= at_ns)
-		replay->snap_ns_at++;
-	replay_plan_snapshots(replay, at_ns, replay->stats->issued);
-	return replay_count_snapshot(replay, error) && replay_snapshot(replay, name, error);
+	while (options->snap_ns && options->snap_ns[shared->snap_ns_at] <= at_ns)
+		shared->snap_ns_at++;
+	replay_plan_snapshots(shared, at_ns, shared->stats->issued);
+	return replay_count_snapshot(shared, error) && replay_snapshot(shared, name, error);
 }
 
-bool replay_snapshot_of_count(struct replay *replay, GError **error)
+bool replay_snapshot_of_count(struct replay_shared *shared, GError **error)
 {
-	const struct replay_options *options = replay->options;
+	const struct replay_options *options = shared->options;
 	g_autofree char *name = NULL;
 
-	if (replay->stats->issued < replay->snap_next_count)
+	if (shared->stats->issued < shared->snap_next_count)
 		return true;
-	name = g_strdup_printf("at-request-%" G_GUINT64_FORMAT ".snap", replay->stats->issued);
-	while (options->snap_count && options->snap_count[replay->snap_count_at] <= replay->stats->issued)
-		replay->snap_count_at++;
-	replay_plan_snapshots(replay, replay->sim->now_ns, replay->stats->issued);
-	return replay_count_snapshot(replay, error) && replay_snapshot(replay, name, error);
+	name = g_strdup_printf("at-request-%" G_GUINT64_FORMAT ".snap", shared->stats->issued);
+	while (options->snap_count && options->snap_count[shared->snap_count_at] <= shared->stats->issued)
+		shared->snap_count_at++;
+	replay_plan_snapshots(shared, shared->sim->now_ns, shared->stats->issued);
+	return replay_count_snapshot(shared, error) && replay_snapshot(shared, name, error);
 }
 
-void replay_timeline_row(struct replay *replay)
+void replay_timeline_row(struct replay_shared *shared)
 {
-	const struct machine *machine = replay->machine;
-	uint64_t mapped = 0, tables = 0;
+	const struct machine *first = shared->machine;
+	uint64_t mapped = 0, tables = 0, live = 0;
 
-	if (machine->domain) {
-		mapped = machine->iommu->stats.mapped_bytes - machine->iommu->stats.unmapped_bytes;
-		tables = machine->domain->pt->table_pages;
+	if (first->domain)
+		mapped = first->iommu->stats.mapped_bytes - first->iommu->stats.unmapped_bytes;
+	for (const struct machine *machine = first; machine; machine = machine->next) {
+		live += machine->dev.live.count;
+		if (machine->domain)
+			tables += machine->domain->pt->table_pages;
 	}
-	replay->stats->mapped_bytes_max = MAX(replay->stats->mapped_bytes_max, mapped);
-	replay->stats->iova_live_max = MAX(replay->stats->iova_live_max, machine->dev.live.count);
-	if (replay->timeline)
-		output_printf(
-			replay->timeline,
-			"%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-			",%" G_GUINT64_FORMAT ",%u,%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
-			replay->timeline_next_ns, replay->timeline_ios, replay->timeline_bytes,
-			replay->timeline_errors, replay->in_flight, machine->dev.live.count, mapped, tables);
-	replay->timeline_ios = replay->timeline_bytes = replay->timeline_errors = 0;
+	shared->stats->mapped_bytes_max = MAX(shared->stats->mapped_bytes_max, mapped);
+	shared->stats->iova_live_max = MAX(shared->stats->iova_live_max, live);
+	if (shared->timeline)
+		output_printf(shared->timeline,
+			      "%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
+			      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
+			      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
+			      shared->timeline_next_ns, shared->timeline_ios, shared->timeline_bytes,
+			      shared->timeline_errors, shared->in_flight, live, mapped, tables);
+	shared->timeline_ios = shared->timeline_bytes = shared->timeline_errors = 0;
 }
 
-void replay_close_row(struct replay *replay, uint64_t until_ns)
+void replay_close_row(struct replay_shared *shared, uint64_t until_ns)
 {
-	uint64_t row_ns = replay->machine->config.timeline_ns;
-	uint64_t next_ns = MIN(event_queue_next_ns(&replay->sim->events), until_ns);
+	uint64_t row_ns = shared->machine->config.timeline_ns;
+	uint64_t next_ns = MIN(event_queue_next_ns(&shared->sim->events), until_ns);
 
-	if (replay->timeline_ios || replay->in_flight)
-		replay_timeline_row(replay);
-	next_ns = MAX(next_ns, replay->timeline_next_ns + 1);
-	replay->timeline_next_ns = (next_ns + row_ns - 1) / row_ns * row_ns;
+	if (shared->timeline_ios || shared->in_flight)
+		replay_timeline_row(shared);
+	next_ns = MAX(next_ns, shared->timeline_next_ns + 1);
+	shared->timeline_next_ns = (next_ns + row_ns - 1) / row_ns * row_ns;
 }

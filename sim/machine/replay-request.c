@@ -3,7 +3,6 @@
  * A record of the trace becomes requests to the driver: where its data lie, which queue, cut as the device's limits say.
  */
 #include "sim/machine/replay-internal.h"
-#include "sim/machine/segments.h"
 
 void replay_request_free(void *data)
 {
@@ -16,20 +15,22 @@ void replay_request_free(void *data)
 
 static struct replay_request *replay_new_request(struct replay *replay)
 {
+	GPtrArray *requests = replay->shared->requests;
+	GArray *free_slots = replay->shared->free_slots;
 	struct replay_request *rr;
 
-	if (replay->free_slots->len) {
-		uint32_t slot = g_array_index(replay->free_slots, uint32_t, replay->free_slots->len - 1);
+	if (free_slots->len) {
+		uint32_t slot = g_array_index(free_slots, uint32_t, free_slots->len - 1);
 
-		g_array_set_size(replay->free_slots, replay->free_slots->len - 1);
+		g_array_set_size(free_slots, free_slots->len - 1);
 		return replay_at(replay, slot);
 	}
 	rr = g_new0(struct replay_request, 1);
-	rr->slot = replay->requests->len;
+	rr->slot = requests->len;
 	rr->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	rr->meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	g_assert(rr->slot < EVENT_PAYLOAD_MAX);
-	g_ptr_array_add(replay->requests, rr);
+	g_ptr_array_add(requests, rr);
 	return rr;
 }
 
@@ -45,19 +46,30 @@ static enum req_op replay_op(enum io_op op)
 	return ops[op];
 }
 
+/** Makes segments of @bytes, in the form of recorded ones if that is asked for and there are any. */
+static void replay_make_segments(struct replay *replay, bool by_form, uint64_t bytes)
+{
+	replay->stats->made_segments++;
+	if (by_form && segments_make_form(&replay->forms, &replay->form_prng, bytes, replay->scratch))
+		replay->stats->form_segments++;
+	else
+		segments_make(&replay->prng, &replay->rule, bytes, replay->scratch);
+}
+
 /** Puts where the data of @record lie into replay->scratch; none for a flush and a write of zeroes. */
 static void replay_gather_segments(struct replay *replay, const struct io_record *record)
 {
 	enum segment_layout layout = (enum segment_layout)replay->machine->config.layout;
+	bool recorded = layout == LAYOUT_RECORDED || layout == LAYOUT_RECORDED_MIX;
+	/* The list of a discard is the driver's own data: no example for others. */
+	bool by_form = layout == LAYOUT_RECORDED_MIX && record->op != IO_DISCARD;
 	uint64_t bytes = record->op == IO_DISCARD ? NVME_DSM_BYTES : record->bytes;
 
 	g_array_set_size(replay->scratch, 0);
 	if (record->op == IO_FLUSH || record->op == IO_WRITE_ZEROES || bytes == 0)
 		return;
-	if (layout != LAYOUT_RECORDED || record->segment_count == 0) {
-		segments_make(&replay->prng, layout == LAYOUT_RECORDED ? LAYOUT_SCATTERED : layout, bytes,
-			      replay->scratch);
-		replay->stats->made_segments++;
+	if (!recorded || record->segment_count == 0) {
+		replay_make_segments(replay, by_form, bytes);
 		return;
 	}
 	G_STATIC_ASSERT(sizeof(struct bio_vec) == sizeof(struct io_segment));
@@ -67,6 +79,8 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 		g_array_append_val(replay->scratch, vec);
 	}
 	replay->stats->recorded_segments++;
+	if (by_form)
+		segments_learn(&replay->forms, &replay->form_prng, bytes, replay->scratch);
 }
 
 /** Moves @vecs, which belong to one request and are no longer than one may be, into the memory of the board. */
@@ -98,13 +112,15 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 {
 	struct replay_request *rr = replay_new_request(replay);
 
-	rr->req.number = record->number;
+	rr->replay = replay;
+	rr->req.number = replay->stats->issued + 1; /* of the run: of one trace, its own */
 	rr->req.op = replay_op(record->op);
 	rr->req.sector = record->lba;
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
 	rr->req.special = record->op == IO_DISCARD;
 	rr->command = (struct controller_command){0};
 	rr->start_ns = replay->sim->now_ns;
+	rr->stamp_ns = NEVER;
 	rr->trace_slot = NO_SLOT;
 	rr->head = rr->slot;
 	rr->next = NO_SLOT;
@@ -123,18 +139,16 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 static void replay_make_metadata(struct replay *replay, struct replay_request *rr)
 {
 	const struct nvme_config *config = &replay->nvme->config;
-	enum segment_layout layout = (enum segment_layout)replay->machine->config.layout;
+	struct segment_rule rule = {.layout = replay->rule.layout};
 	uint64_t bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
 
 	g_array_set_size(rr->meta_vecs, 0);
 	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
 		bytes = 0;
-	if (layout == LAYOUT_RECORDED)
-		layout = LAYOUT_SCATTERED;
 	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
-		layout = LAYOUT_CONTIGUOUS;
+		rule.layout = LAYOUT_CONTIGUOUS;
 	if (bytes)
-		segments_make(&replay->prng, layout, bytes, rr->meta_vecs);
+		segments_make(&replay->prng, &rule, bytes, rr->meta_vecs);
 	rr->req.meta_bytes = bytes;
 	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;
 	rr->req.meta_vec_count = rr->meta_vecs->len;
@@ -193,14 +207,26 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 	return head;
 }
 
+bool replay_whole_blocks(const struct replay *replay, const struct io_record *record)
+{
+	uint32_t block = replay->nvme->config.logical_block_bytes;
+
+	if (record->op == IO_FLUSH || record->op == IO_PASSTHROUGH)
+		return true;
+	return record->bytes % block == 0 && record->lba % (block / 512) == 0;
+}
+
 void replay_issue(struct replay *replay, const struct io_record *record)
 {
 	struct replay_stats *stats = replay->stats;
 	struct replay_request *head;
 
+	replay_act_for(replay);
 	replay_gather_segments(replay, record);
 	head = replay_make_requests(replay, record);
 	head->trace_slot = record->slot;
+	if (replay->options->mode == REPLAY_OPEN)
+		head->stamp_ns = record->time_ns;
 	if (record->slot >= replay->by_trace_slot->len) {
 		uint32_t from = replay->by_trace_slot->len;
 
@@ -210,8 +236,11 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	}
 	g_array_index(replay->by_trace_slot, uint32_t, record->slot) = head->slot;
 	stats->issued++;
+	stats->unaligned += !replay_whole_blocks(replay, record);
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
-	stats->max_in_flight = MAX(stats->max_in_flight, replay->in_flight);
+	replay->part->max_in_flight = MAX(replay->part->max_in_flight, replay->in_flight);
+	replay->shared->in_flight++;
+	stats->max_in_flight = MAX(stats->max_in_flight, replay->shared->in_flight);
 	replay_submit_pieces(replay, head);
 }

@@ -31,12 +31,14 @@ static void replay_reset(struct replay *replay, unsigned cpu)
 	end_ns = sim_step_end(sim, begun_ns);
 	for (unsigned tag = 0; tag < NVME_ADMIN_DEPTH; tag++)
 		replay->aborts[tag].done_ns = NEVER;
-	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET, 0);
+	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET,
+			 replay_payload(replay, 0));
 }
 
 static void replay_reset_event(struct sim *sim, uint32_t payload)
 {
-	struct replay *replay = sim->handler_data[EVENT_RESET];
+	uint32_t unused;
+	struct replay *replay = replay_of_event(sim, EVENT_RESET, payload, &unused);
 
 	replay->machine->ctrl.fatal = false;
 	replay->resetting = false;
@@ -53,7 +55,8 @@ static void replay_abort(struct replay *replay)
 		return;
 	abort.done_ns = replay->sim->now_ns + replay->machine->config.fetch_ns;
 	replay->aborts[abort.command.command_id & 0xfff] = abort;
-	event_queue_push(&replay->sim->events, abort.done_ns, EVENT_ABORT, abort.command.command_id & 0xfff);
+	event_queue_push(&replay->sim->events, abort.done_ns, EVENT_ABORT,
+			 replay_payload(replay, abort.command.command_id & 0xfff));
 }
 
 /** Returns the request that the Abort @command is about, if the controller still has it. */
@@ -69,9 +72,10 @@ static struct replay_request *replay_abort_target(struct replay *replay, const s
 }
 
 /** The controller is done with an Abort, and so with the command that was aborted, if there was one. */
-static void replay_abort_event(struct sim *sim, uint32_t tag)
+static void replay_abort_event(struct sim *sim, uint32_t payload)
 {
-	struct replay *replay = sim->handler_data[EVENT_ABORT];
+	uint32_t tag;
+	struct replay *replay = replay_of_event(sim, EVENT_ABORT, payload, &tag);
 	struct replay_abort *abort = &replay->aborts[tag];
 	struct replay_request *rr;
 
@@ -94,9 +98,9 @@ static void replay_abort_event(struct sim *sim, uint32_t tag)
 /** nvme_timeout: a controller that failed is reset; else the queue is polled, and then the driver decides. */
 static void replay_timeout_event(struct sim *sim, uint32_t slot)
 {
-	struct replay *replay = sim->handler_data[EVENT_TIMEOUT];
+	struct replay_request *rr = replay_request_of_event(sim, EVENT_TIMEOUT, slot);
+	struct replay *replay = rr->replay;
 	const struct machine_config *config = &replay->machine->config;
-	struct replay_request *rr = replay_at(replay, slot);
 	enum nvme_timeout decision;
 	uint64_t begun_ns;
 
@@ -126,9 +130,9 @@ static void replay_timeout_event(struct sim *sim, uint32_t slot)
 	replay_arm(replay, rr);
 }
 
-void replay_handle_timeouts(struct replay *replay)
+void replay_handle_timeouts(struct replay_shared *shared)
 {
-	sim_handle(replay->sim, EVENT_TIMEOUT, replay_timeout_event, replay);
-	sim_handle(replay->sim, EVENT_ABORT, replay_abort_event, replay);
-	sim_handle(replay->sim, EVENT_RESET, replay_reset_event, replay);
+	sim_handle(shared->sim, EVENT_TIMEOUT, replay_timeout_event, shared);
+	sim_handle(shared->sim, EVENT_ABORT, replay_abort_event, shared);
+	sim_handle(shared->sim, EVENT_RESET, replay_reset_event, shared);
 }

@@ -14,68 +14,31 @@ const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 #define REPLAY_TIME_MAX_NS (UINT64_C(200) * 86400 * 1000000000)
 
 /** Moves simulated time to @until_ns, if that lies ahead: events, rows of the time line and snapshots, each at its time. */
-static bool replay_advance(struct replay *replay, uint64_t until_ns, GError **error)
+static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GError **error)
 {
-	struct sim *sim = replay->sim;
+	struct sim *sim = shared->sim;
 
 	if (until_ns > REPLAY_TIME_MAX_NS)
 		return sim_error_plain(error, "more than 200 days of simulated time") == 0;
-	while (MIN(replay->timeline_next_ns, replay->snap_next_ns) <= until_ns) {
-		uint64_t stop_ns = MIN(replay->timeline_next_ns, replay->snap_next_ns);
+	while (MIN(shared->timeline_next_ns, shared->snap_next_ns) <= until_ns) {
+		uint64_t stop_ns = MIN(shared->timeline_next_ns, shared->snap_next_ns);
 
 		sim_run_until(sim, MAX(stop_ns, sim->now_ns));
-		if (replay->timeline_next_ns == stop_ns)
-			replay_close_row(replay, until_ns);
-		if (replay->snap_next_ns == stop_ns && !replay_snapshot_of_time(replay, error))
+		if (shared->timeline_next_ns == stop_ns)
+			replay_close_row(shared, until_ns);
+		if (shared->snap_next_ns == stop_ns && !replay_snapshot_of_time(shared, error))
 			return false;
 	}
 	sim_run_until(sim, MAX(until_ns, sim->now_ns));
 	return true;
 }
 
-/** Moves simulated time to the next event. There is one. */
-static bool replay_advance_to_event(struct replay *replay, GError **error)
+static void replay_tick(struct replay_shared *shared)
 {
-	return replay_advance(replay, event_queue_next_ns(&replay->sim->events), error);
-}
+	const struct replay_options *options = shared->options;
 
-static void replay_tick(struct replay *replay)
-{
-	const struct replay_options *options = replay->options;
-
-	if (options->progress && replay->stats->issued % 4096 == 0)
-		options->progress(options->progress_data, replay->stats->issued);
-}
-
-/** Closed: waits until the CPU is free and the queue has room. */
-static bool replay_wait_for_room(struct replay *replay, const struct io_record *record, GError **error)
-{
-	struct sim *sim = replay->sim;
-	unsigned qid = replay_queue_of(replay, record);
-
-	if (!replay_advance(replay, sim->cpus[record->cpu % sim->cpu_count].free_at_ns, error))
-		return false;
-	while (replay->waiting[qid].first != NO_SLOT || !replay->nvme->queues[qid].free_tag_count)
-		if (!replay_advance_to_event(replay, error))
-			return false;
-	return true;
-}
-
-/** Moves simulated time to where the next request may be issued: its time stamp, or, closed, room in its queue. Open, a
- *  trace that is too far ahead of the device has to wait. */
-static bool replay_wait_for(struct replay *replay, const struct io_record *record, GError **error)
-{
-	if (replay->options->mode == REPLAY_CLOSED)
-		return replay_wait_for_room(replay, record, error);
-	if (!replay_advance(replay, record->time_ns, error))
-		return false;
-	if (replay->options->mode == REPLAY_OPEN && replay->waiting_count >= REPLAY_WAITING_MAX) {
-		replay->stats->held_back++;
-		while (replay->waiting_count >= REPLAY_WAITING_MAX)
-			if (!replay_advance_to_event(replay, error))
-				return false;
-	}
-	return true;
+	if (options->progress && shared->stats->issued % 4096 == 0)
+		options->progress(options->progress_data, shared->stats->issued);
 }
 
 /** A machine whose CPUs were chosen folds those of the trace; one that was made for the trace must have them all. */
@@ -109,8 +72,7 @@ static bool replay_check_blocks(const struct replay *replay, const struct io_str
 {
 	uint32_t block = replay->nvme->config.logical_block_bytes;
 
-	if ((record->op != IO_READ && record->op != IO_WRITE) ||
-	    (record->bytes % block == 0 && record->lba % (block / 512) == 0))
+	if ((record->op != IO_READ && record->op != IO_WRITE) || replay_whole_blocks(replay, record))
 		return true;
 	return sim_error_plain(error,
 			       "%s: request %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT
@@ -128,39 +90,182 @@ static bool replay_check_record(const struct replay *replay, const struct io_str
 	       replay_check_blocks(replay, stream, record, error);
 }
 
-static bool replay_step(struct replay *replay, enum io_step step, const struct io_record *record,
-			const struct io_complete *complete, GError **error)
+/* ---- the next step ---- */
+
+/** Whether the trace has completed a request that is still known by its slot there. */
+static bool replay_knows(const struct replay *replay)
 {
-	struct sim *sim = replay->sim;
+	return g_array_index(replay->by_trace_slot, uint32_t, replay->record->slot) != NO_SLOT;
+}
 
-	uint32_t slot;
+/** Returns when the step that the trace has next is to be taken, unless there is more to wait for. */
+static uint64_t replay_step_ns(const struct replay *replay)
+{
+	const struct sim *sim = replay->sim;
 
-	if (step == IO_ISSUE) {
-		if (!replay_snapshot_of_count(replay, error) || !replay_wait_for(replay, record, error))
-			return false;
-		replay_issue(replay, record);
-		replay_tick(replay);
-		return true;
-	}
-	if (replay_timed(replay))
-		return true;
-	slot = g_array_index(replay->by_trace_slot, uint32_t, record->slot);
-	if (slot == NO_SLOT)
-		return true;
-	if (!replay_advance(replay, complete->time_ns, error))
+	if (replay->step == IO_COMPLETE)
+		return replay->complete.time_ns;
+	/* Closed: as soon as the CPU is free. */
+	if (replay->options->mode == REPLAY_CLOSED)
+		return sim->cpus[replay->record->cpu % sim->cpu_count].free_at_ns;
+	return replay->record->time_ns;
+}
+
+/** Reads what the trace has next: with asap issues and completions, else issues alone. */
+static bool replay_fetch(struct replay *replay, GError **error)
+{
+	struct replay_shared *shared = replay->shared;
+	uint64_t limit = replay->options->limit;
+
+	do
+		replay->step = io_transform_next(replay->trace, &replay->record, &replay->complete, error);
+	while (replay->step == IO_COMPLETE && (replay_timed(replay) || !replay_knows(replay)));
+	if (replay->step == IO_TROUBLE)
 		return false;
-	/* Time may have passed the request by: it failed, or an event completed it. */
-	slot = g_array_index(replay->by_trace_slot, uint32_t, record->slot);
-	if (slot != NO_SLOT)
-		replay_trace_complete(replay, replay_at(replay, slot), complete->cpu % sim->cpu_count);
+	if (replay->step == IO_END || (replay->step == IO_ISSUE && limit && shared->stats->issued == limit))
+		return true;
+	if (replay->step == IO_ISSUE &&
+	    !replay_check_record(replay, io_transform_stream(replay->trace), replay->record, error))
+		return false;
+	replay->ready_ns = replay_step_ns(replay);
+	replay->held_back = false;
 	return true;
 }
 
-/** Waits until nothing is in flight, or, asap, until only what the trace never completed is. */
-static bool replay_drain(struct replay *replay, GError **error)
+/** Whether nothing but time keeps the next request of the trace back: there is room in its queue, or, open, among those that
+ *  wait. Memory stays constant that way when the device is slower than the trace. */
+static bool replay_has_room(const struct replay *replay)
 {
-	while (replay->in_flight && event_queue_next_ns(&replay->sim->events) != UINT64_MAX)
-		if (!replay_advance_to_event(replay, error))
+	const struct replay_options *options = replay->options;
+	unsigned qid;
+
+	if (replay->step == IO_COMPLETE || options->mode == REPLAY_ASAP)
+		return true;
+	if (options->depth && replay->in_flight >= options->depth)
+		return false;
+	if (options->mode == REPLAY_OPEN)
+		return replay->waiting_count < REPLAY_WAITING_MAX;
+	qid = replay_queue_of(replay, replay->record);
+	return replay->waiting[qid].first == NO_SLOT && replay->nvme->queues[qid].free_tag_count;
+}
+
+/** Returns whose step is next among those that can be taken now, or, with @ever, at any time: the earliest, then who has issued
+ *  the fewest requests, then the first. NULL: there is none. */
+static struct replay *replay_next(const struct replay_shared *shared, bool ever)
+{
+	struct replay *next = NULL;
+
+	for (unsigned i = 0; i < shared->count; i++) {
+		struct replay *replay = &shared->replays[i];
+
+		if (replay->step == IO_END)
+			continue;
+		if (!ever && (replay->ready_ns > shared->sim->now_ns || !replay_has_room(replay)))
+			continue;
+		if (!next || replay->ready_ns < next->ready_ns ||
+		    (replay->ready_ns == next->ready_ns && replay->part->issued < next->part->issued))
+			next = replay;
+	}
+	return next;
+}
+
+/** Returns until when simulated time has to pass while no step can be taken: the next that is ready, or the next event, which
+ *  may make room. */
+static uint64_t replay_until_ns(const struct replay_shared *shared)
+{
+	uint64_t until_ns = event_queue_next_ns(&shared->sim->events);
+
+	for (unsigned i = 0; i < shared->count; i++) {
+		const struct replay *replay = &shared->replays[i];
+
+		if (replay->step != IO_END && replay->ready_ns > shared->sim->now_ns)
+			until_ns = MIN(until_ns, replay->ready_ns);
+	}
+	return until_ns;
+}
+
+/** Counts the requests that come later than their time stamp, because so many wait already. */
+static void replay_count_held_back(struct replay_shared *shared)
+{
+	for (unsigned i = 0; i < shared->count; i++) {
+		struct replay *replay = &shared->replays[i];
+
+		if (replay->step == IO_END || replay->held_back ||
+		    replay->waiting_count < REPLAY_WAITING_MAX || replay->options->mode != REPLAY_OPEN ||
+		    replay->ready_ns > shared->sim->now_ns)
+			continue;
+		replay->held_back = true;
+		shared->stats->held_back++;
+	}
+}
+
+/** Moves simulated time to where the next step can be taken, and tells whose it is. @earliest is the one that it would be with
+ *  room for all. */
+static bool replay_wait_for(struct replay_shared *shared, const struct replay *earliest,
+			    struct replay **ret_replay, GError **error)
+{
+	uint64_t until_ns = earliest->ready_ns;
+
+	do {
+		if (!replay_advance(shared, until_ns, error))
+			return false;
+		*ret_replay = replay_next(shared, false);
+		if (*ret_replay)
+			return true;
+		replay_count_held_back(shared);
+		until_ns = replay_until_ns(shared);
+	} while (true);
+}
+
+static void replay_take_step(struct replay *replay)
+{
+	uint32_t slot;
+
+	if (replay->step == IO_ISSUE) {
+		replay_issue(replay, replay->record);
+		replay->part->issued++;
+		replay_tick(replay->shared);
+		return;
+	}
+	/* Time may have passed the request by: it failed, or an event completed it. */
+	slot = g_array_index(replay->by_trace_slot, uint32_t, replay->record->slot);
+	if (slot != NO_SLOT)
+		replay_trace_complete(replay, replay_at(replay, slot),
+				      replay->complete.cpu % replay->sim->cpu_count);
+}
+
+/** Takes all steps of all traces, up to the limit. */
+static bool replay_steps(struct replay_shared *shared, GError **error)
+{
+	uint64_t limit = shared->options->limit;
+	struct replay *next;
+
+	for (unsigned i = 0; i < shared->count; i++)
+		if (!replay_fetch(&shared->replays[i], error))
+			return false;
+	while ((next = replay_next(shared, true))) {
+		if (next->step == IO_ISSUE && limit && shared->stats->issued == limit)
+			return true;
+		if (next->step == IO_ISSUE && !replay_snapshot_of_count(shared, error))
+			return false;
+		if (!replay_wait_for(shared, next, &next, error))
+			return false;
+		replay_take_step(next);
+		if (!replay_fetch(next, error))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the end ---- */
+
+/** Waits until nothing is in flight, or, asap, until only what the trace never completed is. */
+static bool replay_drain(struct replay_shared *shared, GError **error)
+{
+	const struct event_queue *events = &shared->sim->events;
+
+	while (shared->in_flight && event_queue_next_ns(events) != UINT64_MAX)
+		if (!replay_advance(shared, event_queue_next_ns(events), error))
 			return false;
 	return true;
 }
@@ -174,12 +279,12 @@ static int replay_older(const void *a, const void *b)
 }
 
 /** Completes what the trace left open, oldest first, so that everything can be torn down. */
-static bool replay_finish_open(struct replay *replay, GError **error)
+static bool replay_finish_open(struct replay_shared *shared, GError **error)
 {
 	g_autoptr(GPtrArray) open = g_ptr_array_new();
 
-	for (guint i = 0; i < replay->requests->len; i++) {
-		struct replay_request *rr = replay_at(replay, i);
+	for (guint i = 0; i < shared->requests->len; i++) {
+		struct replay_request *rr = g_ptr_array_index(shared->requests, i);
 
 		if (rr->pieces_left && rr->head == rr->slot)
 			g_ptr_array_add(open, rr);
@@ -190,63 +295,60 @@ static bool replay_finish_open(struct replay *replay, GError **error)
 
 		/* Waking a waiting request may have ended it meanwhile. */
 		if (head->pieces_left)
-			replay_trace_complete(replay, head, head->cpu);
+			replay_trace_complete(head->replay, head, head->cpu);
 	}
-	if (!replay_drain(replay, error))
+	if (!replay_drain(shared, error))
 		return false;
-	g_assert(replay->in_flight == 0);
+	g_assert(shared->in_flight == 0);
 	return true;
 }
 
 /** Counts the snapshots that were asked for later than the run came. */
-static void replay_count_missed(struct replay *replay)
+static void replay_count_missed(struct replay_shared *shared)
 {
-	const struct replay_options *options = replay->options;
+	const struct replay_options *options = shared->options;
 
-	for (unsigned i = replay->snap_ns_at; options->snap_ns && options->snap_ns[i] != UINT64_MAX; i++)
-		replay->stats->snapshots_missed++;
-	for (unsigned i = replay->snap_count_at; options->snap_count && options->snap_count[i] != UINT64_MAX;
+	for (unsigned i = shared->snap_ns_at; options->snap_ns && options->snap_ns[i] != UINT64_MAX; i++)
+		shared->stats->snapshots_missed++;
+	for (unsigned i = shared->snap_count_at; options->snap_count && options->snap_count[i] != UINT64_MAX;
 	     i++)
-		replay->stats->snapshots_missed++;
+		shared->stats->snapshots_missed++;
 }
 
-static bool replay_loop(struct replay *replay, struct io_stream *stream, GError **error)
+static bool replay_loop(struct replay_shared *shared, GError **error)
 {
-	const struct replay_options *options = replay->options;
-	const struct io_record *record;
-	struct io_complete complete;
-	enum io_step step;
+	const struct replay_options *options = shared->options;
+	bool timed = options->mode != REPLAY_ASAP;
 
-	while ((step = io_stream_next(stream, &record, &complete, error)) > 0) {
-		if (step == IO_ISSUE && options->limit && replay->stats->issued == options->limit)
-			break;
-		if (step == IO_ISSUE && !replay_check_record(replay, stream, record, error))
-			return false;
-		if (!replay_step(replay, step, record, &complete, error))
-			return false;
-	}
-	if (step == IO_TROUBLE || !replay_snapshot_of_count(replay, error))
+	if (!replay_steps(shared, error) || !replay_snapshot_of_count(shared, error))
 		return false;
 	/* asap: what the trace has completed already, and only that, is done before the last snapshot. */
-	if (replay_timed(replay) ? !replay_drain(replay, error)
-				 : !replay_advance(replay, replay->sim->now_ns, error))
+	if (timed ? !replay_drain(shared, error) : !replay_advance(shared, shared->sim->now_ns, error))
 		return false;
-	if (options->dir && !replay_snapshot(replay, "end.snap", error))
+	if (options->dir && !replay_snapshot(shared, "end.snap", error))
 		return false;
-	if (!replay_drain(replay, error) || (!replay_timed(replay) && !replay_finish_open(replay, error)))
+	if (!replay_drain(shared, error) || (!timed && !replay_finish_open(shared, error)))
 		return false;
-	replay_timeline_row(replay);
-	replay_count_missed(replay);
+	replay_timeline_row(shared);
+	replay_count_missed(shared);
 	return true;
+}
+
+/* ---- a run ---- */
+
+/** Seeds @prng for @name; each controller has numbers of its own. */
+static void replay_seed(const struct replay *replay, struct prng *prng, const char *name)
+{
+	g_autofree char *own =
+		replay->number ? g_strdup_printf("%s %u", name, replay->number) : g_strdup(name);
+
+	prng_init_own(prng, replay->sim->seed, replay->machine->config.segment_seed, own);
 }
 
 static void replay_init(struct replay *replay)
 {
 	const struct machine_config *config = &replay->machine->config;
-	struct sim *sim = replay->sim;
 
-	replay->requests = g_ptr_array_new_with_free_func(replay_request_free);
-	replay->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
@@ -257,11 +359,11 @@ static void replay_init(struct replay *replay)
 		replay->dispatch[qid] = (struct replay_dispatch){.list = {NO_SLOT, NO_SLOT}, .run_ns = NEVER};
 	}
 	replay->channel_free_ns = g_new0(uint64_t, config->channels);
-	replay->timeline_next_ns = config->timeline_ns;
-	prng_init_own(&replay->prng, sim->seed, config->segment_seed, "segments");
-	replay_handle_io(replay);
-	replay_handle_timeouts(replay);
-	replay_plan_snapshots(replay, 0, 0);
+	replay_seed(replay, &replay->prng, "segments");
+	replay_seed(replay, &replay->form_prng, "recorded-mix");
+	replay->rule = (struct segment_rule){.layout = machine_config_made_layout(config),
+					     .alignment = config->segment_alignment,
+					     .offset = config->segment_offset};
 }
 
 static void replay_add_lock(struct sim_lock *sum, const struct sim_lock *lock)
@@ -272,16 +374,12 @@ static void replay_add_lock(struct sim_lock *sum, const struct sim_lock *lock)
 	sum->wait_ns_max = MAX(sum->wait_ns_max, lock->wait_ns_max);
 }
 
-/** Adds up who waited for which lock, while they exist. */
-static void replay_collect_locks(struct replay *replay)
+/** Adds the locks of a controller and its domain. */
+static void replay_collect_own_locks(struct replay *replay)
 {
-	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
-							"submission queue", "flush queue"};
 	const struct machine *machine = replay->machine;
 	struct sim_lock *locks = replay->stats->locks;
 
-	for (unsigned i = 0; i < REPLAY_LOCKS; i++)
-		locks[i].name = names[i];
 	for (unsigned qid = 0; qid < replay->nvme->queue_count; qid++)
 		replay_add_lock(&locks[LOCK_SUBMISSION], &replay->nvme->queues[qid].lock);
 	if (machine->dev.fq)
@@ -291,56 +389,114 @@ static void replay_collect_locks(struct replay *replay)
 	replay_add_lock(&locks[LOCK_IOVA_TREE], iova_tree_lock(machine->iovad));
 	for (unsigned order = 0; order < IOVA_ORDERS; order++)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
-	replay_add_lock(&locks[LOCK_INVALIDATION], &machine->iommu->queue_lock);
+}
+
+/** Adds up who waited for which lock, while they exist. */
+static void replay_collect_locks(struct replay_shared *shared)
+{
+	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
+							"submission queue", "flush queue"};
+	struct sim_lock *locks = shared->stats->locks;
+
+	for (unsigned i = 0; i < REPLAY_LOCKS; i++)
+		locks[i].name = names[i];
+	for (unsigned i = 0; i < shared->count; i++)
+		replay_collect_own_locks(&shared->replays[i]);
+	if (shared->machine->domain)
+		replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
+}
+
+/** Adds what the drivers counted. */
+static void replay_add_driver(struct nvme_stats *sum, const struct nvme_stats *stats)
+{
+	G_STATIC_ASSERT(sizeof(*sum) % sizeof(uint64_t) == 0);
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+		((uint64_t *)sum)[i] += ((const uint64_t *)stats)[i];
 }
 
 static void replay_finish(struct replay *replay)
 {
-	replay_collect_locks(replay);
-	replay->stats->nvme = replay->nvme->stats;
-	sim_handle(replay->sim, EVENT_COMPLETION, NULL, NULL);
-	sim_handle(replay->sim, EVENT_REQUEUE, NULL, NULL);
-	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
-		sim_handle(replay->sim, kind, NULL, NULL);
+	replay_add_driver(&replay->stats->nvme, &replay->nvme->stats);
 	g_free(replay->channel_free_ns);
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
+	segments_forget(&replay->forms);
 	g_array_unref(replay->scratch);
 	g_array_unref(replay->by_trace_slot);
-	g_array_unref(replay->free_slots);
-	g_ptr_array_unref(replay->requests);
 }
 
-bool replay_run(struct machine *machine, struct io_stream *stream, const struct replay_options *options,
-		struct replay_stats *ret_stats, GError **error)
+static void replay_shared_init(struct replay_shared *shared, struct io_transform *const *traces,
+			       struct replay_part *parts)
 {
-	struct replay replay = {.machine = machine,
-				.sim = machine->sim,
-				.nvme = machine->nvme,
-				.options = options,
-				.stats = ret_stats};
+	struct machine *machine = shared->machine;
+
+	for (; machine; machine = machine->next)
+		shared->count++;
+	shared->replays = g_new0(struct replay, shared->count);
+	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
+	shared->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	shared->timeline_next_ns = shared->machine->config.timeline_ns;
+	machine = shared->machine;
+	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
+		parts[i] = (struct replay_part){0};
+		shared->replays[i] = (struct replay){.shared = shared,
+						     .number = i,
+						     .machine = machine,
+						     .sim = machine->sim,
+						     .nvme = machine->nvme,
+						     .options = shared->options,
+						     .stats = shared->stats,
+						     .part = &parts[i],
+						     .trace = traces[i]};
+		replay_init(&shared->replays[i]);
+	}
+	replay_handle_io(shared);
+	replay_handle_timeouts(shared);
+	replay_plan_snapshots(shared, 0, 0);
+}
+
+static void replay_shared_finish(struct replay_shared *shared)
+{
+	replay_collect_locks(shared);
+	for (unsigned i = 0; i < shared->count; i++)
+		replay_finish(&shared->replays[i]);
+	sim_handle(shared->sim, EVENT_COMPLETION, NULL, NULL);
+	sim_handle(shared->sim, EVENT_REQUEUE, NULL, NULL);
+	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
+		sim_handle(shared->sim, kind, NULL, NULL);
+	g_array_unref(shared->free_slots);
+	g_ptr_array_unref(shared->requests);
+	g_free(shared->replays);
+}
+
+bool replay_run(struct machine *machine, struct io_transform *const *traces,
+		const struct replay_options *options, struct replay_stats *ret_stats,
+		struct replay_part *ret_parts, GError **error)
+{
+	struct replay_shared shared = {
+		.sim = machine->sim, .machine = machine, .options = options, .stats = ret_stats};
 	bool ok;
 
 	memset(ret_stats, 0, sizeof(*ret_stats));
-	replay_init(&replay);
+	replay_shared_init(&shared, traces, ret_parts);
 	if (options->dir) {
 		g_autofree char *path = g_build_filename(options->dir, "timeline.csv", NULL);
 
-		replay.timeline = output_new(path, error);
-		if (!replay.timeline) {
-			replay_finish(&replay);
+		shared.timeline = output_new(path, error);
+		if (!shared.timeline) {
+			replay_shared_finish(&shared);
 			return false;
 		}
-		output_puts(replay.timeline, REPLAY_TIMELINE_HEADER);
+		output_puts(shared.timeline, REPLAY_TIMELINE_HEADER);
 	}
-	ok = replay_loop(&replay, stream, error);
-	if (replay.timeline) {
+	ok = replay_loop(&shared, error);
+	if (shared.timeline) {
 		if (ok)
-			ok = output_commit(replay.timeline, error);
+			ok = output_commit(shared.timeline, error);
 		else
-			output_abandon(replay.timeline);
+			output_abandon(shared.timeline);
 	}
-	replay_finish(&replay);
+	replay_shared_finish(&shared);
 	return ok;
 }

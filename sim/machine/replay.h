@@ -3,7 +3,7 @@
 #define SIM_MACHINE_REPLAY_H
 
 /*
- * The replay loop: requests of a trace go through a machine.
+ * The replay loop: requests of a trace go through a machine; of several traces, each through a controller of its own.
  *
  *	open	requests arrive at the trace's time stamps; the machine decides when they complete
  *	closed	requests arrive as soon as their queue has room, in the order of the trace
@@ -11,7 +11,7 @@
  */
 #include "sim/machine/histogram.h"
 #include "sim/machine/machine.h"
-#include "sim/trace/trace.h"
+#include "sim/trace/transform.h"
 
 enum replay_mode {
 	REPLAY_OPEN,
@@ -28,8 +28,9 @@ extern const char *const replay_mode_names[]; /* NULL-ended */
 
 struct replay_options {
 	enum replay_mode mode;
-	uint64_t limit;		    /* stop after so many requests; 0: no limit */
-	const char *dir;	    /* results go here; NULL: nowhere */
+	uint64_t limit;	 /* stop after so many requests; 0: no limit */
+	uint64_t depth;	 /* open, closed: at most so many requests in flight; 0: as the queues allow */
+	const char *dir; /* results go here; NULL: nowhere */
 	const uint64_t *snap_ns;    /* ascending, UINT64_MAX-ended: a snapshot when this time is reached */
 	const uint64_t *snap_count; /* ascending, UINT64_MAX-ended: … when so many requests were issued */
 	uint64_t snap_every_ns;	    /* 0: not */
@@ -60,27 +61,39 @@ struct replay_stats {
 	uint64_t tag_waits; /* found the queue full */
 	uint64_t held_back; /* open: came later than its time stamp, because so many waited already */
 	uint64_t interrupts;
-	uint64_t timeouts; /* commands that were looked at because their time was over */
-	uint64_t polled;   /* of these, found completed */
+	uint64_t timeouts;		     /* commands that were looked at because their time was over */
+	uint64_t polled;		     /* of these, found completed */
 	uint64_t status_count[BLK_STATUSES]; /* how requests ended */
 	uint64_t max_in_flight;
 	uint64_t op_count[REQ_OPS];
 	uint64_t op_bytes[REQ_OPS];
+	uint64_t unaligned;	    /* ranges not of whole logical blocks, of operations without data */
 	uint64_t recorded_segments; /* requests whose segments come from the recording */
 	uint64_t made_segments;	    /* … were synthesised */
+	uint64_t form_segments;	    /* of these, in the form of recorded ones */
 	uint64_t mapped_bytes_max;
 	uint64_t iova_live_max;
 	uint64_t snapshots;	   /* on request */
 	uint64_t snapshots_missed; /* asked for later than the run came */
-	struct nvme_stats nvme; /* of the driver */
+	struct nvme_stats nvme;	   /* of the driver */
 	struct histogram latency[REQ_OPS];
+	struct histogram lateness; /* open: from the time stamp of a request to its submission */
 	struct sim_lock locks[REPLAY_LOCKS];
 };
 
-/** Replays @stream on @machine, which is probed and stays so. Returns false with *@error for a broken trace or output; then
- *  nothing more was written. */
-bool replay_run(struct machine *machine, struct io_stream *stream, const struct replay_options *options,
-		struct replay_stats *ret_stats, GError **error);
+/** What of a run is one trace's, and so one controller's. */
+struct replay_part {
+	uint64_t ios, issued, bytes, errors, max_in_flight; /* as in struct replay_stats */
+	uint64_t latency_ns_sum, latency_ns_max;	    /* of what ended without an error */
+	uint64_t lateness_ns_sum, lateness_ns_max;	    /* open, of all */
+};
+
+/** Replays @traces, one on each controller of @machine, in their order, all from time 0 on. The machine is probed and stays so.
+ *  @ret_parts: as many as controllers. Returns false with *@error for a broken trace or output; then nothing more was
+ *  written. */
+bool replay_run(struct machine *machine, struct io_transform *const *traces,
+		const struct replay_options *options, struct replay_stats *ret_stats,
+		struct replay_part *ret_parts, GError **error);
 
 /** "request": those in flight. Its data is private to the replay loop. */
 extern const struct snapshot_section replay_request_section;

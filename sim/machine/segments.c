@@ -15,40 +15,143 @@ static void segments_append(GArray *vecs, uint64_t paddr, uint64_t len)
 	g_array_append_val(vecs, vec);
 }
 
-/** A run of @pages pages that wraps nowhere. */
-static uint64_t segments_run(struct prng *prng, uint64_t pages)
+/* Pages that @bytes from @offset in a page on touch. */
+static uint64_t segments_pages(uint64_t offset, uint64_t bytes)
 {
-	return segments_page(prng_below(prng, SEGMENTS_PAGES - (uint32_t)MIN(pages, SEGMENTS_PAGES - 1)));
+	return (offset + bytes + FRAME_SIZE - 1) >> FRAME_LG2;
 }
 
-void segments_make(struct prng *prng, enum segment_layout layout, uint64_t bytes, GArray *vecs)
+/** Returns where in its page the first byte lies. */
+static uint64_t segments_first_offset(struct prng *prng, const struct segment_rule *rule)
 {
-	uint64_t left = bytes;
+	if (rule->alignment == 0 || rule->alignment >= FRAME_SIZE)
+		return rule->offset;
+	return rule->offset + rule->alignment * prng_below(prng, (uint32_t)(FRAME_SIZE / rule->alignment));
+}
 
-	switch (layout) {
+/** Returns a page from 0 to @pages, inclusive, that is a multiple of @step. */
+static uint32_t segments_draw(struct prng *prng, uint64_t pages, uint32_t step)
+{
+	return step * prng_below(prng, (uint32_t)(pages / step) + 1);
+}
+
+/** Returns the first page of a run of @pages pages that wraps nowhere and begins at a multiple of @step pages. */
+static uint64_t segments_run(struct prng *prng, uint64_t pages, uint32_t step)
+{
+	uint64_t most = MIN(pages, SEGMENTS_PAGES - 1);
+
+	return segments_page(segments_draw(prng, SEGMENTS_PAGES - most - 1, step));
+}
+
+static void segments_make_thp(struct prng *prng, uint64_t offset, uint32_t step, uint64_t bytes, GArray *vecs)
+{
+	while (bytes) {
+		uint64_t part = MIN(bytes, ((uint64_t)HUGE_PAGES << FRAME_LG2) - offset);
+		uint64_t pages = segments_pages(offset, part);
+		uint32_t huge = prng_below(prng, SEGMENTS_PAGES / HUGE_PAGES);
+
+		segments_append(
+			vecs,
+			segments_page(huge * HUGE_PAGES + segments_draw(prng, HUGE_PAGES - pages, step)) +
+				offset,
+			part);
+		bytes -= part;
+		offset = 0;
+		step = 1;
+	}
+}
+
+static void segments_make_scattered(struct prng *prng, uint64_t offset, uint32_t step, uint64_t bytes,
+				    GArray *vecs)
+{
+	while (bytes) {
+		uint64_t part = MIN(bytes, FRAME_SIZE - offset);
+
+		segments_append(vecs, segments_page(segments_draw(prng, SEGMENTS_PAGES - 1, step)) + offset,
+				part);
+		bytes -= part;
+		offset = 0;
+		step = 1;
+	}
+}
+
+void segments_make(struct prng *prng, const struct segment_rule *rule, uint64_t bytes, GArray *vecs)
+{
+	uint64_t offset = segments_first_offset(prng, rule);
+	uint32_t step = (uint32_t)MAX(rule->alignment >> FRAME_LG2, 1);
+
+	switch (rule->layout) {
 	case LAYOUT_CONTIGUOUS:
-		segments_append(vecs, segments_run(prng, (bytes + FRAME_SIZE - 1) >> FRAME_LG2), bytes);
+		segments_append(vecs, segments_run(prng, segments_pages(offset, bytes), step) + offset,
+				bytes);
 		break;
 	case LAYOUT_THP:
-		while (left) {
-			uint64_t part = MIN(left, (uint64_t)HUGE_PAGES << FRAME_LG2);
-			uint32_t pages = (uint32_t)((part + FRAME_SIZE - 1) >> FRAME_LG2);
-			uint32_t huge = prng_below(prng, SEGMENTS_PAGES / HUGE_PAGES);
-
-			segments_append(
-				vecs,
-				segments_page(huge * HUGE_PAGES + prng_below(prng, HUGE_PAGES - pages + 1)),
-				part);
-			left -= part;
-		}
+		segments_make_thp(prng, offset, step, bytes, vecs);
 		break;
 	default:
-		while (left) {
-			uint64_t part = MIN(left, FRAME_SIZE);
-
-			segments_append(vecs, segments_page(prng_below(prng, SEGMENTS_PAGES)), part);
-			left -= part;
-		}
+		segments_make_scattered(prng, offset, step, bytes, vecs);
 		break;
 	}
+}
+
+/* ---- forms ---- */
+
+static unsigned segments_class(uint64_t bytes)
+{
+	return MIN(63u - (unsigned)__builtin_clzll(bytes), SEGMENTS_CLASSES - 1);
+}
+
+/** Returns which of a class's forms the next one seen replaces, SEGMENTS_FORMS and above for none: each of all seen is kept
+ *  with the same probability. */
+static uint32_t segments_place(struct prng *prng, uint64_t seen)
+{
+	if (seen < SEGMENTS_FORMS)
+		return (uint32_t)seen;
+	return prng_below(prng, (uint32_t)MIN(seen + 1, UINT32_MAX));
+}
+
+void segments_learn(struct segment_forms *forms, struct prng *prng, uint64_t bytes, const GArray *vecs)
+{
+	unsigned class = segments_class(bytes);
+	uint32_t place = segments_place(prng, forms->seen[class]++);
+	GArray *form;
+
+	if (place >= SEGMENTS_FORMS)
+		return;
+	if (!forms->forms[class][place])
+		forms->forms[class][place] = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	form = forms->forms[class][place];
+	g_array_set_size(form, 0);
+	for (guint i = 0; i < vecs->len; i++) {
+		const struct bio_vec *vec = &g_array_index(vecs, struct bio_vec, i);
+
+		segments_append(form, vec->paddr % FRAME_SIZE, vec->len);
+	}
+}
+
+bool segments_make_form(const struct segment_forms *forms, struct prng *prng, uint64_t bytes, GArray *vecs)
+{
+	unsigned class = segments_class(bytes);
+	uint32_t kept = (uint32_t)MIN(forms->seen[class], SEGMENTS_FORMS);
+	const GArray *form;
+
+	if (!kept)
+		return false;
+	form = forms->forms[class][prng_below(prng, kept)];
+	for (guint i = 0; i < form->len && bytes; i++) {
+		const struct bio_vec *vec = &g_array_index(form, struct bio_vec, i);
+		uint64_t part = i + 1 == form->len ? bytes : MIN(bytes, vec->len);
+
+		segments_append(vecs, segments_run(prng, segments_pages(vec->paddr, part), 1) + vec->paddr,
+				part);
+		bytes -= part;
+	}
+	return true;
+}
+
+void segments_forget(struct segment_forms *forms)
+{
+	for (unsigned class = 0; class < SEGMENTS_CLASSES; class ++)
+		for (unsigned i = 0; i < SEGMENTS_FORMS; i++)
+			g_clear_pointer(&forms->forms[class][i], g_array_unref);
 }

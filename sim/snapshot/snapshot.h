@@ -109,7 +109,7 @@ struct snapshot_source {
 };
 
 /** Writes a snapshot of @sim to @path, whole or not: @header is pairs of key and value, NULL-ended; @sources ends with a
- *  NULL section. Memory is proportional to the largest section. */
+ *  NULL section; those of one section stand together, and are one section of the file. Memory is proportional to the largest section. */
 bool snapshot_write(const char *path, struct sim *sim, const char *const *header,
 		    const struct snapshot_source *sources, GError **error);
 

@@ -116,16 +116,19 @@ static int compare_lines(const void *a, const void *b, void *data)
 	return strcmp(lines + *(const size_t *)a, lines + *(const size_t *)b);
 }
 
-static void write_section(struct snapshot_writer *writer, struct sim *sim,
-			  const struct snapshot_source *source)
+/* Writes the section of @source, with what further sources have of it. Returns the source of the next one. */
+static const struct snapshot_source *write_section(struct snapshot_writer *writer, struct sim *sim,
+						   const struct snapshot_source *source)
 {
 	const size_t *offsets;
 
 	writer->section = source->section;
 	g_string_truncate(writer->lines, 0);
 	g_array_set_size(writer->offsets, 0);
-	source->section->write(writer, sim, source->data);
-	fact_end(writer);
+	for (; source->section == writer->section; source++) {
+		source->section->write(writer, sim, source->data);
+		fact_end(writer);
+	}
 
 	put(writer, "[", 1);
 	put(writer, writer->section->name, strlen(writer->section->name));
@@ -136,6 +139,7 @@ static void write_section(struct snapshot_writer *writer, struct sim *sim,
 			writer->lines->str);
 	for (guint i = 0; i < writer->offsets->len; i++)
 		put_line(writer, writer->lines->str + offsets[i]);
+	return source;
 }
 
 static void write_header(struct snapshot_writer *writer, const char *const *header)
@@ -163,8 +167,8 @@ bool snapshot_write(const char *path, struct sim *sim, const char *const *header
 	writer.lines = g_string_new(NULL);
 	writer.offsets = g_array_new(FALSE, FALSE, sizeof(size_t));
 	write_header(&writer, header);
-	for (; sources->section; sources++)
-		write_section(&writer, sim, sources);
+	while (sources->section)
+		sources = write_section(&writer, sim, sources);
 	output_printf(writer.output, SNAPSHOT_DIGEST "%s\n", g_checksum_get_string(writer.digest));
 	g_array_unref(writer.offsets);
 	g_string_free(writer.lines, TRUE);

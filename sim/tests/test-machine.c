@@ -262,7 +262,7 @@ static const struct {
 	 "sgl-threshold = 4X: must be a size in bytes, or with a unit such as 4k, from 0 to 4294967295"},
 	{"nvme.read-latency=1min",
 	 "read-latency = 1min: must be a time in ns, or with a unit such as 5us, from 0 to 10000000000"},
-	{"segments.layout=random", "layout = random: must be one of recorded, scattered, contiguous, thp"},
+	{"segments.layout=random", "layout = random: must be one of recorded, scattered, contiguous, thp, recorded-mix"},
 	{"cost.coffee-ns=1", "unknown key \"coffee-ns\" in [cost]"},
 	{"cost.doorbell-ns=4000001", "doorbell-ns = 4000001: must be a number of ns from 0 to 4000000"},
 	{"behaviour.tea=hot", "unknown key \"tea\" in [behaviour]"},
@@ -302,6 +302,12 @@ static void test_config_impossible_together(void)
 	g_assert_false(machine_config_check(&config, &error));
 	g_assert_nonnull(error);
 	g_assert_cmpstr(error->message, ==, "iotlb.ats-ways = 8: must be at most iotlb.ats-entries, 4");
+	g_clear_error(&error);
+	machine_config_init(&config);
+	g_assert_true(machine_config_set(&config, "iotlb.ats=yes", NULL));
+	g_assert_true(machine_config_set(&config, "iommu.hardware=amd", NULL));
+	g_assert_false(machine_config_check(&config, &error));
+	g_assert_true(g_str_has_prefix(error->message, "iotlb.ats = yes: with iommu.hardware = amd nobody"));
 }
 
 /* The block mapper's own behaviours have no value in a kernel that lacks it. */
@@ -370,19 +376,21 @@ static void test_histogram_percentiles_are_within_a_percent(void)
 	}
 }
 
-static void test_segments_follow_their_rule(void)
+/** Every layout with the alignment and offset of @place, for every size, several times. */
+static void assert_segments(const struct segment_rule *place, const uint64_t *sizes, unsigned count)
 {
-	static const uint64_t sizes[] = {1, 512, 4096, 4097, 65536, 2 << 20, (5 << 20) + 512};
+	uint64_t alignment = place->alignment ? place->alignment : FRAME_SIZE, places = 0;
 
 	for (enum segment_layout layout = LAYOUT_SCATTERED; layout <= LAYOUT_THP; layout++)
-		for (unsigned i = 0; i < G_N_ELEMENTS(sizes) * 20; i++) {
-			uint64_t bytes = sizes[i % G_N_ELEMENTS(sizes)], sum = 0;
+		for (unsigned i = 0; i < count * 20; i++) {
+			const struct segment_rule rule = {layout, place->alignment, place->offset};
+			uint64_t bytes = sizes[i % count], sum = 0;
 			g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 			g_autoptr(GArray) again = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 			struct prng prng = {.state = i}, same = {.state = i};
 
-			segments_make(&prng, layout, bytes, vecs);
-			segments_make(&same, layout, bytes, again);
+			segments_make(&prng, &rule, bytes, vecs);
+			segments_make(&same, &rule, bytes, again);
 			g_assert_cmpmem(vecs->data, vecs->len * sizeof(struct bio_vec), again->data,
 					again->len * sizeof(struct bio_vec));
 			for (guint k = 0; k < vecs->len; k++) {
@@ -391,12 +399,18 @@ static void test_segments_follow_their_rule(void)
 
 				sum += vec->len;
 				g_assert_cmpuint(vec->len, >, 0);
-				g_assert_cmpuint(vec->paddr % FRAME_SIZE, ==, 0);
+				if (k == 0)
+					places |= UINT64_C(1) << vec->paddr % FRAME_SIZE / alignment;
+				if (k)
+					g_assert_cmpuint(vec->paddr % FRAME_SIZE, ==, 0);
+				else
+					g_assert_cmpuint(vec->paddr % alignment, ==, place->offset);
+				if (k + 1 < vecs->len)
+					g_assert_cmpuint((last + 1) % FRAME_SIZE, ==, 0);
 				g_assert_cmpuint(vec->paddr, >=, SEGMENTS_BASE);
-				g_assert_cmpuint(last, <,
-						 SEGMENTS_BASE + ((uint64_t)SEGMENTS_PAGES << FRAME_LG2));
+				g_assert_cmpuint(last, <, SEGMENTS_BASE + ((uint64_t)SEGMENTS_PAGES << FRAME_LG2));
 				if (layout == LAYOUT_SCATTERED)
-					g_assert_cmpuint(vec->len, <=, FRAME_SIZE);
+					g_assert_cmpuint(vec->paddr >> FRAME_LG2, ==, last >> FRAME_LG2);
 				if (layout == LAYOUT_THP)
 					g_assert_cmpuint(vec->paddr >> 21, ==, last >> 21);
 			}
@@ -404,6 +418,83 @@ static void test_segments_follow_their_rule(void)
 			if (layout == LAYOUT_CONTIGUOUS)
 				g_assert_cmpuint(vecs->len, ==, 1);
 		}
+	/* Every place in a page that is allowed was drawn. */
+	g_assert_cmpuint(places, ==, (UINT64_C(1) << MAX(FRAME_SIZE / alignment, 1)) - 1);
+}
+
+static void test_segments_follow_their_rule(void)
+{
+	static const uint64_t sizes[] = {1, 512, 4096, 4097, 65536, 2 << 20, (5 << 20) + 512};
+	static const struct segment_rule places[] = {{.alignment = 0},
+						     {.alignment = 4096},
+						     {.alignment = 512},
+						     {.alignment = 512, .offset = 8},
+						     {.alignment = 4096, .offset = 4092},
+						     {.alignment = 65536, .offset = 512},
+						     {.alignment = 2 << 20}};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(places); i++)
+		assert_segments(&places[i], sizes, G_N_ELEMENTS(sizes));
+}
+
+/* A form of five segments, for requests of its class that are longer and shorter; other classes have none. */
+static void test_segments_in_recorded_forms(void)
+{
+	static const struct bio_vec five[] = {{0x5e00, 512}, {0x9000, 4096}, {0x1000, 8192}, {0x20000, 4096}, {0x7000, 512}};
+	struct segment_forms forms = {0};
+	struct prng prng = {.state = 1};
+	g_autoptr(GArray) form = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	static const uint64_t longer[] = {512, 4096, 8192, 4096, 15000};
+
+	g_array_append_vals(form, five, G_N_ELEMENTS(five));
+	g_assert_false(segments_make_form(&forms, &prng, 17408, vecs));
+	segments_learn(&forms, &prng, 17408, form);
+	/* Another class has none. */
+	g_assert_false(segments_make_form(&forms, &prng, 16383, vecs));
+	g_assert_false(segments_make_form(&forms, &prng, 32768, vecs));
+	g_assert_cmpuint(vecs->len, ==, 0);
+	/* As long, longer, shorter: the lengths, and where in their pages they begin, are the form's. */
+	g_assert_true(segments_make_form(&forms, &prng, 16896 + 15000, vecs));
+	g_assert_cmpuint(vecs->len, ==, 5);
+	for (guint i = 0; i < vecs->len; i++) {
+		g_assert_cmpuint(g_array_index(vecs, struct bio_vec, i).paddr % FRAME_SIZE, ==,
+				 five[i].paddr % FRAME_SIZE);
+		g_assert_cmpuint(g_array_index(vecs, struct bio_vec, i).len, ==, longer[i]);
+		g_assert_cmpuint(g_array_index(vecs, struct bio_vec, i).paddr, >=, SEGMENTS_BASE);
+	}
+	g_array_set_size(vecs, 0);
+	g_assert_true(segments_make_form(&forms, &prng, 16384, vecs));
+	g_assert_cmpuint(vecs->len, ==, 4);
+	g_assert_cmpuint(g_array_index(vecs, struct bio_vec, 3).len, ==, 16384 - 512 - 4096 - 8192);
+	segments_forget(&forms);
+}
+
+/* Of a thousand forms that are told apart by where they begin, a fair sample stays: about as many early as late ones. */
+static void test_forms_are_a_fair_sample(void)
+{
+	unsigned early = 0, all = 0;
+
+	for (unsigned seed = 0; seed < 100; seed++) {
+		struct segment_forms forms = {0};
+		struct prng prng;
+
+		prng_init(&prng, seed, "forms");
+		for (unsigned i = 0; i < 1000; i++) {
+			g_autoptr(GArray) form = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+			struct bio_vec vec = {i * 4, 4096};
+
+			g_array_append_val(form, vec);
+			segments_learn(&forms, &prng, 4096, form);
+		}
+		for (unsigned i = 0; i < SEGMENTS_FORMS; i++, all++)
+			early += g_array_index(forms.forms[12][i], struct bio_vec, 0).paddr < 2000;
+		segments_forget(&forms);
+	}
+	g_assert_cmpuint(all, ==, 3200);
+	/* Half of 3200, give or take five standard deviations of 28. */
+	g_assert_cmpuint(early, >, 1600 - 142);
+	g_assert_cmpuint(early, <, 1600 + 142);
 }
 
 /* ---- traces ---- */
@@ -549,7 +640,8 @@ static struct run *run_new(const struct machine_config *config, const struct tra
 	struct run *run = g_new0(struct run, 1);
 	const struct replay_options options = {.mode = mode};
 	g_autoptr(GError) error = NULL;
-	struct io_stream *stream = io_stream_open(trace->path, NULL, &error);
+	const struct trace_options reading = {0};
+	struct io_transform *stream = io_transform_open(trace->path, &reading, &error);
 	const char *step = NULL;
 
 	g_assert_no_error(error);
@@ -559,14 +651,16 @@ static struct run *run_new(const struct machine_config *config, const struct tra
 	if (run->probe_error)
 		g_assert_nonnull(step);
 	if (!run->probe_error && run->machine->nvme->queue_count >= 2) {
-		replay_run(run->machine, stream, &options, &run->stats, &error);
+		struct replay_part part;
+
+		replay_run(run->machine, &stream, &options, &run->stats, &part, &error);
 		g_assert_no_error(error);
-		run->trace = *io_stream_stats(stream);
+		run->trace = *io_transform_stats(stream);
 		g_assert_cmpuint(run->stats.issued, ==, run->trace.issues);
 		g_assert_cmpuint(run->stats.ios, ==, run->stats.issued);
 	}
 	machine_remove(run->machine);
-	io_stream_close(stream);
+	io_transform_close(stream);
 	return run;
 }
 
@@ -1696,6 +1790,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/histogram/percentiles-within-a-percent",
 			test_histogram_percentiles_are_within_a_percent);
 	g_test_add_func("/machine/segments/follow-their-rule", test_segments_follow_their_rule);
+	g_test_add_func("/machine/segments/in-recorded-forms", test_segments_in_recorded_forms);
+	g_test_add_func("/machine/segments/forms-are-a-fair-sample", test_forms_are_a_fair_sample);
 	ADD_ROWS(machines, "replay/leaves-nothing", test_replay_leaves_nothing);
 	g_test_add_func("/machine/replay/asap-has-the-recording-in-flight",
 			test_replay_asap_has_the_recording_in_flight);

@@ -608,6 +608,7 @@ static int take_requeue(struct io_stream *stream, const struct trace_event *even
 		stream->stats.completions++;
 	} else {
 		slot = inflight_last(&stream->inflight, key);
+		complete.requeued = true;
 		stream->stats.requeued++;
 	}
 	slot_end(stream, slot, &complete);

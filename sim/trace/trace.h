@@ -3,7 +3,7 @@
 #define SIM_TRACE_TRACE_H
 
 /*
- * Traces, in two steps.
+ * Traces, in two steps; a third, sim/trace/transform.h, takes a part of a trace, or plays it faster or several times.
  *
  * A *reader* (one file a format, one row in readers.c) turns a file into typed events in file order. It streams: no
  * sorting, no buffering beyond a bounded window. An *I/O stream* pairs the events of a request (set-up, segments,
@@ -92,13 +92,28 @@ enum trace_at {
 
 extern const char *const trace_at_names[]; /* "issue", …; NULL-ended */
 
-/** How to read a trace. All 0: told by content. */
+#define TRACE_SCALE_ONE	 UINT64_C(1000000) /* of scale_millionths: time as recorded */
+#define TRACE_SCALE_MAX	 (1000000 * TRACE_SCALE_ONE)
+#define TRACE_REPEAT_MAX 1000000000u
+
+/** Which part of a trace, how fast, and how often; see sim/trace/transform.h. All 0: all of it, as recorded, once. */
+struct trace_part {
+	uint64_t from_ns, to_ns; /* requests issued in [from_ns, to_ns) from the first event on; to_ns 0: to the end */
+	uint64_t skip;		 /* and of these, without so many, the first */
+	uint64_t scale_millionths; /* time passes so many millionths times as fast; 0: as recorded */
+	uint64_t repeat;	   /* rounds; 0: one */
+	uint64_t shift_bytes; /* each round lies so far behind the one before; a multiple of 512 */
+	bool has_shift;	      /* false: the rounds lie side by side */
+};
+
+/** How to read a trace. All 0: told by content, all of it. */
 struct trace_options {
 	const char *format; /* a name of trace_formats; NULL: told by content */
 	const char *
 		csv; /* columns of a request list, as docs/formats/traces.md has them; NULL: known by its look */
 	const char *blkparse_format; /* what blkparse -f was given; NULL: nothing */
 	enum trace_at at;
+	struct trace_part part; /* for io_transform_open(): an I/O stream itself is always the whole trace */
 };
 
 struct names;
@@ -196,6 +211,7 @@ struct io_complete {
 	uint64_t time_ns;
 	uint32_t cpu;
 	int32_t error;
+	bool requeued; /* the driver did not take the request: @error is -EAGAIN */
 };
 
 struct io_stream_stats {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/verify/calls.h"
 
+#define CALLS_PER_EVENT (1u << 20) /* more than an op makes */
+
 struct collector {
 	const struct verify_recording *recording;
 	struct verify_calls *calls;
@@ -91,14 +93,19 @@ static bool is_sane(const struct verify_event *event)
 	return event->field[KEVENT_SIZE] > 0 && event->field[KEVENT_SIZE] <= UINT64_C(1) << 52;
 }
 
+void verify_calls_init_empty(struct verify_calls *calls)
+{
+	calls->calls = g_array_new(FALSE, FALSE, sizeof(struct verify_call));
+	calls->events = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	calls->fails = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+}
+
 void verify_calls_init(struct verify_calls *calls, const struct verify_recording *recording)
 {
 	struct collector collector = {.recording = recording, .calls = calls};
 	uint64_t *fails;
 
-	calls->calls = g_array_new(FALSE, FALSE, sizeof(struct verify_call));
-	calls->events = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	calls->fails = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	verify_calls_init_empty(calls);
 	for (uint32_t i = 0; i < recording->event_count; i++) {
 		const struct verify_event *event = &recording->events[i];
 
@@ -117,6 +124,40 @@ void verify_calls_init(struct verify_calls *calls, const struct verify_recording
 
 		call->fails = fails;
 		fails += call->fail_count;
+	}
+}
+
+void verify_calls_add(struct verify_calls *calls, const struct verify_recording *recording, uint32_t op,
+		      unsigned nth, uint32_t from, const struct verify_call *call)
+{
+	const struct verify_op *of = verify_op(recording, op);
+	struct verify_call bounded = *call;
+	uint32_t last = of->last;
+
+	if (of->kind == VERIFY_OP_FLUSH)
+		last = MIN(recording->events[last].follows, recording->event_count);
+	/* Several calls of an op keep their order. */
+	bounded.cpu = of->cpu;
+	bounded.first = (uint64_t)from * CALLS_PER_EVENT + nth;
+	bounded.last = (uint64_t)last * CALLS_PER_EVENT + nth;
+	g_array_append_val(calls->calls, bounded);
+}
+
+static int compare_calls(const void *a, const void *b)
+{
+	const struct verify_call *first = a, *second = b;
+
+	return (first->first > second->first) - (first->first < second->first);
+}
+
+void verify_calls_sort(struct verify_calls *calls)
+{
+	g_array_sort(calls->calls, compare_calls);
+	for (unsigned i = 0; i < calls->calls->len; i++) {
+		uint32_t event = (uint32_t)(g_array_index(calls->calls, struct verify_call, i).first /
+					    CALLS_PER_EVENT);
+
+		g_array_append_val(calls->events, event);
 	}
 }
 

@@ -297,13 +297,13 @@ static void compare_kind(struct verify_model *model, uint32_t from, uint32_t las
 	while ((effect = next_effect(model, kind, &at))) {
 		g_autofree char *text = NULL;
 
-		/* One that is missing counts as recorded and not predicted, so that the class shows it. */
-		count->recorded++;
 		/* What the call led to is compared itself: the probe missed it. */
 		if (model->recording->machine.missed[kind] && !kinds[kind].ordered) {
-			count->undecided++;
+			model->result->missed_calls++;
 			continue;
 		}
+		/* One that is missing counts as recorded and not predicted, so that the class shows it. */
+		count->recorded++;
 		text = effect_text(effect);
 		verify_differs(model->result, last, g_strdup_printf("also %s", text));
 	}
@@ -353,15 +353,15 @@ static void compare_order(struct verify_model *model, uint32_t from, uint32_t la
 	model->result->count[VERIFY_ORDER].predicted += same;
 }
 
-/** Events of which nobody can say what for. */
-static void count_undecided(struct verify_model *model, uint32_t from)
+void verify_count_undecided(struct verify_model *model, uint32_t number)
 {
-	for (; from != VERIFY_NONE; from = verify_event_at(model, from)->next) {
-		struct verify_count *count =
-			&model->result->count[kinds[verify_event_at(model, from)->kind].class];
+	uint32_t at = verify_op(model->recording, number)->first;
 
-		if (!kinds[verify_event_at(model, from)->kind].compared ||
-		    !is_ours(model, verify_event_at(model, from)))
+	for (; at != VERIFY_NONE; at = verify_event_at(model, at)->next) {
+		const struct verify_event *event = verify_event_at(model, at);
+		struct verify_count *count = &model->result->count[kinds[event->kind].class];
+
+		if (!kinds[event->kind].compared || !is_ours(model, event))
 			continue;
 		count->recorded++;
 		count->undecided++;
@@ -372,10 +372,6 @@ void verify_compare(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, number);
 
-	if (op->kind == VERIFY_OP_OTHER) {
-		count_undecided(model, op->first);
-		return;
-	}
 	for (unsigned kind = 0; kind < KEVENT_KINDS; kind++)
 		if (kinds[kind].compared && model->recording->machine.kinds[kind])
 			compare_kind(model, op->first, op->last, kind);

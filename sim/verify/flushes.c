@@ -15,7 +15,9 @@ static void flush_act(struct verify_model *model, void (*run)(struct verify_mode
 
 	model->effects = model->flush_effects;
 	model->sim->cpu = verify_op(model->recording, model->flush)->cpu;
+	model->flushing = true;
 	run(model, at);
+	model->flushing = false;
 	model->effects = effects;
 	model->sim->cpu = cpu;
 }
@@ -100,8 +102,14 @@ void verify_flush_end(struct verify_model *model)
 
 void verify_flush_begin(struct verify_model *model, uint32_t number)
 {
-	if (!model->dev.fq)
+	const struct verify_event *first = verify_event_at(model, verify_op(model->recording, number)->first);
+	unsigned domain = model->recording->machine.domain_id;
+
+	verify_event_domain(first, &domain);
+	if (!model->dev.fq || domain != model->recording->machine.domain_id) {
+		verify_count_undecided(model, number);
 		return;
+	}
 	if (model->flush != VERIFY_NONE)
 		verify_flush_end(model);
 	model->flush = number;

@@ -7,6 +7,7 @@
  * what it is for; flushes.c lets the flush queues' timer take its time; effects.c listens, and compares.
  */
 #include "blockdma/nvme.h"
+#include "sim/verify/calls.h"
 #include "sim/verify/model.h"
 #include "sim/verify/pools.h"
 
@@ -39,9 +40,16 @@ struct verify_model {
 	/* Of the op that runs. */
 	uint32_t op;
 	uint32_t answer; /* its next event that has an address the allocator gave */
+	uint32_t undo;	 /* the same in the op that undoes it; VERIFY_NONE: not needed yet */
 	uint32_t map;	 /* its next call that maps */
 	uint32_t block;	 /* its next event of a pool */
 	GArray *effects, *flush_effects;
+	GArray *small_blocks,
+		*large_blocks;	    /* addresses of free ones, where the pools' calls were not recorded */
+	struct verify_calls *calls; /* NULL: nobody wants to know */
+	unsigned call_count;
+	bool flushing; /* it is the timer's flush that runs */
+	bool sharing;  /* what is being mapped is shared memory */
 	struct fault_rules *failure;
 
 	/* A flush by the timer, which takes its time. */
@@ -77,6 +85,8 @@ void verify_effect_add(struct verify_model *model, enum kevent_kind kind, const 
 
 /** Starts to listen to the machine. */
 void verify_listen(struct verify_model *model);
+/** Counts the events of op @number as such that nobody can say what for. */
+void verify_count_undecided(struct verify_model *model, uint32_t number);
 /** Compares the effects since the last time with the events of op @number. */
 void verify_compare(struct verify_model *model, uint32_t number);
 
@@ -87,6 +97,9 @@ void verify_memory_init(struct verify_model *model);
 void verify_submit(struct verify_model *model, uint32_t number);
 void verify_complete(struct verify_model *model, uint32_t number);
 void verify_release(struct verify_model *model, uint32_t number);
+/** Does what an op of no known purpose may be: shared memory whose calls were not recorded comes and goes. Returns whether it
+ *  was. */
+bool verify_other(struct verify_model *model, uint32_t number);
 /** Allocates what a call of @size bytes gets, in memory that lies where the maps from event @from on say. Returns its address, or
  *  DMA_MAPPING_ERROR. */
 uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t size);

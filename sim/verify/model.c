@@ -42,12 +42,70 @@ struct iommu_domain *verify_model_domain(const struct verify_model *model)
 
 /* ---- the allocator's answers ---- */
 
+/** Returns the next address in the op, from event *@at on, that @event tells the allocator gave; 0 when it has no more. */
+static uint64_t next_address(const struct verify_model *model, uint32_t *at, enum kevent_kind kind,
+			     uint64_t bytes)
+{
+	uint64_t iova;
+
+	*at = verify_find(model->recording, *at, kind);
+	if (*at == VERIFY_NONE)
+		return 0;
+	iova = verify_event_at(model, *at)->field[KEVENT_ADDR] & -(uint64_t)FRAME_SIZE;
+	/* A list is mapped piece by piece into one range. */
+	do
+		*at = verify_find(model->recording, verify_event_at(model, *at)->next, kind);
+	while (*at != VERIFY_NONE && verify_event_at(model, *at)->field[KEVENT_ADDR] - iova < bytes);
+	return iova == (DMA_MAPPING_ERROR & -(uint64_t)FRAME_SIZE) ? 0 : iova;
+}
+
+/** The same for a recording without the allocator's own events: what is mapped, or else unmapped later, tells. */
+static uint64_t mapped_address(struct verify_model *model, uint64_t bytes)
+{
+	const enum kevent_kind tells[] = {KEVENT_MAP_NOSYNC, KEVENT_MAP,
+					  model->sharing ? KEVENT_DMA_ALLOC : KEVENT_DMA_MAP};
+	const struct verify_op *op = verify_op(model->recording, model->op);
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(tells); i++)
+		if (verify_find(model->recording, model->answer, tells[i]) != VERIFY_NONE)
+			return next_address(model, &model->answer, tells[i], bytes);
+	if (op->kind != VERIFY_OP_SUBMIT || op->partner == VERIFY_NONE)
+		return 0;
+	if (model->undo == VERIFY_NONE)
+		model->undo = verify_op(model->recording, op->partner)->first;
+	return next_address(model, &model->undo, KEVENT_UNMAP, bytes);
+}
+
+static void collect(struct verify_model *model, uint32_t op, uint32_t from, const struct verify_call *call)
+{
+	if (model->calls)
+		verify_calls_add(model->calls, model->recording, op, model->call_count++, from, call);
+}
+
+void verify_model_collect(struct verify_model *model, struct verify_calls *calls)
+{
+	model->calls = calls;
+}
+
 /** Returns what the allocator gave this op next, 0 when it failed or the recording has no more. */
 static uint64_t recorded_alloc(void *data, uint64_t size, uint64_t limit_pfn, bool flush)
 {
 	struct verify_model *model = data;
 	uint64_t pfn;
 
+	if (!model->recording->machine.kinds[KEVENT_IOVA_ALLOC_RET]) {
+		pfn = mapped_address(model, size * FRAME_SIZE) / FRAME_SIZE;
+		/* An address above what was asked for comes of a later attempt. */
+		if (pfn > limit_pfn)
+			pfn = 0;
+		collect(model, model->op, verify_op(model->recording, model->op)->first,
+			&(const struct verify_call){.kind = VERIFY_ALLOC,
+						    .pages = size,
+						    .limit_pfn = limit_pfn,
+						    .flush = flush,
+						    .pfn = pfn});
+		return pfn;
+	}
 	model->answer = verify_find(model->recording, model->answer, KEVENT_IOVA_ALLOC_RET);
 	if (model->answer == VERIFY_NONE)
 		return 0;
@@ -58,6 +116,14 @@ static uint64_t recorded_alloc(void *data, uint64_t size, uint64_t limit_pfn, bo
 
 static void recorded_free(void *data, uint64_t pfn, uint64_t size)
 {
+	struct verify_model *model = data;
+	uint32_t op = model->flushing ? model->flush : model->op,
+		 from = verify_op(model->recording, op)->first, unmap;
+
+	unmap = verify_find(model->recording, from, KEVENT_UNMAP);
+	if (!model->flushing && unmap != VERIFY_NONE)
+		from = unmap;
+	collect(model, op, from, &(const struct verify_call){.kind = VERIFY_FREE, .pages = size, .pfn = pfn});
 	VERIFY_EFFECT(
 		data, KEVENT_IOVA_FREE,
 		VERIFY_HAS(KEVENT_PFN) | VERIFY_HAS(KEVENT_SIZE), [KEVENT_PFN] = pfn, [KEVENT_SIZE] = size);
@@ -75,6 +141,7 @@ static void op_begin(struct verify_model *model, uint32_t number)
 
 	model->op = number;
 	model->answer = model->map = model->block = op->first;
+	model->undo = VERIFY_NONE;
 	g_array_set_size(model->effects, 0);
 	model->sim->cpu = op->cpu;
 	model->sim->actor = number + 1;
@@ -103,9 +170,12 @@ static uint32_t find_gave_up(const struct verify_recording *recording)
 	return VERIFY_NONE;
 }
 
-static void op_end(struct verify_model *model, uint32_t number)
+static void op_end(struct verify_model *model, uint32_t number, bool known)
 {
-	verify_compare(model, number);
+	if (known)
+		verify_compare(model, number);
+	else
+		verify_count_undecided(model, number);
 	fault_rules_arm(NULL, model->sim);
 	g_clear_pointer(&model->failure, fault_rules_free);
 }
@@ -113,6 +183,7 @@ static void op_end(struct verify_model *model, uint32_t number)
 static void run_op(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, number);
+	bool known = true;
 
 	op_begin(model, number);
 	switch (op->kind) {
@@ -128,10 +199,13 @@ static void run_op(struct verify_model *model, uint32_t number)
 	case VERIFY_OP_RELEASE:
 		verify_release(model, number);
 		break;
+	case VERIFY_OP_OTHER:
+		known = verify_other(model, number);
+		break;
 	default:
 		break;
 	}
-	op_end(model, number);
+	op_end(model, number, known);
 }
 
 static void run_due(struct verify_model *model, uint32_t number)
@@ -229,6 +303,8 @@ struct verify_model *verify_model_new(const struct verify_recording *recording,
 		model->sim->behaviour[row] = (uint8_t)machine_config_behaviour(config, (enum behaviour)row);
 	model->effects = g_array_new(FALSE, FALSE, sizeof(struct verify_effect));
 	model->flush_effects = g_array_new(FALSE, FALSE, sizeof(struct verify_effect));
+	model->small_blocks = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	model->large_blocks = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	model->flights = g_hash_table_new_full(NULL, NULL, NULL, verify_flight_free);
 	model->shared = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, verify_shared_free);
 	model->pools = verify_pools_new(recording, result);
@@ -267,6 +343,8 @@ void verify_model_free(struct verify_model *model)
 	verify_pools_free(model->pools);
 	g_array_unref(model->effects);
 	g_array_unref(model->flush_effects);
+	g_array_unref(model->small_blocks);
+	g_array_unref(model->large_blocks);
 	g_clear_pointer(&model->failure, fault_rules_free);
 	g_free(model->queuing);
 	g_free(model->due);

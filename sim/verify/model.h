@@ -33,6 +33,9 @@ enum verify_class {
 
 extern const char *const verify_class_names[VERIFY_CLASSES];
 
+/** Physical addresses from here on stand for those that the recording does not have. */
+#define VERIFY_SOMEWHERE (UINT64_C(1) << 50)
+
 struct verify_count {
 	uint64_t recorded, predicted, undecided;
 };
@@ -50,10 +53,13 @@ struct verify_result {
 	uint64_t choices; /* orders of ops that the recorded answers chose among */
 	uint64_t split;	  /* calls of the allocator in whose middle another one came */
 	uint64_t calls,
-		explained;	  /* of the allocator; and how many, from the first on, some order explains */
-	uint64_t guessed_vectors; /* requests whose number of vectors follows from the calls alone */
+		explained;     /* of the allocator; and how many, from the first on, some order explains */
+	uint64_t missed_calls; /* of the DMA layer, that a probe missed although what they did was recorded */
+	uint64_t invented_requests; /* whose data the recording does not locate */
+	uint64_t guessed_vectors;   /* requests whose number of vectors follows from the calls alone */
 };
 
+struct verify_calls;
 struct verify_model;
 
 /** Makes the machine that @recording tells of, under @config. Returns NULL with *@error. */
@@ -61,6 +67,10 @@ struct verify_model *verify_model_new(const struct verify_recording *recording,
 				      const struct machine_config *config, struct verify_result *result,
 				      GError **error);
 void verify_model_free(struct verify_model *model);
+
+/** Adds to @calls (borrowed) each call of the allocator that the model makes, with the address it was given. For recordings without
+ * the allocator's own events. */
+void verify_model_collect(struct verify_model *model, struct verify_calls *calls);
 
 /** Goes on to event @end, not included; counts and differences go to the result. */
 void verify_model_run(struct verify_model *model, uint32_t end);

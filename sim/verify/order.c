@@ -5,15 +5,16 @@
 
 #include "sim/verify/order-model.h"
 
-#define CHECKPOINTS_MAX	 256  /* models kept: about 100 KiB each */
-#define COPY_STEPS	 64   /* what copying a model counts for */
-#define OVERLAP_MAX	 1024 /* how many parts back one that overlaps is looked for */
-#define PAIRS_MAX	 4000 /* tried for one difference */
-#define PAIRS_ENOUGH	 200  /* tried after one that helps was found */
-#define WALKED_PAIRS_MAX 300  /* tried together with a walk */
-#define WALK_STEPS	 4000 /* of one walk */
-#define WALK_FINDS_MAX	 8
-#define PROOF_PARTS_MAX	 4096 /* a problem of no more is walked through from its beginning */
+#define CHECKPOINTS_MAX	   256	 /* models kept: about 100 KiB each */
+#define COPY_STEPS	   64	 /* what copying a model counts for */
+#define OVERLAP_MAX	   16384 /* how many parts back one that overlaps is looked for */
+#define POSTPONED_OVER_MIN 64	 /* parts that a call is postponed over, at least */
+#define PAIRS_MAX	   4000	 /* tried for one difference */
+#define PAIRS_ENOUGH	   200	 /* tried after one that helps was found */
+#define WALKED_PAIRS_MAX   300	 /* tried together with a walk */
+#define WALK_STEPS	   4000	 /* of one walk */
+#define WALK_FINDS_MAX	   8
+#define PROOF_PARTS_MAX	   4096 /* a problem of no more is walked through from its beginning */
 
 /* Another content for a stretch of the order, and another size class for a worker. Applied twice it is undone. */
 struct repair {
@@ -22,6 +23,8 @@ struct repair {
 	uint32_t *parts;
 	int work; /* whose worker's class, -1: none's */
 	int work_order;
+	uint32_t rank; /* not 0: the parts of @postponed's call from that one on get this rank */
+	uint32_t postponed;
 };
 
 /* A repair that was made, and those that could have been made instead. */
@@ -35,6 +38,8 @@ struct search {
 	uint64_t steps, steps_max;
 	uint32_t *order;    /* of parts */
 	uint32_t *position; /* of a part */
+	uint32_t *
+		rank; /* of a part: how early it is to be explained. Twice its number, unless it is postponed */
 	uint64_t *touched;  /* by a part that comes before the difference */
 	uint64_t *max_last; /* of the parts up to a position */
 	struct order_model *
@@ -44,9 +49,11 @@ struct search {
 	size_t disturbed;    /* from this position on each part is at its own number */
 	size_t failed;	     /* position where an address differs; the number of parts if none does */
 	uint64_t failed_pfn; /* what the model gave there */
-	size_t metric;	     /* the first part that is not explained */
+	size_t metric;	     /* the lowest rank that is not explained, and whose it is */
+	uint32_t unexplained;
 	GArray *decisions;
 	size_t best_metric;
+	uint32_t best_unexplained;
 	uint32_t *best_order;
 	int best_work_orders[VERIFY_WORKS_MAX];
 };
@@ -75,9 +82,14 @@ static struct order_model *copy_model(struct search *search, const struct order_
 static void set_failed(struct search *search, size_t failed)
 {
 	search->failed = failed;
-	search->metric = search->problem.part_count;
+	search->metric = 2 * search->problem.part_count;
 	for (size_t at = failed; at < search->problem.part_count; at++) {
-		search->metric = MIN(search->metric, search->order[at]);
+		uint32_t part = search->order[at];
+
+		if (search->rank[part] < search->metric) {
+			search->metric = search->rank[part];
+			search->unexplained = part;
+		}
 		if (at >= search->disturbed)
 			return;
 	}
@@ -131,6 +143,7 @@ static void run_kept(struct search *search, size_t from)
 	set_failed(search, at);
 	if (search->metric > search->best_metric) {
 		search->best_metric = search->metric;
+		search->best_unexplained = search->unexplained;
 		memcpy(search->best_order, search->order,
 		       search->problem.part_count * sizeof(*search->order));
 		memcpy(search->best_work_orders, search->problem.work_orders,
@@ -153,8 +166,23 @@ static GArray *repairs_new(void)
 	return repairs;
 }
 
+/* Gives parts of a call another rank, or the one they had. */
+static void rank_apply(struct search *search, const struct repair *repair)
+{
+	const struct order_part *parts = search->problem.parts;
+
+	for (size_t i = 0; i < repair->length; i++) {
+		uint32_t part = search->order[repair->at + i];
+
+		if (parts[part].call == parts[repair->postponed].call && part >= repair->postponed)
+			search->rank[part] = search->rank[part] == 2 * part ? repair->rank : 2 * part;
+	}
+}
+
 static void repair_apply(struct search *search, struct repair *repair)
 {
+	if (repair->rank)
+		rank_apply(search, repair);
 	for (size_t i = 0; i < repair->length; i++) {
 		uint32_t part = repair->parts[i];
 
@@ -363,7 +391,7 @@ struct walk {
 	struct search *search;
 	size_t from; /* position */
 	size_t end;  /* position behind all that were moved */
-	size_t goal; /* parts up to this number are to be explained */
+	size_t goal; /* parts up to this rank are to be explained */
 	uint64_t steps_end;
 	bool gave_up;
 	unsigned finds_max;
@@ -393,7 +421,7 @@ static bool walk_arrived(const struct walk *walk, size_t at)
 	const struct search *search = walk->search;
 
 	for (; at < search->problem.part_count; at++) {
-		if (search->order[at] <= walk->goal)
+		if (search->rank[search->order[at]] <= walk->goal)
 			return false;
 		if (at >= search->disturbed)
 			return true;
@@ -537,7 +565,7 @@ static bool walk_from(struct walk *walk, struct order_model *model, size_t at, G
 	return true;
 }
 
-/* Walks from position @from, explained up to there, until all parts up to @goal are. Returns false if it gave up. */
+/* Walks from position @from, explained up to there, until all parts up to rank @goal are. Returns false if it gave up. */
 static bool walk(struct search *search, size_t from, size_t goal, uint64_t steps, unsigned finds_max,
 		 GArray *found)
 {
@@ -625,6 +653,43 @@ static void repairs_by_pairs_and_walk(struct search *search, GArray *repairs)
 	try_found(search, found, repairs);
 }
 
+/* ---- a long call is left for later ---- */
+
+/*
+ * A CPU may have stood still in the middle of a call, for as long as it takes others to make hundreds. What they need to be
+ * explained is found first; then the long call, which now is the last of them, looks for its place among them.
+ */
+static void repairs_by_postponing(struct search *search, GArray *repairs)
+{
+	const struct order_part *parts = search->problem.parts;
+	uint32_t failed = search->order[search->failed], highest = failed;
+	size_t end = overlap_end(search), count = 0;
+	struct repair repair = {
+		.at = search->failed, .length = end - search->failed, .work = -1, .postponed = failed};
+	struct stand stand = stand_get(search);
+
+	if (repair.length < POSTPONED_OVER_MIN || search->rank[failed] != 2 * failed)
+		return;
+	repair.parts = g_new(uint32_t, repair.length);
+	for (int which = 0; which < 3; which++) { /* those that stay before it, its own, those after it */
+		for (size_t at = search->failed; at < end; at++) {
+			uint32_t part = search->order[at];
+			bool mine = parts[part].call == parts[failed].call;
+			int belongs = mine ? 1 : order_precedes(&search->problem, failed, part) ? 2 : 0;
+
+			if (belongs != which)
+				continue;
+			repair.parts[count++] = part;
+			if (which == 0)
+				highest = MAX(highest, part);
+		}
+	}
+	g_assert(count == repair.length);
+	repair.rank = 2 * highest + 1;
+	repair_try(search, &repair, stand.metric, repairs);
+	stand_set(search, &stand);
+}
+
 /* ---- the search ---- */
 
 /* Returns what gets further than the order as it is, best first. */
@@ -639,6 +704,8 @@ static GArray *find_repairs(struct search *search)
 		repairs_by_works(search, repairs);
 	if (repairs->len == 0)
 		repairs_by_walk(search, repairs);
+	if (repairs->len == 0)
+		repairs_by_postponing(search, repairs);
 	if (repairs->len == 0)
 		repairs_by_pairs_and_walk(search, repairs);
 	g_array_sort(repairs, compare_repairs);
@@ -686,7 +753,7 @@ static bool search_all(struct search *search)
 
 	if (count > PROOF_PARTS_MAX || search->steps >= search->steps_max)
 		return false;
-	if (!walk(search, 0, count - 1, search->steps_max - search->steps, 1, found))
+	if (!walk(search, 0, 2 * count - 1, search->steps_max - search->steps, 1, found))
 		return false;
 	if (found->len == 0)
 		return true;
@@ -705,8 +772,11 @@ static void search_init(struct search *search, const struct verify_order_start *
 	parts = search->problem.part_count;
 	search->order = g_new(uint32_t, parts);
 	search->position = g_new(uint32_t, parts);
-	for (size_t i = 0; i < parts; i++)
+	search->rank = g_new(uint32_t, parts);
+	for (size_t i = 0; i < parts; i++) {
 		search->order[i] = search->position[i] = (uint32_t)i;
+		search->rank[i] = 2 * (uint32_t)i;
+	}
 	search->best_order = g_memdup2(search->order, parts * sizeof(*search->order));
 	memcpy(search->best_work_orders, search->problem.work_orders, sizeof(search->best_work_orders));
 	search->touched = g_new0(uint64_t, parts);
@@ -729,6 +799,7 @@ static void search_finish(struct search *search)
 	g_free(search->touched);
 	g_free(search->best_order);
 	g_free(search->position);
+	g_free(search->rank);
 	g_free(search->order);
 	order_problem_finish(&search->problem);
 }
@@ -748,7 +819,7 @@ static void run_to_the_end(struct search *search, struct verify_order *result)
 
 		max_first = MAX(max_first, problem->parts[part].first);
 		g_assert(max_first <= problem->parts[part].last); /* in bounds */
-		search->position[part] = (uint32_t)at;
+		g_assert(!outcome.differs || result->end != VERIFY_ORDER_SOLVED);
 		search->touched[part] = outcome.touched;
 		if (!outcome.answered)
 			continue;
@@ -845,10 +916,10 @@ void verify_order_find(const struct verify_order_start *start, const struct veri
 		.steps = search.steps,
 		.failed = count,
 	};
-	if (search.best_metric == search.problem.part_count)
+	if (search.best_metric == 2 * search.problem.part_count)
 		ret_order->end = VERIFY_ORDER_SOLVED;
 	else
-		ret_order->failed = search.problem.parts[search.best_metric].call;
+		ret_order->failed = search.problem.parts[search.best_unexplained].call;
 	memcpy(search.problem.work_orders, search.best_work_orders, sizeof(search.best_work_orders));
 	run_to_the_end(&search, ret_order);
 	ret_order->choices = count_choices(&search);

@@ -19,7 +19,8 @@
  *     the address that came or the one that should have come, then all others, latest first;
  *  2. another size class for a worker;
  *  3. a walk from the difference on, or a little before it, through all orders of what overlaps there;
- *  4. both: two parts change places, then a walk.
+ *  4. a call in which its CPU stood still for long is left for later, until all that overlaps with it is explained;
+ *  5. two parts change places, then a walk.
  * Where no repair helps, the next best of the last one takes its place. What counts as further is the first part, in the
  * order of entry, that is not yet explained. A problem of few parts is in the end walked through from its beginning, which
  * finds an order or proves that there is none. A walk skips orders that differ only in parts that do not touch each

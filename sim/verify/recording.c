@@ -11,6 +11,7 @@
 #define QI_TYPE	      0xf /* of a descriptor's first word */
 #define QI_TYPE_IOTLB 0x2
 #define QI_GRANU      0x30
+#define QI_WHOLE      0x20
 #define QI_GLOBAL     0x10
 #define QI_DOMAIN(qw) ((qw) >> 16 & 0xffff)
 
@@ -127,6 +128,37 @@ static void op_middle(struct reader *reader, uint32_t number)
 	if (kind != VERIFY_OP_KINDS && !op_takes(kind, event->kind))
 		op_close(reader, event->stream);
 	op_add(reader, number, VERIFY_OP_OTHER);
+}
+
+/** Whether @event invalidates a whole domain, as only a flush of the queues does. */
+static bool is_whole_flush(const struct verify_event *event)
+{
+	if (event->kind == KEVENT_INVALIDATE)
+		return event->field[KEVENT_ADDR] == 0 && event->field[KEVENT_LEN] == UINT64_MAX;
+	return event->kind == KEVENT_QI_SUBMIT && (event->field[KEVENT_QW0] & QI_TYPE) == QI_TYPE_IOTLB &&
+	       (event->field[KEVENT_QW0] & QI_GRANU) == QI_WHOLE;
+}
+
+/** An invalidation belongs to what its stream is doing; or it is the timer's flush, if that itself was not recorded. */
+static void op_invalidate(struct reader *reader, uint32_t number)
+{
+	struct verify_event *event = &reader->recording->events[number];
+	enum verify_op_kind kind = open_kind(reader, event->stream);
+	const struct verify_op *open;
+
+	if (!is_whole_flush(event)) {
+		op_middle(reader, number);
+		return;
+	}
+	if (kind == VERIFY_OP_FLUSH) {
+		open = verify_op(reader->recording, *open_op(reader, event->stream));
+		if (verify_find(reader->recording, open->first, event->kind) != VERIFY_NONE)
+			kind = VERIFY_OP_KINDS; /* the next one */
+	}
+	if (kind == VERIFY_OP_KINDS)
+		op_begin(reader, number, VERIFY_OP_FLUSH);
+	else
+		op_middle(reader, number);
 }
 
 static uint32_t command_key(const struct verify_event *event)
@@ -342,7 +374,10 @@ static void place(struct reader *reader, uint32_t number)
 	case KEVENT_QI_SUBMIT:
 		if ((event->field[KEVENT_QW0] & QI_TYPE) == QI_TYPE_IOTLB &&
 		    (event->field[KEVENT_QW0] & QI_GRANU) != QI_GLOBAL)
-			op_middle(reader, number);
+			op_invalidate(reader, number);
+		break;
+	case KEVENT_INVALIDATE:
+		op_invalidate(reader, number);
 		break;
 	default:
 		op_middle(reader, number);
@@ -403,6 +438,26 @@ bool verify_event_domain(const struct verify_event *event, unsigned *ret_domain)
 	else
 		return false;
 	return true;
+}
+
+/** A domain that is flushed as a whole rather than page by page is lazy. */
+static void learn_mode(struct verify_recording *recording)
+{
+	uint64_t whole = 0, pages = 0;
+	unsigned domain;
+
+	for (uint32_t i = 0; i < recording->event_count; i++) {
+		const struct verify_event *event = &recording->events[i];
+
+		if (event->op == VERIFY_NONE || event->kind == KEVENT_INVALIDATE_MAP ||
+		    !verify_event_domain(event, &domain) || domain != recording->machine.domain_id)
+			continue;
+		if (is_whole_flush(event))
+			whole++;
+		else
+			pages++;
+	}
+	recording->machine.lazy |= whole > pages;
 }
 
 /** The domain is the one that commands undo mappings in. */
@@ -518,6 +573,7 @@ struct verify_recording *verify_recording_read(const char *path, GError **error)
 		choose_allocator(&reader);
 		learn_start(recording);
 		learn_domain(recording);
+		learn_mode(recording);
 		ok = check(recording, error);
 	}
 	g_hash_table_unref(reader.streams);

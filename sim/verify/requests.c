@@ -47,7 +47,8 @@ static struct scatterlist *shared_pieces(struct verify_model *model, uint32_t fr
 		g_array_append_val(pieces, piece);
 	}
 	if (total < bytes) {
-		struct scatterlist rest = {.len = bytes - total, .padded = bytes - total};
+		struct scatterlist rest = {
+			.paddr = VERIFY_SOMEWHERE, .len = bytes - total, .padded = bytes - total};
 
 		g_array_append_val(pieces, rest);
 	}
@@ -65,7 +66,9 @@ uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t
 		return DMA_MAPPING_ERROR;
 	shared = g_new0(struct shared, 1);
 	shared->sgt.sgl = shared_pieces(model, from, bytes, &shared->sgt.orig_nents);
+	model->sharing = true;
 	err = dma_map_noncontiguous(&model->dev, &shared->sgt);
+	model->sharing = false;
 	if (err) {
 		g_free(shared->sgt.sgl);
 		g_free(shared);
@@ -103,23 +106,79 @@ static void plain_free(struct dma_device *dev, unsigned order, uint64_t paddr, u
 
 /* ---- pools ---- */
 
+/** Whether the op that runs allocates memory in the recording, beside what its data took. */
+static bool recorded_growth(const struct verify_model *model)
+{
+	const struct verify_machine *machine = &model->recording->machine;
+	enum kevent_kind kind = machine->kinds[KEVENT_DMA_ALLOC] ? KEVENT_DMA_ALLOC : KEVENT_MAP;
+
+	return verify_find(model->recording, model->answer, kind) != VERIFY_NONE;
+}
+
+/** A block from a pool whose calls were not recorded: that CPUs came in the order of the ops is a guess, so where the recording
+ *  shows that a page was allocated, or not, that counts. */
+static bool guess_block(struct verify_model *model, bool small, struct verify_block *ret_block)
+{
+	GArray *free = small ? model->small_blocks : model->large_blocks;
+	bool grows = recorded_growth(model);
+
+	model->result->choices += grows != !free->len;
+	*ret_block = (struct verify_block){.grows = grows};
+	if (!grows && free->len) {
+		ret_block->addr = g_array_index(free, uint64_t, free->len - 1);
+		g_array_set_size(free, free->len - 1);
+	}
+	return true;
+}
+
+static void free_guessed(struct verify_model *model, bool small, uint64_t page, uint32_t from)
+{
+	GArray *free = small ? model->small_blocks : model->large_blocks;
+	uint32_t bytes = small ? NVME_SMALL_POOL_BYTES : NVME_PAGE;
+
+	for (uint32_t offset = FRAME_SIZE; offset > from; offset -= bytes) {
+		uint64_t addr = page + offset - bytes;
+
+		g_array_append_val(free, addr);
+	}
+}
+
+static bool recorded_block(struct verify_model *model, struct dma_pool *pool, struct verify_block *ret_block)
+{
+	bool small = pool->block_bytes == NVME_SMALL_POOL_BYTES;
+
+	if (!model->recording->machine.kinds[KEVENT_POOL_ALLOC])
+		return guess_block(model, small, ret_block);
+	model->block = verify_find(model->recording, model->block, KEVENT_POOL_ALLOC);
+	if (model->block == VERIFY_NONE)
+		return false;
+	if (!verify_pools_alloc(model->pools, model->block, model->at, small, ret_block))
+		verify_differs(
+			model->result, model->block,
+			g_strdup_printf("a block of %u bytes, from the other pool", pool->block_bytes));
+	model->block = verify_event_at(model, model->block)->next;
+	return true;
+}
+
 static int block_alloc(struct dma_pool *pool, struct dma_pool_block *ret_block)
 {
 	struct verify_model *model = pool->dev->memory->data;
-	bool small = pool->block_bytes == NVME_SMALL_POOL_BYTES;
+	bool known = model->recording->machine.kinds[KEVENT_POOL_ALLOC];
 	struct verify_block block = {0};
+	uint64_t page;
 
 	VERIFY_EFFECT(model, KEVENT_POOL_ALLOC, 0, 0);
-	model->block = verify_find(model->recording, model->block, KEVENT_POOL_ALLOC);
-	if (model->block != VERIFY_NONE) {
-		if (!verify_pools_alloc(model->pools, model->block, model->at, small, &block))
-			verify_differs(model->result, model->block,
-				       g_strdup_printf("a block of %u bytes, from the other pool",
-						       pool->block_bytes));
-		model->block = verify_event_at(model, model->block)->next;
+	recorded_block(model, pool, &block);
+	if (block.grows) {
+		page = verify_shared_alloc(model, known ? model->block : model->answer, FRAME_SIZE);
+		if (page == DMA_MAPPING_ERROR)
+			return -ENOMEM;
+		if (!known) {
+			block.addr = page;
+			free_guessed(model, pool->block_bytes == NVME_SMALL_POOL_BYTES, page,
+				     pool->block_bytes);
+		}
 	}
-	if (block.grows && verify_shared_alloc(model, model->block, FRAME_SIZE) == DMA_MAPPING_ERROR)
-		return -ENOMEM;
 	ret_block->paddr = physmem_alloc(&model->sim->mem, 0, FRAME_NVME_POOL);
 	ret_block->addr = block.addr;
 	return 0;
@@ -130,6 +189,10 @@ static void block_free(struct dma_pool *pool, const struct dma_pool_block *block
 	struct verify_model *model = pool->dev->memory->data;
 
 	VERIFY_EFFECT(model, KEVENT_POOL_FREE, VERIFY_HAS(KEVENT_ADDR), [KEVENT_ADDR] = block->addr);
+	if (!model->recording->machine.kinds[KEVENT_POOL_ALLOC])
+		g_array_append_val(pool->block_bytes == NVME_SMALL_POOL_BYTES ? model->small_blocks
+									      : model->large_blocks,
+				   block->addr);
 	physmem_free(&model->sim->mem, block->paddr, 0);
 }
 
@@ -187,10 +250,14 @@ static uint32_t data_op(const struct verify_model *model, uint32_t number)
 	return number;
 }
 
-/** Whether @event is about memory for a list of addresses, which comes after the data. */
-static bool is_list(const struct verify_event *event)
+/** Returns the next map after @at of the same list: it goes on where that ended. VERIFY_NONE after the last. */
+static uint32_t next_page(const struct verify_model *model, uint32_t at)
 {
-	return event->kind == KEVENT_POOL_ALLOC || event->kind == KEVENT_DMA_ALLOC_CALL;
+	const struct verify_event *event = verify_event_at(model, at);
+	uint64_t end = event->field[KEVENT_ADDR] + event->field[KEVENT_SIZE];
+
+	at = verify_find(model->recording, event->next, KEVENT_MAP);
+	return at != VERIFY_NONE && verify_event_at(model, at)->field[KEVENT_ADDR] == end ? at : VERIFY_NONE;
 }
 
 /** Whether the request's own size is that of its data: a discard's is that of the range it is about. */
@@ -203,12 +270,11 @@ static bool tells_size(const struct verify_op *op)
 static void take_pages(const struct verify_model *model, const struct verify_op *op, GArray *vecs)
 {
 	uint64_t left = op->bytes, mapped = 0, skip = 0;
-	uint32_t call = verify_find(model->recording, op->first, KEVENT_DMA_MAP_CALL);
+	uint32_t call = verify_find(model->recording, op->first, KEVENT_DMA_MAP_CALL),
+		 first = verify_find(model->recording, op->first, KEVENT_MAP);
 
-	for (uint32_t at = op->first; at != VERIFY_NONE && !is_list(verify_event_at(model, at));
-	     at = verify_event_at(model, at)->next)
-		if (verify_event_at(model, at)->kind == KEVENT_MAP)
-			mapped += verify_event_at(model, at)->field[KEVENT_SIZE];
+	for (uint32_t at = first; at != VERIFY_NONE; at = next_page(model, at))
+		mapped += verify_event_at(model, at)->field[KEVENT_SIZE];
 	if (call != VERIFY_NONE) {
 		skip = verify_event_at(model, call)->field[KEVENT_OFFSET] % FRAME_SIZE;
 		if (!tells_size(op))
@@ -218,11 +284,11 @@ static void take_pages(const struct verify_model *model, const struct verify_op 
 		skip = mapped - left - FRAME_SIZE + 1;
 		skip = (skip + 511) & ~UINT64_C(511);
 	}
-	for (uint32_t at = op->first; at != VERIFY_NONE && left; at = verify_event_at(model, at)->next) {
+	for (uint32_t at = first; at != VERIFY_NONE && left; at = next_page(model, at)) {
 		const struct verify_event *event = verify_event_at(model, at);
 		struct bio_vec vec = {event->field[KEVENT_PADDR] + skip, event->field[KEVENT_SIZE] - skip};
 
-		if (event->kind != KEVENT_MAP || event->field[KEVENT_SIZE] <= skip)
+		if (event->field[KEVENT_SIZE] <= skip)
 			continue;
 		vec.len = MIN(vec.len, left);
 		left -= vec.len;
@@ -277,6 +343,27 @@ static void split_vector(struct verify_model *model, GArray *vecs)
 	g_array_append_val(vecs, second);
 }
 
+/** The recording lacks where the data lie, and only what was unmapped tells how many pages they took: anywhere will do. */
+static void invent_vectors(struct verify_model *model, const struct verify_op *op, GArray *vecs)
+{
+	uint32_t unmap = op->partner == VERIFY_NONE
+				 ? VERIFY_NONE
+				 : verify_find(model->recording,
+					       verify_op(model->recording, op->partner)->first, KEVENT_UNMAP);
+	struct bio_vec vec = {.paddr = VERIFY_SOMEWHERE, .len = op->bytes};
+	uint64_t mapped;
+
+	if (unmap == VERIFY_NONE || !op->bytes)
+		return;
+	mapped = verify_event_at(model, unmap)->field[KEVENT_SIZE];
+	/* A page more than they fill: they begin inside one. */
+	if (mapped >= op->bytes + FRAME_SIZE)
+		vec.paddr += FRAME_SIZE - 512;
+	model->result->invented_requests++;
+	g_array_append_val(vecs, vec);
+	split_vector(model, vecs);
+}
+
 static const enum req_op req_ops[IO_OPS] = {
 	[IO_READ] = REQ_OP_READ,
 	[IO_WRITE] = REQ_OP_WRITE,
@@ -317,6 +404,10 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 		take_segments(model, op, vecs);
 	if (vecs->len == 1 && listed)
 		split_vector(model, vecs);
+	if (!vecs->len && !listed) {
+		invent_vectors(model, op, vecs);
+		listed = vecs->len > 0;
+	}
 	flight->bios[1] = 1;
 	*req = (struct request){.number = number + 1,
 				.limits = &model->nvme->limits,
@@ -379,16 +470,47 @@ void verify_complete(struct verify_model *model, uint32_t number)
 	g_hash_table_remove(model->flights, GUINT_TO_POINTER(op->partner + 1));
 }
 
-void verify_release(struct verify_model *model, uint32_t number)
+static bool release_at(struct verify_model *model, uint64_t iova)
 {
-	const struct verify_op *op = verify_op(model->recording, number);
-	uint64_t iova = verify_event_at(model, op->first)->field[KEVENT_ADDR];
 	struct shared *shared = g_hash_table_lookup(model->shared, &iova);
 
 	if (!shared)
-		return; /* of what was not allocated: none of this is expected */
+		return false;
 	VERIFY_EFFECT(model, KEVENT_DMA_FREE, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
 		      [KEVENT_ADDR] = iova, [KEVENT_SIZE] = shared->size);
 	dma_unmap_noncontiguous(&model->dev, &shared->sgt);
 	g_hash_table_remove(model->shared, &iova);
+	return true;
+}
+
+void verify_release(struct verify_model *model, uint32_t number)
+{
+	const struct verify_op *op = verify_op(model->recording, number);
+
+	release_at(model, verify_event_at(model, op->first)->field[KEVENT_ADDR]);
+}
+
+bool verify_other(struct verify_model *model, uint32_t number)
+{
+	bool ours = false;
+
+	for (uint32_t at = verify_op(model->recording, number)->first; at != VERIFY_NONE;
+	     at = verify_event_at(model, at)->next) {
+		const struct verify_event *event = verify_event_at(model, at);
+		uint64_t iova = event->field[KEVENT_ADDR], bytes = 0;
+
+		if (event->kind == KEVENT_UNMAP) {
+			ours |= g_hash_table_contains(model->shared, &iova) && release_at(model, iova);
+		} else if (event->kind == KEVENT_MAP && event->field[KEVENT_PADDR] != iova) {
+			uint32_t last = at;
+
+			for (uint32_t page = at; page != VERIFY_NONE; page = next_page(model, page)) {
+				bytes += verify_event_at(model, page)->field[KEVENT_SIZE];
+				last = page;
+			}
+			ours |= verify_shared_alloc(model, at, bytes) != DMA_MAPPING_ERROR;
+			at = last;
+		}
+	}
+	return ours;
 }

@@ -10,6 +10,7 @@
 struct verify_options {
 	const struct machine_config *config; /* what the recording does not say */
 	const char *snapshots;		     /* directory with dumps of the page table; NULL: none */
+	const char *order;		     /* an alloc-order file; NULL: an order is looked for */
 };
 
 /** Compares the model with @recording. Returns false with *@error when that is not possible. Free what *@ret_result holds with

@@ -176,6 +176,8 @@ def _():
             (['--dtb', 'absent.dtb'], 'absent.dtb: ')):
         line = program.refuses('replay', *args, BOOT)
         check(text in line, text, line)
+    equal(program.refuses('replay', '--dtb', DART, BOOT, BOOT),
+          '--dtb: the board has one NVMe controller: give one trace', 'two traces')
 
 
 cases.main()

@@ -34,7 +34,7 @@ REFUSED = [
     ('command-second-word-unknown', ['snapshot', 'shwo'], 'no command "snapshot shwo"'),
     ('command-word-of-another', ['trace', 'show'], 'no command "trace show"'),
     ('command-empty', [''], 'no command ""'),
-    ('replay-no-trace', ['replay'], 'not 0'),
+    ('replay-no-trace', ['replay'], 'at least 1 argument'),
     ('replay-option-unknown', ['replay', '--modus=open', BOOT], '--modus'),
     ('replay-option-short-unknown', ['replay', '-x', BOOT], '-x'),
     ('replay-option-without-value', ['replay', BOOT, '-o'], '-o'),
@@ -99,7 +99,7 @@ REFUSED = [
     ('info-format-unknown', ['trace', 'info', '--trace-format=tape', BOOT], 'tape'),
     ('behaviours-argument', ['behaviours', 'all'], '"all"'),
     ('behaviours-option-unknown', ['behaviours', '--version=7'], '--version'),
-    ('faults-no-trace', ['faults', 'list'], 'not 0'),
+    ('faults-no-trace', ['faults', 'list'], 'at least 1 argument'),
     ('faults-trace-missing', ['faults', 'list', 'no-such'], 'no-such: '),
     ('faults-option-of-replay', ['faults', 'list', '-o', 'out', BOOT], '-o'),
 ]
