@@ -29,6 +29,7 @@ static const struct {
 	[KEVENT_DMA_MAP_SG] = {true, false, VERIFY_CALLS},
 	[KEVENT_DMA_UNMAP_SG] = {true, false, VERIFY_CALLS},
 	[KEVENT_DMA_ALLOC] = {true, false, VERIFY_COHERENT},
+	[KEVENT_DMA_ALLOC_CALL] = {true, false, VERIFY_COHERENT},
 	[KEVENT_DMA_FREE] = {true, false, VERIFY_COHERENT},
 	[KEVENT_POOL_ALLOC] = {true, true, VERIFY_POOLS},
 	[KEVENT_POOL_FREE] = {true, true, VERIFY_POOLS},

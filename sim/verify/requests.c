@@ -6,7 +6,9 @@
 
 #include "sim/verify/model-internal.h"
 
-#define ATTEMPT_OPS 100000 /* how many ops later a command is tried again at most */
+#define SHARED_MAX  (UINT64_C(1) << 28) /* bytes of one allocation; more is an error in the recording, */
+#define DATA_MAX    (UINT64_C(1) << 26) /* and of one command: the driver's limit is far below */
+#define ATTEMPT_OPS 100000		/* how many ops later a command is tried again at most */
 
 /** Of an op that prepared a command, until it is undone. */
 struct flight {
@@ -62,7 +64,7 @@ uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t
 	struct shared *shared;
 	int err;
 
-	if (!bytes || bytes > UINT64_C(1) << 32)
+	if (!bytes || bytes > SHARED_MAX)
 		return DMA_MAPPING_ERROR;
 	shared = g_new0(struct shared, 1);
 	shared->sgt.sgl = shared_pieces(model, from, bytes, &shared->sgt.orig_nents);
@@ -389,6 +391,23 @@ static bool is_to_device(const struct verify_model *model, const struct verify_o
 	return true;
 }
 
+/** Leaves out what is more than any driver takes at once. Returns how many bytes the rest is. */
+static uint64_t cut_vectors(GArray *vecs)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < vecs->len; i++) {
+		uint64_t len = g_array_index(vecs, struct bio_vec, i).len;
+
+		if (len > DATA_MAX - bytes) {
+			g_array_set_size(vecs, i);
+			break;
+		}
+		bytes += len;
+	}
+	return bytes;
+}
+
 static struct flight *flight_new(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, data_op(model, number));
@@ -397,6 +416,7 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 	GArray *vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	struct flight *flight = g_new0(struct flight, 1);
 	struct request *req = &flight->req;
+	uint64_t bytes;
 
 	if (model->recording->machine.scatter_lists)
 		take_pages(model, op, vecs);
@@ -408,8 +428,10 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 		invent_vectors(model, op, vecs);
 		listed = vecs->len > 0;
 	}
+	bytes = cut_vectors(vecs);
 	flight->bios[1] = 1;
 	*req = (struct request){.number = number + 1,
+				.bytes = bytes,
 				.limits = &model->nvme->limits,
 				.vec_count = vecs->len,
 				.bio_first = vecs->len == 2 && listed ? flight->bios : NULL,
@@ -417,8 +439,6 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 				.special = op->io_op == IO_DISCARD,
 				.op = req_ops[op->io_op],
 				.to_device = is_to_device(model, op)};
-	for (unsigned i = 0; i < vecs->len; i++)
-		req->bytes += g_array_index(vecs, struct bio_vec, i).len;
 	flight->vecs = req->vecs = (struct bio_vec *)(void *)g_array_free(vecs, FALSE);
 	request_prepare(req);
 	return flight;

@@ -192,6 +192,11 @@ def of_domain(recording, event):
     return re.search(r'iotlb_inv \w+: 0x3', event.body) is not None
 
 
+def of_something(recording, event):
+    """Whether memory is given back: the driver does so with none as well."""
+    return recording.value(event, 'size') != 0
+
+
 MUTATIONS = {
     'recorded pfn': field(['iova_alloc_ret'], 'pfn', bit(0, 6), wanted=of_command),
     'iova_alloc size': field(['iova_alloc'], 'size', larger(1)),
@@ -200,6 +205,17 @@ MUTATIONS = {
     'iova_free pfn': field(['iova_free'], 'pfn', bit(0, 12)),
     'iova_free size': field(['iova_free'], 'size', larger(1)),
     'iova_free missing': removed(['iova_free']),
+    'iova_free twice': doubled(['iova_free']),
+    'iova_alloc missing': removed(['iova_alloc']),
+    'iova_alloc_ret missing': removed(['iova_alloc_ret']),
+    'iova_free_ret missing': removed(['iova_free_ret']),
+    'try_alloc missing': removed(['try_alloc']),
+    'destroy missing': removed(['destroy']),
+    'map_nosync_ret missing': removed(['map_nosync_ret']),
+    'dma_map_phys missing': removed(['dma_map_phys']),
+    'dma_unmap_phys missing': removed(['dma_unmap_phys']),
+    'dma_alloc missing': removed(['dma_alloc'], wanted=of_something),
+    'dma_free missing': removed(['dma_free'], wanted=of_something),
     'try_alloc phys': field(['try_alloc'], 'phys', bit(0, 11)),
     'try_alloc size': field(['try_alloc'], 'size', larger(512)),
     'link phys': field(['link'], 'phys', bit(0, 30)),
@@ -243,10 +259,10 @@ MUTATIONS = {
     'dma_alloc dma_addr': field(['dma_alloc'], 'dma_addr', bit(12, 30), hexadecimal=True),
     'dma_alloc size': field(['dma_alloc'], 'size', larger(4096)),
     'dma_alloc_attrs size': field(['dma_alloc_attrs'], 'size', larger(4096)),
-    'dma_free dma_addr': field(['dma_free'], 'dma_addr', bit(12, 30), hexadecimal=True),
-    'dma_free size': field(['dma_free'], 'size', larger(4096)),
-    'dma_free_attrs dma': field(['dma_free_attrs'], 'dma', bit(12, 30)),
-    'dma_free_attrs size': field(['dma_free_attrs'], 'size', larger(4096)),
+    'dma_free dma_addr': field(['dma_free'], 'dma_addr', bit(12, 30), hexadecimal=True, wanted=of_something),
+    'dma_free size': field(['dma_free'], 'size', larger(4096), wanted=of_something),
+    'dma_free_attrs dma': field(['dma_free_attrs'], 'dma', bit(12, 30), wanted=of_something),
+    'dma_free_attrs size': field(['dma_free_attrs'], 'size', larger(4096), wanted=of_something),
     'pool_alloc missing': removed(['pool_alloc']),
     'pool_alloc twice': doubled(['pool_alloc']),
     'pool_free dma': field(['pool_free'], 'dma', bit(8, 20)),
