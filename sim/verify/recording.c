@@ -528,6 +528,9 @@ static bool read_all(struct reader *reader, struct kevent_stream *stream, GError
 		if (recording->event_count == VERIFY_EVENTS_MAX)
 			return sim_error_plain(error, "%s: more than %u events", recording->path,
 					       VERIFY_EVENTS_MAX) == 0;
+		if (event.kind == KEVENT_IOVA_RESERVE && event.field[KEVENT_LO] > event.field[KEVENT_HI])
+			return sim_error_line(error, recording->path, event.io.position,
+					      "iova_reserve: lo above hi") == 0;
 		recording->machine.cpus = MAX(recording->machine.cpus, event.io.cpu + 1);
 		store(reader, &event);
 		if (event.kind == KEVENT_MARK)
