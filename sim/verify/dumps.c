@@ -139,8 +139,13 @@ static uint32_t dump_end(const struct verify_recording *recording, unsigned mark
 struct verify_dumps *verify_dumps_read(const struct verify_recording *recording, const char *dir,
 				       GError **error)
 {
-	struct verify_dumps *dumps = g_new0(struct verify_dumps, 1);
+	struct verify_dumps *dumps;
 
+	if (!g_file_test(dir, G_FILE_TEST_IS_DIR)) {
+		sim_error_plain(error, "%s: not a directory", dir);
+		return NULL;
+	}
+	dumps = g_new0(struct verify_dumps, 1);
 	dumps->recording = recording;
 	dumps->dumps = g_ptr_array_new_with_free_func(dump_free);
 	for (unsigned i = 0; i < recording->marks->len; i++) {
