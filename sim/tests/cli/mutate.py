@@ -197,6 +197,11 @@ def of_something(recording, event):
     return recording.value(event, 'size') != 0
 
 
+def of_several(recording, event):
+    """Whether the command EVENT is for has several segments."""
+    return sum(member.name == 'link' for member in recording.members[event.op]) > 1
+
+
 MUTATIONS = {
     'recorded pfn': field(['iova_alloc_ret'], 'pfn', bit(0, 6), wanted=of_command),
     'iova_alloc size': field(['iova_alloc'], 'size', larger(1)),
@@ -209,7 +214,7 @@ MUTATIONS = {
     'iova_alloc missing': removed(['iova_alloc']),
     'iova_alloc_ret missing': removed(['iova_alloc_ret']),
     'iova_free_ret missing': removed(['iova_free_ret']),
-    'try_alloc missing': removed(['try_alloc']),
+    'try_alloc missing': removed(['try_alloc'], wanted=of_several),
     'destroy missing': removed(['destroy']),
     'map_nosync_ret missing': removed(['map_nosync_ret']),
     'dma_map_phys missing': removed(['dma_map_phys']),
