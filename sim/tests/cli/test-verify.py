@@ -24,7 +24,7 @@ LAZY = os.path.join(FIXTURES, 'traces', 'v7.0-lazy-admin.trace.txt.zst')
 HOSTILE = os.path.join(FIXTURES, 'hostile', 'verify')
 DUMPS = os.path.join(FIXTURES, 'traces', 'v7.0-strict-ext4.snapshots')
 SHARED = os.path.join(os.environ.get('SHARED', ''), 'traces')
-MUTATIONS = int(os.environ.get('MUTATIONS', '3'))
+MUTATIONS = int(os.environ.get('MUTATIONS') or sys.argv[2])
 BUNDLED = {'7.0-strict': BOOT, '7.0-lazy': LAZY, '6.1-strict': BOOT_6_1}
 SECONDS_MAX = 60
 
