@@ -125,6 +125,9 @@ def _():
     for end in range(0, len(whole), len(whole) // CUTS):
         equal(verify_survives(write('t.dat', whole[:end]), f'first {end} bytes'), 2, f'first {end} bytes')
     equal(verify_survives(write('t.dat', whole), 'the whole'), 1, 'the whole')
+    differs = program.expect(1, 'verify', 't.dat')
+    check('first difference: t.dat@4112: ' in differs.out, 'the offset of the record expected', differs)
+    check('"offset" : 4112' in program.expect(1, 'verify', '--json', 't.dat').out, 'the offset in JSON expected')
 
 
 @cases.case('verify/trace.dat-a-byte-changed')
