@@ -30,9 +30,11 @@ static GString *sweep_file_head(const struct sweep_options *options, const struc
 
 		g_checksum_update(checksum, (const guchar *)passes, (gssize)strlen(passes));
 	}
-	g_string_append_printf(head, "# points %s, max %" G_GUINT64_FORMAT "\n", options->points, options->max);
-	g_string_append_printf(head, "# unfaulted: %" G_GUINT64_FORMAT " requests, ends at %" G_GUINT64_FORMAT " ns\n",
-			       reference->stats.ios, sim->now_ns);
+	g_string_append_printf(head, "# points %s, max %" G_GUINT64_FORMAT "\n", options->points,
+			       options->max);
+	g_string_append_printf(
+		head, "# unfaulted: %" G_GUINT64_FORMAT " requests, ends at %" G_GUINT64_FORMAT " ns\n",
+		reference->stats.ios, sim->now_ns);
 	g_string_append_printf(head, "# of %s\n", g_checksum_get_string(checksum));
 	return head;
 }
@@ -100,7 +102,8 @@ static bool sweep_file_read(const struct sweep_file *file, char *text, GHashTabl
 	for (line += file->head->len; (end = strchr(line, '\n')); line = end + 1, number++) {
 		*end = '\0';
 		if (!sweep_file_take(pairs, line))
-			return sim_error_line(error, file->path, number, "not a result of this sweep, or its second") == 0;
+			return sim_error_line(error, file->path, number,
+					      "not a result of this sweep, or its second") == 0;
 	}
 	*ret_len = (size_t)(line - text);
 	return true;

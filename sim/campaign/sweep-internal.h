@@ -27,7 +27,7 @@ struct sweep_outcome {
 	struct replay_part part;
 	int probe_error;
 	const char *probe_step;
-	GArray *live; /* of struct sweep_mapping, sorted: where the trace ends */
+	GArray *live;  /* of struct sweep_mapping, sorted: where the trace ends */
 	char *trouble; /* the replay could not go on */
 };
 

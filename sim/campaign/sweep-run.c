@@ -70,7 +70,8 @@ static bool sweep_probe(const struct sweep_options *options, struct sweep_outcom
 {
 	struct machine *machine = outcome->machine;
 
-	outcome->probe_error = machine_probe(machine, options->replay.mode != REPLAY_ASAP, &outcome->probe_step);
+	outcome->probe_error =
+		machine_probe(machine, options->replay.mode != REPLAY_ASAP, &outcome->probe_step);
 	if (!outcome->probe_error && machine->nvme->queue_count < 2) {
 		outcome->probe_error = -ENOMEM;
 		outcome->probe_step = "NVMe I/O queues";
@@ -83,14 +84,14 @@ void sweep_replay(const struct sweep_options *options, struct sweep_outcome *ret
 	struct replay_options replay = options->replay;
 	g_autoptr(GError) error = NULL;
 
-	*ret_outcome = (struct sweep_outcome){.live = g_array_new(FALSE, FALSE, sizeof(struct sweep_mapping))};
+	*ret_outcome =
+		(struct sweep_outcome){.live = g_array_new(FALSE, FALSE, sizeof(struct sweep_mapping))};
 	replay.at_end = sweep_at_end;
 	replay.at_end_data = ret_outcome;
 	io_transform_rewind(options->trace);
 	ret_outcome->machine = machine_new(options->config, options->cpus, options->rules);
-	if (sweep_probe(options, ret_outcome) &&
-	    !replay_run(ret_outcome->machine, &options->trace, &replay, &ret_outcome->stats, &ret_outcome->part,
-			&error))
+	if (sweep_probe(options, ret_outcome) && !replay_run(ret_outcome->machine, &options->trace, &replay,
+							     &ret_outcome->stats, &ret_outcome->part, &error))
 		ret_outcome->trouble = g_strdup(error->message);
 	machine_remove(ret_outcome->machine);
 }
@@ -140,7 +141,8 @@ static void sweep_judge_findings(GString *said, const struct sweep_outcome *outc
 		uint64_t before = reference ? reference->machine->sim->findings.count[kind] : 0;
 		const struct finding *first;
 
-		if (!sweep_harms((enum finding_kind)kind) || expected & 1u << kind || findings->count[kind] <= before)
+		if (!sweep_harms((enum finding_kind)kind) || expected & 1u << kind ||
+		    findings->count[kind] <= before)
 			continue;
 		first = sweep_first(findings, (enum finding_kind)kind);
 		sweep_say(said, "%s (%" G_GUINT64_FORMAT "): %s", finding_kinds[kind].name,
@@ -197,7 +199,8 @@ static void sweep_judge_errors(GString *said, const struct sweep_outcome *outcom
 	uint64_t errors = outcome->stats.errors, usual = reference->stats.errors;
 
 	if (point->error == -ENOMEM && errors > usual)
-		sweep_say(said, "%" G_GUINT64_FORMAT " requests failed, which the kernel tries again", errors - usual);
+		sweep_say(said, "%" G_GUINT64_FORMAT " requests failed, which the kernel tries again",
+			  errors - usual);
 }
 
 /** Returns how many of @a are not in @b, both sorted, and the first of them in *@ret_first. */
@@ -228,8 +231,10 @@ static void sweep_say_mappings(GString *said, const char *what, const GArray *a,
 	guint count = sweep_only_in(a, b, &first);
 
 	if (count)
-		sweep_say(said, "%u granules %s mapped where the trace ends, first 0x%" G_GINT64_MODIFIER
-			  "x of nvme%u", count, what, first.paddr, first.device);
+		sweep_say(said,
+			  "%u granules %s mapped where the trace ends, first 0x%" G_GINT64_MODIFIER
+			  "x of nvme%u",
+			  count, what, first.paddr, first.device);
 }
 
 static void sweep_judge_live(GString *said, const struct sweep_outcome *outcome,

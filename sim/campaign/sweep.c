@@ -82,8 +82,10 @@ static bool sweep_plan(struct sweep *sweep, GError **error)
 		sweep->end[id] = result->pairs->len;
 	}
 	if (!known)
-		return sim_error_plain(error, "--points=%s: no fault point is called so; see \"iommusim faults list\"",
-				       options->points) == 0;
+		return sim_error_plain(
+			       error,
+			       "--points=%s: no fault point is called so; see \"iommusim faults list\"",
+			       options->points) == 0;
 	return true;
 }
 
@@ -124,21 +126,34 @@ static char *sweep_job_said(const struct sweep *sweep, const struct sweep_job *j
 	return g_strdup("the simulation failed: an error in it, not in what it models");
 }
 
+/** Waits until a child has ended. Returns its job, with how in *@ret_status. Other children of this process, such as one that
+ *  reads a trace, are left to who started them. */
+static struct sweep_job *sweep_wait(struct sweep *sweep, int *ret_status)
+{
+	siginfo_t any;
+
+	while (true) {
+		for (unsigned i = 0; i < sweep->options->jobs; i++) {
+			struct sweep_job *job = &sweep->jobs[i];
+
+			if (job->pid && waitpid(job->pid, ret_status, WNOHANG) == job->pid)
+				return job;
+		}
+		any.si_pid = 0;
+		/* One of the others that has ended stays so: then look now and then. */
+		if (waitid(P_ALL, 0, &any, WEXITED | WNOWAIT) == 0 && !sweep_job_of(sweep, any.si_pid))
+			g_usleep(1000);
+	}
+}
+
 /** Waits for a child, and takes its result. Returns its job, free again. */
 static struct sweep_job *sweep_reap(struct sweep *sweep)
 {
 	const struct sweep_options *options = sweep->options;
-	struct sweep_job *job = NULL;
 	struct sweep_pair *pair;
 	int status;
+	struct sweep_job *job = sweep_wait(sweep, &status);
 
-	while (!job) {
-		pid_t pid = waitpid(-1, &status, 0);
-
-		g_assert(pid > 0 || errno == EINTR);
-		if (pid > 0)
-			job = sweep_job_of(sweep, pid);
-	}
 	pair = &g_array_index(sweep->result->pairs, struct sweep_pair, job->pair);
 	pair->broke = sweep_job_said(sweep, job, status);
 	pair->done = true;

@@ -20,7 +20,8 @@ struct sweep_request {
 static GOptionEntry *sweep_entries(struct sweep_request *request)
 {
 	const GOptionEntry own[] = {
-		{"points", 0, 0, G_OPTION_ARG_FILENAME, &request->points, "only the points of these names", "GLOB"},
+		{"points", 0, 0, G_OPTION_ARG_FILENAME, &request->points, "only the points of these names",
+		 "GLOB"},
 		{"max", 0, 0, G_OPTION_ARG_FILENAME, &request->max,
 		 "at most N passes of a point, evenly spread over all", "N"},
 		{"jobs", 0, 0, G_OPTION_ARG_FILENAME, &request->jobs,
@@ -71,10 +72,12 @@ static bool sweep_parse(const struct sweep_request *request, struct sweep_option
 /** Adds an option to a command line, so that a shell takes it as it is. */
 static void sweep_quote(GString *text, const char *name, const char *value)
 {
-	g_autofree char *word = value ? g_strdup_printf("--%s=%s", name, value) : g_strdup_printf("--%s", name);
+	g_autofree char *word =
+		value ? g_strdup_printf("--%s=%s", name, value) : g_strdup_printf("--%s", name);
 	g_autofree char *quoted = g_shell_quote(word);
-	bool plain = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/+%@") ==
-		     strlen(word);
+	bool plain =
+		strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/+%@") ==
+		strlen(word);
 
 	g_string_append_printf(text, " %s", plain ? word : quoted);
 }
@@ -104,8 +107,8 @@ static char *sweep_command(const struct run *run, const char *options, const cha
 {
 	g_autofree char *trace = g_shell_quote(run->names[0]);
 
-	return g_strdup_printf("iommusim replay --fail=%s:%" G_GUINT64_FORMAT "%s %s", point, pair->pass, options,
-			       trace);
+	return g_strdup_printf("iommusim replay --fail=%s:%" G_GUINT64_FORMAT "%s %s", point, pair->pass,
+			       options, trace);
 }
 
 /** Returns what a sweep is of, so that another one is told from it: the machine, the options, what else fails. */
@@ -134,7 +137,8 @@ static void sweep_show_point(struct facts *facts, const char *name, uint64_t pas
 
 	for (guint i = 0; i < count; i++)
 		broke += pairs[i].broke != NULL;
-	facts_line(facts, "%-26s %10" G_GUINT64_FORMAT " %10u %10" G_GUINT64_FORMAT, name, passes, count, broke);
+	facts_line(facts, "%-26s %10" G_GUINT64_FORMAT " %10u %10" G_GUINT64_FORMAT, name, passes, count,
+		   broke);
 	facts_begin(facts, NULL, NULL);
 	facts_text(facts, "point", NULL, name);
 	facts_u64(facts, "passes", NULL, passes);
@@ -223,13 +227,14 @@ static void sweep_show_progress(void *data, uint64_t done, uint64_t taken_up, ui
 		return;
 	progress->next_us = now_us + 250000;
 	fprintf(stderr,
-		"\r%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pairs, %.0f pairs/s, %.0f s left \033[K", done,
-		total, rate, (double)(total - done) / rate);
+		"\r%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pairs, %.0f pairs/s, %.0f s left \033[K",
+		done, total, rate, (double)(total - done) / rate);
 }
 
 /* ---- the command ---- */
 
-static int sweep_execute(struct run *run, const struct sweep_request *request, const struct cmd_common *common)
+static int sweep_execute(struct run *run, const struct sweep_request *request,
+			 const struct cmd_common *common)
 {
 	g_autofree char *run_options = sweep_run_options(request), *identity = NULL;
 	struct sweep_progress state = {.begun_us = g_get_monotonic_time()};

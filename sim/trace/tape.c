@@ -50,7 +50,8 @@ void tape_add(struct tape *tape, enum io_step step, const struct io_record *reco
 	g_ptr_array_add(tape->steps, copy);
 }
 
-enum io_step tape_play(struct tape *tape, const struct io_record **ret_record, struct io_complete *ret_complete)
+enum io_step tape_play(struct tape *tape, const struct io_record **ret_record,
+		       struct io_complete *ret_complete)
 {
 	const struct tape_step *step;
 

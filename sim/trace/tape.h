@@ -17,7 +17,8 @@ void tape_add(struct tape *tape, enum io_step step, const struct io_record *reco
 	      const struct io_complete *complete);
 
 /** Returns the next step, as io_transform_next() does; IO_END behind the last. */
-enum io_step tape_play(struct tape *tape, const struct io_record **ret_record, struct io_complete *ret_complete);
+enum io_step tape_play(struct tape *tape, const struct io_record **ret_record,
+		       struct io_complete *ret_complete);
 
 /** The next step is the first again. */
 void tape_rewind(struct tape *tape);

@@ -196,7 +196,7 @@ def _():
 @cases.case('/sweep/progress/tells-how-long')
 def _():
     run = program.expect(0, 'faults', 'sweep', *FIXED, '--limit=20', '--points=controller.*', '--progress=always', BOOT)
-    check(re.search(r'\d+ of 6\d pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
+    check(re.search(r'\d+ of 118 pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
 
 
 @cases.case('/sweep/options/bad-ones-are-refused')
@@ -218,6 +218,49 @@ def _():
     write('leak.ini', '[fault leak]\npoint = nvme.sgl_pool\nnth = 3\n')
     found = sweep(1, '--set', 'kernel.version=7.0', '-f', 'leak.ini', '--points=dma.sync', *MIXED, '--max=5')
     check('leak' in found['unfaulted'], 'said', found['unfaulted'])
+
+
+def failed(rule, code=0):
+    """A replay with one fault rule; what came of it."""
+    write('faults.ini', f'[fault a]\n{rule}\nverbose = 2\n')
+    run = program.expect(code, 'replay', '--json', *FIXED, '--limit=100', '-f', 'faults.ini', BOOT)
+    text = program.expect(code, 'replay', *FIXED, '--limit=100', '-f', 'faults.ini', BOOT).out
+    found = json.loads(run.out)
+    fired = found['firings']
+    equal(len(fired), 1, 'firings', run)
+    check(f"{fired[0]['point']} at " in text and f"pass {fired[0]['pass']}, " in text, 'the summary says so', text)
+    return found
+
+
+@cases.case('/action/status-and-whether-it-is-tried-again')
+def _():
+    equal(failed('point = controller.status\nnth = 30\naction = 0x281')['replay']['errors'], 1, 'errors')
+    found = failed('point = controller.status\nnth = 30\naction = 0x281 retry')['replay']
+    equal((found['errors'], found['retries']), (0, 1), 'errors and retries')
+
+
+@cases.case('/action/what-is-lost')
+def _():
+    found = failed('point = controller.lost_completion\nnth = 30\naction = interrupt')['replay']
+    equal((found['errors'], found['retries']), (0, 0), 'errors and retries')
+    found = failed('point = controller.lost_completion\nnth = 30\naction = all')['replay']
+    equal((found['errors'], found['resets']), (0, 1), 'errors and resets')
+
+
+@cases.case('/action/translation-fault-fails-the-command-and-it-is-tried-again')
+def _():
+    whole = json.loads(program.expect(0, 'replay', '--json', *FIXED, '--limit=100', BOOT).out)
+    found = failed('point = controller.translation\nnth = 60\n')
+    equal(found['iommu']['page_faults'], 1, 'page faults')
+    equal((found['replay']['errors'], found['replay']['ios']), (whole['replay']['errors'], whole['replay']['ios']), 'ends')
+
+
+@cases.case('/action/bad-ones-are-refused')
+def _():
+    for action in '0', '0x800', '0x281 maybe', '':
+        write('faults.ini', f'[fault a]\npoint = controller.status\nnth = 1\naction = {action}\n')
+        message = program.refuses('replay', '-f', 'faults.ini', BOOT)
+        check(message.startswith('faults.ini:4: action = '), 'names the line', message)
 
 
 cases.main()

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""trace info over every recording in the folder `shared` beside the checkout: format and counts are what its tables say.
+"""trace info over every recording in the folder `shared` beside the checkout: format and counts are what its tables say; verify
+of those that are there in binary, too, says the same of both.
 Skipped where there is no such folder. test-traces.py IOMMUSIM"""
 import glob
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 
 from tap import Cases, Program, check, equal
 
@@ -95,8 +99,43 @@ def add_run(run):
                 equal(facts['completed'], facts['ios'], 'completed')
 
 
+def add_verify(run):
+    @cases.case(f'verify/{os.path.basename(run)}')
+    def _():
+        text, binary = (os.path.join(run, f'trace.{kind}.zst') for kind in ('txt', 'dat'))
+        of_text, of_binary = program.run('verify', text), program.run('verify', binary)
+        check(of_text.code in (0, 1), 'exit 0 or 1 expected', of_text)
+        equal(of_binary.code, of_text.code, 'exit')
+        equal(of_binary.out.partition('first difference')[0], of_text.out.partition('first difference')[0], 'verify')
+
+
 for run in RUNS:
     add_run(run)
+    if os.path.exists(os.path.join(run, 'trace.dat.zst')):
+        add_verify(run)
+
+
+def add_report(path):
+    """What trace-cmd report prints of a trace.dat is the same trace."""
+    @cases.case(f'report/{os.path.relpath(path, TRACES)}')
+    def _():
+        with tempfile.TemporaryDirectory() as folder:
+            dat, text = os.path.join(folder, 'trace.dat'), os.path.join(folder, 'report.txt')
+            subprocess.run(['zstd', '-q', '-d', '-o', dat, path], check=True)
+            with open(text, 'w', encoding='utf-8') as file:
+                subprocess.run(['trace-cmd', 'report', '-t', '-i', dat], check=True, stdout=file, stderr=subprocess.DEVNULL)
+            facts = [info(dat), info(text)]
+        equal([fact.pop('format') for fact in facts], ['tracedat', 'ftrace'], 'formats')
+        # trace_marker has another name there.
+        for fact in facts:
+            for key in ('recording', 'event_names', 'names'):
+                fact.pop(key, None)
+        equal(facts[1], facts[0], 'facts')
+
+
+if shutil.which('trace-cmd') and shutil.which('zstd'):
+    for dat in sorted(glob.glob(os.path.join(TRACES, '*', 'trace.dat.zst'))):
+        add_report(dat)
 
 
 def add_sample(name):
