@@ -6,6 +6,7 @@
  * The form of a snapshot, as writer and reader agree on it; and the reader itself, one item at a time, for check and
  * diff. Only this room includes it.
  */
+#include "sim/core/sha256.h"
 #include "sim/io/input.h"
 #include "sim/snapshot/snapshot.h"
 
@@ -53,7 +54,7 @@ struct snapshot_reader {
 	/* The rest is the reader's own. */
 	struct input *input;
 	const struct snapshot_section *const *sections;
-	GChecksum *digest;
+	struct sha256 digest;
 	GHashTable *seen;  /* names of sections */
 	GString *text;	   /* the line */
 	GString *previous; /* the fact before, empty at the start of a section */

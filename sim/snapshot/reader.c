@@ -146,8 +146,8 @@ static int read_line(struct snapshot_reader *reader, GError **error)
 
 static void digest_line(struct snapshot_reader *reader)
 {
-	g_checksum_update(reader->digest, (const uint8_t *)reader->text->str, (gssize)reader->text->len);
-	g_checksum_update(reader->digest, (const uint8_t *)"\n", 1);
+	sha256_update(&reader->digest, reader->text->str, reader->text->len);
+	sha256_update(&reader->digest, "\n", 1);
 }
 
 static int read_first_line(struct snapshot_reader *reader, GError **error)
@@ -185,7 +185,7 @@ struct snapshot_reader *snapshot_reader_new(const char *path, const struct snaps
 	reader->input = input;
 	reader->sections = sections;
 	reader->section_index = reader->section_anchor = -1;
-	reader->digest = g_checksum_new(G_CHECKSUM_SHA256);
+	sha256_init(&reader->digest);
 	reader->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	reader->text = g_string_new(NULL);
 	reader->previous = g_string_new(NULL);
@@ -205,7 +205,6 @@ void snapshot_reader_free(struct snapshot_reader *reader)
 	g_string_free(reader->previous, TRUE);
 	g_string_free(reader->text, TRUE);
 	g_hash_table_unref(reader->seen);
-	g_checksum_free(reader->digest);
 	g_free(reader->section);
 	input_close(reader->input);
 	g_free(reader);
@@ -338,9 +337,11 @@ static int read_fact(struct snapshot_reader *reader, GError **error)
 
 static int read_digest(struct snapshot_reader *reader, GError **error)
 {
+	char digest[SHA256_HEX_LEN + 1];
 	int got;
 
-	if (strcmp(reader->text->str + strlen(SNAPSHOT_DIGEST), g_checksum_get_string(reader->digest)) != 0)
+	sha256_finish(&reader->digest, digest);
+	if (strcmp(reader->text->str + strlen(SNAPSHOT_DIGEST), digest) != 0)
 		return fault(reader, error, "digest does not match");
 	reader->has_digest = true;
 	got = read_line(reader, error);
