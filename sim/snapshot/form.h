@@ -55,7 +55,8 @@ struct snapshot_reader {
 	struct input *input;
 	const struct snapshot_section *const *sections;
 	struct sha256 digest;
-	GHashTable *seen;  /* names of sections */
+	uint64_t len_bytes; /* of the lines read, a newline for each */
+	GHashTable *seen;   /* names of sections */
 	GString *text;	   /* the line */
 	GString *previous; /* the fact before, empty at the start of a section */
 	GString *split;	   /* the line cut into NUL-ended words */
@@ -70,6 +71,9 @@ void snapshot_reader_free(struct snapshot_reader *reader);
 /** Returns the next item, or -1 with *@error. A fact whose noun is known has its keys, in order and first, and a range
  *  that can be parsed. Not to be called again after the end. */
 int snapshot_reader_next(struct snapshot_reader *reader, GError **error);
+
+/** Returns whether the last line read ends with a newline, as all that are written do. */
+bool snapshot_reader_ended(const struct snapshot_reader *reader);
 
 const char *snapshot_reader_path(const struct snapshot_reader *reader);
 

@@ -111,6 +111,11 @@ const char *snapshot_reader_path(const struct snapshot_reader *reader)
 	return input_path(reader->input);
 }
 
+bool snapshot_reader_ended(const struct snapshot_reader *reader)
+{
+	return input_offset(reader->input) == reader->len_bytes;
+}
+
 static int G_GNUC_PRINTF(3, 4)
 	fault(const struct snapshot_reader *reader, GError **error, const char *format, ...)
 {
@@ -141,6 +146,7 @@ static int read_line(struct snapshot_reader *reader, GError **error)
 				     (unsigned char)line[i]);
 	g_string_truncate(reader->text, 0);
 	g_string_append_len(reader->text, line, (gssize)len);
+	reader->len_bytes += len + 1;
 	return 1;
 }
 
@@ -169,6 +175,7 @@ static int read_first_line(struct snapshot_reader *reader, GError **error)
 	if (len != strlen(SNAPSHOT_FIRST_LINE) || memcmp(line, SNAPSHOT_FIRST_LINE, len) != 0)
 		return sim_error_line(error, path, 1, "a snapshot of another version than 1");
 	g_string_append_len(reader->text, line, (gssize)len);
+	reader->len_bytes = len + 1;
 	digest_line(reader);
 	return 0;
 }
@@ -257,6 +264,15 @@ static int read_section(struct snapshot_reader *reader, GError **error)
 	return SNAPSHOT_SECTION;
 }
 
+/* As snapshot_line_get(), of which every field of every line is asked. */
+static bool has_field(const struct snapshot_line *line, const char *name)
+{
+	for (unsigned i = 0; i < line->field_count; i++)
+		if (line->fields[i].name[0] == name[0] && strcmp(line->fields[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 /* Cuts @word, NAME=VALUE, into the next field. */
 static int split_field(struct snapshot_reader *reader, char *word, GError **error)
 {
@@ -274,7 +290,7 @@ static int split_field(struct snapshot_reader *reader, char *word, GError **erro
 		return fault(reader, error, "field \"%s\" with a second '='", word);
 	if (line->field_count == SNAPSHOT_FIELDS_MAX)
 		return fault(reader, error, "more than %d fields", SNAPSHOT_FIELDS_MAX);
-	if (snapshot_line_get(line, word))
+	if (has_field(line, word))
 		return fault(reader, error, "field \"%s\" a second time", word);
 	reader->fields[line->field_count++] = (struct snapshot_field){.name = word, .value = equals + 1};
 	return 0;

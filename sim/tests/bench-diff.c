@@ -129,7 +129,7 @@ static uint64_t make(const char *path, bool changed, uint64_t mappings)
 /** Runs "diff --stat --json" and compares what it counts with @wanted. */
 static void bench(const char *what, const char *const *argv, uint64_t wanted, uint64_t bytes)
 {
-	g_autofree char *counted = g_strdup_printf("\"count\": %" G_GUINT64_FORMAT, wanted);
+	g_autofree char *counted = g_strdup_printf("\n  \"count\" : %" G_GUINT64_FORMAT, wanted);
 	struct rusage before, after;
 	g_autofree char *out = NULL;
 	g_autoptr(GError) error = NULL;

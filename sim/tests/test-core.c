@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "sim/core/sha256.h"
 #include "sim/core/sim.h"
 #include "sim/core/text.h"
 
@@ -310,6 +311,32 @@ static void test_findings_beyond_the_kept_are_counted(void)
 	sim_free(sim);
 }
 
+/* --- sha256 ----------------------------------------------------------------------------------------------------- */
+
+/* With the processor's instructions and without, all at once and in pieces, as GLib's, for every length to some blocks. */
+static void test_sha256_of_every_length_is_glibs(void)
+{
+	uint8_t bytes[300];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 256);
+	for (size_t len = 0; len <= sizeof(bytes); len++) {
+		g_autofree char *wanted = g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, len);
+		char got[SHA256_HEX_LEN + 1];
+		struct sha256 whole, pieces;
+
+		sha256_init(&whole);
+		sha256_update(&whole, bytes, len);
+		sha256_finish(&whole, got);
+		g_assert_cmpstr(got, ==, wanted);
+		sha256_init_portable(&pieces);
+		for (size_t at = 0; at < len; at += 13)
+			sha256_update(&pieces, bytes + at, MIN(13, len - at));
+		sha256_finish(&pieces, got);
+		g_assert_cmpstr(got, ==, wanted);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -329,5 +356,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/core/lock/later-holding-does-not-stop-earlier-cpu",
 			test_a_later_holding_does_not_stop_an_earlier_cpu);
 	g_test_add_func("/core/finding/counted-beyond-kept", test_findings_beyond_the_kept_are_counted);
+	g_test_add_func("/core/sha256/of-every-length-is-glibs", test_sha256_of_every_length_is_glibs);
 	return g_test_run();
 }
