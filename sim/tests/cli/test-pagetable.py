@@ -301,7 +301,7 @@ def _():
 # ---- diff ----
 
 def changes(a, b, code):
-    return program.expect(code, 'diff', a, b).out.splitlines()
+    return program.expect(code, 'diff', a, b).out.partition('\n\n')[2].splitlines()
 
 
 @case('diff/placement-is-no-difference')
