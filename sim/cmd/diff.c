@@ -106,6 +106,23 @@ static const char *diff_colour(const char *change, const char *const *fields)
 	return strstr(change, "removed") || strstr(change, "no longer") || strstr(change, "dropped") ? RED : GREEN;
 }
 
+/** For people: blanks as blanks; what else a snapshot does not hold stays escaped, as a terminal should not get it. */
+static char *diff_said(const char *text)
+{
+	g_auto(GStrv) words = g_strsplit(text, "%20", -1);
+
+	return g_strjoinv(" ", words);
+}
+
+static void diff_write_detail(const struct diff_run *run, const char *text, const char *const *fields,
+			      const struct diff_cause *cause)
+{
+	g_autofree char *said = diff_said(text);
+
+	fprintf(run->details, "%s%s%s%s%s%s\n", run->colour ? diff_colour(fields[1], fields) : "", said,
+		run->colour ? PLAIN : "", cause ? " (" : "", cause ? cause->whole : "", cause ? ")" : "");
+}
+
 static void diff_finding(void *data, const char *text, const char *const *fields)
 {
 	struct diff_run *run = data;
@@ -117,8 +134,7 @@ static void diff_finding(void *data, const char *text, const char *const *fields
 	change->bytes += diff_bytes(fields);
 	diff_count_cause(change, cause);
 	if (run->details)
-		fprintf(run->details, "%s%s%s%s%s%s\n", run->colour ? diff_colour(fields[1], fields) : "", text,
-			run->colour ? PLAIN : "", cause ? " (" : "", cause ? cause->whole : "", cause ? ")" : "");
+		diff_write_detail(run, text, fields, cause);
 	if (!run->json)
 		return;
 	facts_begin(run->facts, NULL, NULL);
@@ -144,7 +160,7 @@ static char *diff_plural(const char *change, uint64_t count)
 		{"mapping", "mappings"}, {"IOVA", "IOVAs"},	  {"entry", "entries"},	  {"reference", "references"},
 		{"request", "requests"}, {"domain", "domains"},	  {"flush", "flushes"},	  {"permission", "permissions"},
 		{"queue", "queues"},	 {"pool", "pools"},	  {"table", "tables"},	  {"change", "changes"},
-		{"fault", "faults"},	 {"segment", "segments"},
+		{"violation", "violations"},	 {"segment", "segments"},
 	};
 	g_auto(GStrv) parts = g_strsplit(change, " ", -1);
 
@@ -208,8 +224,8 @@ static void diff_summary(struct diff_run *run)
 	for (GList *at = names; at; at = at->next) {
 		const struct diff_change *change = g_hash_table_lookup(run->changes, at->data);
 		g_autofree char *name = diff_summary_name(run, at->data);
-		g_autofree char *counted = diff_plural(name, change->count);
-		g_autoptr(GString) line = g_string_new(counted);
+		g_autofree char *counted = diff_plural(name, change->count), *said = diff_said(counted);
+		g_autoptr(GString) line = g_string_new(said);
 
 		if (change->bytes) {
 			g_autofree char *size = text_size(change->bytes);
