@@ -4,14 +4,14 @@
 #include "sim/behaviour/behaviour.h"
 #include "sim/fault/fault.h"
 
-int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot)
+static int iommu_map_pages(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len,
+			   unsigned prot)
 {
 	struct iommu *iommu = domain->iommu;
 	struct sim *sim = iommu->sim;
 	uint64_t mapped = 0;
 	int err;
 
-	SIM_ANNOUNCE(sim, map_call, iova, paddr, len, prot);
 	err = sim_fault_size(sim, FAULT_IOMMU_MAP, len);
 	iommu->stats.maps++;
 	if (!err)
@@ -32,12 +32,25 @@ int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr,
 	return 0;
 }
 
+int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot)
+{
+	struct sim *sim = domain->iommu->sim;
+	int err;
+
+	SIM_ANNOUNCE(sim, map_call, iova, paddr, len, prot);
+	err = iommu_map_pages(domain, iova, paddr, len, prot);
+	SIM_ANNOUNCE(sim, map_return, err);
+	return err;
+}
+
 int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len)
 {
-	int err = sim_fault_size(domain->iommu->sim, FAULT_IOMMU_SYNC_MAP, len);
+	struct sim *sim = domain->iommu->sim;
+	int err = sim_fault_size(sim, FAULT_IOMMU_SYNC_MAP, len);
 
 	if (err || !domain->iommu->ops->iotlb_sync_map)
 		return err;
+	SIM_ANNOUNCE(sim, sync_map, domain->id, iova, iova + len - 1);
 	return domain->iommu->ops->iotlb_sync_map(domain, iova, len);
 }
 

@@ -23,6 +23,7 @@ struct command {
 	const char *summary; /* one line of --help */
 	const char *usage;   /* the arguments that follow name and options: "TRACE" */
 	int (*run)(const struct command *command, int argc, char **argv);
+	const char *details; /* what stands at the end of --help; may be NULL */
 };
 
 /** The subcommands, ended by a NULL name. */
@@ -36,6 +37,7 @@ int cmd_snapshot_show(const struct command *command, int argc, char **argv);
 int cmd_snapshot_check(const struct command *command, int argc, char **argv);
 int cmd_whois(const struct command *command, int argc, char **argv);
 int cmd_trace_info(const struct command *command, int argc, char **argv);
+int cmd_trace_convert(const struct command *command, int argc, char **argv);
 int cmd_conform(const struct command *command, int argc, char **argv);
 int cmd_iova_stat(const struct command *command, int argc, char **argv);
 int cmd_pagetable_formats(const struct command *command, int argc, char **argv);

@@ -76,6 +76,8 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 	/* GOption names the program in its help by this. */
 	g_set_prgname(name);
 	g_option_context_set_summary(context, command->summary);
+	if (command->details)
+		g_option_context_set_description(context, command->details);
 	if (entries)
 		g_option_context_add_main_entries(context, entries, NULL);
 	g_option_context_add_main_entries(context, shared, NULL);

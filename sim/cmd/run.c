@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/cmd/progress.h"
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 #include "sim/io/output.h"
@@ -214,7 +215,7 @@ static unsigned run_trace_cpus(struct io_transform *trace, const char *name, con
 	while ((step = io_stream_next(scan, &record, &complete, error)) > 0)
 		;
 	if (step == IO_END)
-		cpus = io_stream_stats(scan)->cpus;
+		cpus = MAX(io_stream_stats(scan)->cpus, io_stream_cpus(scan));
 	io_stream_close(scan);
 	return cpus;
 }
@@ -256,27 +257,9 @@ static unsigned run_cpus(struct run *run, const struct trace_options *reading, G
 	return most;
 }
 
-struct run_progress {
-	struct io_transform *trace; /* the first: they are read side by side */
-	gint64 begun_us, next_us;
-};
-
 static void run_show_progress(void *data, uint64_t issued)
 {
-	struct run_progress *progress = data;
-	gint64 now_us = g_get_monotonic_time();
-	double elapsed_s = (double)(now_us - progress->begun_us) / 1e6;
-	uint64_t size, at;
-
-	if (now_us < progress->next_us)
-		return;
-	progress->next_us = now_us + 250000;
-	at = input_position(io_stream_input(io_transform_stream(progress->trace)), &size);
-	fprintf(stderr, "\r%" G_GUINT64_FORMAT " I/Os, %.0f k/s", issued, (double)issued / elapsed_s / 1e3);
-	if (size && at)
-		fprintf(stderr, ", %.0f %%, %.0f s left ", 100.0 * (double)at / (double)size,
-			elapsed_s * (double)(size - at) / (double)at);
-	fputs("\033[K", stderr);
+	progress_show(data, issued);
 }
 
 /** Removes the machine and, with an output directory, writes what is left. */
@@ -301,7 +284,7 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 		 GError **error)
 {
 	struct trace_options reading;
-	struct run_progress state = {.begun_us = g_get_monotonic_time()};
+	struct progress state = {.begun_us = g_get_monotonic_time()};
 	unsigned cpus;
 	bool ok = true;
 
@@ -320,7 +303,7 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
 	if (progress) {
-		state.trace = run->traces[0];
+		state.trace = run->traces[0]; /* they are read side by side */
 		run->replay.progress = run_show_progress;
 		run->replay.progress_data = &state;
 	}
@@ -346,7 +329,7 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	if (ok)
 		ok = run_teardown(run, error);
 	if (progress)
-		fputs("\r\033[K", stderr);
+		progress_clear();
 	run->elapsed_s = (double)(g_get_monotonic_time() - state.begun_us) / 1e6;
 	return ok;
 }

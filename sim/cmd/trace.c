@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "sim/cmd/cmd.h"
+#include "sim/cmd/progress.h"
 #include "sim/cmd/report.h"
 #include "sim/cmd/traceopt.h"
 #include "sim/trace/names.h"
@@ -23,19 +24,25 @@ static bool trace_unaligned(const struct io_record *record)
 	return has_place && (record->lba % 8 || record->bytes % 4096);
 }
 
-static int trace_read(struct io_transform *trace, struct trace_sizes *sizes, GError **error)
+static int trace_read(struct io_transform *trace, struct trace_sizes *sizes, bool shows_progress,
+		      GError **error)
 {
+	struct progress progress = {.trace = trace, .begun_us = g_get_monotonic_time()};
 	const struct io_record *record;
 	struct io_complete complete;
 	enum io_step step;
 
-	while ((step = io_transform_next(trace, &record, &complete, error)) > 0) {
+	for (uint64_t steps = 0; (step = io_transform_next(trace, &record, &complete, error)) > 0; steps++) {
+		if (shows_progress && steps % PROGRESS_STEPS == 0)
+			progress_show(&progress, io_transform_stats(trace)->issues);
 		if (step != IO_ISSUE)
 			continue;
 		if (record->bytes)
 			sizes->count[MIN(63u - (unsigned)__builtin_clzll(record->bytes), TRACE_SIZES - 1)]++;
 		sizes->unaligned += trace_unaligned(record);
 	}
+	if (shows_progress)
+		progress_clear();
 	return step == IO_END ? 0 : -1;
 }
 
@@ -170,7 +177,7 @@ int cmd_trace_info(const struct command *command, int argc, char **argv)
 		part = trace_part_text(&reading.part);
 		trace = io_transform_open(common.args[0], &reading, &error);
 	}
-	if (trace && trace_read(trace, &sizes, &error) == 0) {
+	if (trace && trace_read(trace, &sizes, cmd_shows_progress(&common), &error) == 0) {
 		g_autofree char *text = trace_facts(trace, part, &sizes, common.json);
 
 		if (!cmd_print(text))

@@ -82,11 +82,11 @@ static void show_difference(struct facts *facts, const struct verify_recording *
 			    const struct verify_result *result)
 {
 	const struct verify_event *event = &recording->events[result->first.event];
+	g_autofree char *place = verify_event_place(recording, result->first.event);
 
 	facts_begin(facts, "first_difference", NULL);
-	facts_line(facts, "first difference: %s:%" G_GUINT64_FORMAT ": the model expected %s",
-		   recording->path, event->line, result->first.text);
-	facts_u64(facts, "line", NULL, event->line);
+	facts_line(facts, "first difference: %s: the model expected %s", place, result->first.text);
+	facts_u64(facts, recording->counts_lines ? "line" : "offset", NULL, event->position);
 	facts_text(facts, "expected", NULL, result->first.text);
 	show_around(facts, recording, result->first.event);
 	facts_end(facts);

@@ -40,6 +40,8 @@ struct sim_observer {
 	void (*iova_free)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes);
 	/** A call that maps was entered: how it ends is not known yet. */
 	void (*map_call)(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len_bytes, unsigned prot);
+	/** It returned. @err: 0 or negative errno. */
+	void (*map_return)(void *data, struct sim *sim, int err);
 	void (*map)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
 		    uint64_t len_bytes, unsigned prot);
 	/** The kernel's trace event iommu:map. Not the same as map: which kernel has it when is behaviour nosync-map-error. */
@@ -47,7 +49,10 @@ struct sim_observer {
 	/** @unmapped_bytes: what was really mapped there; differs from @len_bytes in a wrong-size unmap. */
 	void (*unmap)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes,
 		      uint64_t unmapped_bytes);
+	/** The driver has invalidated @first to @last, bytes. */
 	void (*invalidate)(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last);
+	/** The driver is about to be told that @first to @last are mapped now. */
+	void (*sync_map)(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last);
 	/** A device translated @iova; @hit: without a page walk. */
 	void (*translate)(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
 			  bool hit);

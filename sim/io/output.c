@@ -224,9 +224,19 @@ void output_puts(struct output *output, const char *text)
 
 void output_printf(struct output *output, const char *format, ...)
 {
+	char line[256]; /* most are shorter, and many */
 	g_autofree char *text = NULL;
 	va_list args;
+	int len;
 
+	va_start(args, format);
+	len = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	g_assert(len >= 0);
+	if ((size_t)len < sizeof(line)) {
+		output_write(output, line, (size_t)len);
+		return;
+	}
 	va_start(args, format);
 	text = g_strdup_vprintf(format, args);
 	va_end(args);

@@ -125,6 +125,9 @@ struct replay {
 	struct replay_abort aborts[NVME_ADMIN_DEPTH];
 	bool resetting; /* the queues are stopped */
 	GArray *scratch;	     /* segments of the record at hand */
+	GArray *meta_scratch;	     /* the same of its integrity data, where it was recorded */
+	uint32_t meta_at;	     /* how much of these its pieces have taken */
+	uint64_t meta_skip;
 	struct prng prng, form_prng; /* of segments that are made; of forms, recorded-mix */
 	struct segment_rule rule;    /* for requests without segments */
 	struct segment_forms forms;  /* recorded-mix */

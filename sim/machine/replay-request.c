@@ -46,6 +46,20 @@ static enum req_op replay_op(enum io_op op)
 	return ops[op];
 }
 
+/** Puts the recorded segments of @record, data and integrity data, where they are taken from. */
+static void replay_take_recorded(struct replay *replay, const struct io_record *record)
+{
+	for (uint32_t i = 0; i < record->segment_count; i++) {
+		const struct io_segment *segment = &record->segments[i];
+		struct bio_vec vec = {segment->paddr, segment->len_bytes};
+
+		if (segment->flags & IO_SEGMENT_METADATA)
+			g_array_append_val(replay->meta_scratch, vec);
+		else
+			g_array_append_val(replay->scratch, vec);
+	}
+}
+
 /** Makes segments of @bytes, in the form of recorded ones if that is asked for and there are any. */
 static void replay_make_segments(struct replay *replay, bool by_form, uint64_t bytes)
 {
@@ -66,17 +80,16 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 	uint64_t bytes = record->op == IO_DISCARD ? NVME_DSM_BYTES : record->bytes;
 
 	g_array_set_size(replay->scratch, 0);
+	g_array_set_size(replay->meta_scratch, 0);
+	replay->meta_at = 0;
+	replay->meta_skip = 0;
 	if (record->op == IO_FLUSH || record->op == IO_WRITE_ZEROES || bytes == 0)
 		return;
-	if (!recorded || record->segment_count == 0) {
+	if (recorded)
+		replay_take_recorded(replay, record);
+	if (!replay->scratch->len) {
 		replay_make_segments(replay, by_form, bytes);
 		return;
-	}
-	G_STATIC_ASSERT(sizeof(struct bio_vec) == sizeof(struct io_segment));
-	for (uint32_t i = 0; i < record->segment_count; i++) {
-		struct bio_vec vec = {record->segments[i].paddr, record->segments[i].len_bytes};
-
-		g_array_append_val(replay->scratch, vec);
 	}
 	replay->stats->recorded_segments++;
 	if (by_form)
@@ -135,7 +148,7 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	return rr;
 }
 
-/** Makes the integrity data of @rr, which no recording has, if the device has any. */
+/** Makes the integrity data of @rr, if the device has any: hardly a recording has it. */
 static void replay_make_metadata(struct replay *replay, struct replay_request *rr)
 {
 	const struct nvme_config *config = &replay->nvme->config;
@@ -147,7 +160,10 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 		bytes = 0;
 	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
 		rule.layout = LAYOUT_CONTIGUOUS;
-	if (bytes)
+	if (bytes && replay->meta_scratch->len)
+		bio_vecs_take(replay->meta_scratch, &replay->meta_at, &replay->meta_skip, bytes,
+			      rr->meta_vecs);
+	else if (bytes)
 		segments_make(&replay->prng, &rule, bytes, rr->meta_vecs);
 	rr->req.meta_bytes = bytes;
 	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;

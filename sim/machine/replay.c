@@ -82,12 +82,49 @@ static bool replay_check_blocks(const struct replay *replay, const struct io_str
 			       record->lba, block) == 0;
 }
 
+/** Recorded integrity data must be what this controller's format asks for, and all memory the host's own. */
+static bool replay_check_segments(const struct replay *replay, const struct io_stream *stream,
+				  const struct io_record *record, GError **error)
+{
+	const struct nvme_config *config = &replay->nvme->config;
+	uint64_t wanted = record->bytes / config->logical_block_bytes * config->meta_bytes, bytes = 0;
+	uint64_t layout = replay->machine->config.layout;
+	uint32_t count = 0;
+
+	if (layout != LAYOUT_RECORDED && layout != LAYOUT_RECORDED_MIX)
+		return true;
+	for (uint32_t i = 0; i < record->segment_count; i++) {
+		if (record->segments[i].flags & IO_SEGMENT_P2P)
+			return sim_error_plain(
+				       error,
+				       "%s: request %" G_GUINT64_FORMAT
+				       " has peer-to-peer memory, which no machine here has: give another "
+				       "segments.layout",
+				       input_path(io_stream_input(stream)), record->number) == 0;
+		if (record->segments[i].flags & IO_SEGMENT_METADATA) {
+			bytes += record->segments[i].len_bytes;
+			count++;
+		}
+	}
+	if (!count || (bytes == wanted && count <= replay->nvme->limits.max_integrity_segments &&
+		       (record->op == IO_READ || record->op == IO_WRITE)))
+		return true;
+	return sim_error_plain(
+		       error,
+		       "%s: request %" G_GUINT64_FORMAT " has %" G_GUINT64_FORMAT
+		       " bytes of metadata in %u segments, and this controller takes %" G_GUINT64_FORMAT
+		       " in %u: see nvme.metadata, nvme.metadata-sgl",
+		       input_path(io_stream_input(stream)), record->number, bytes, count, wanted,
+		       replay->nvme->limits.max_integrity_segments) == 0;
+}
+
 /** Whether this machine can replay @record. */
 static bool replay_check_record(const struct replay *replay, const struct io_stream *stream,
 				const struct io_record *record, GError **error)
 {
 	return replay_check_time(stream, record, error) && replay_check_cpu(replay, stream, record, error) &&
-	       replay_check_blocks(replay, stream, record, error);
+	       replay_check_blocks(replay, stream, record, error) &&
+	       replay_check_segments(replay, stream, record, error);
 }
 
 /* ---- the next step ---- */
@@ -351,6 +388,7 @@ static void replay_init(struct replay *replay)
 
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	replay->meta_scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
 	replay->dispatch = g_new(struct replay_dispatch, replay->nvme->queue_count);
 	replay->interrupts = g_new0(struct replay_interrupt, replay->nvme->queue_count);
@@ -423,6 +461,7 @@ static void replay_finish(struct replay *replay)
 	g_free(replay->waiting);
 	segments_forget(&replay->forms);
 	g_array_unref(replay->scratch);
+	g_array_unref(replay->meta_scratch);
 	g_array_unref(replay->by_trace_slot);
 }
 

@@ -124,9 +124,8 @@ static int piece_set(struct piece *piece, const struct snapshot_reader *reader, 
 		bool key = i < keys;
 
 		if (key && noun->range && strcmp(name, noun->range) == 0) {
-			bool parsed = snapshot_parse_range(value, &piece->first, &piece->last);
-
-			g_assert(parsed);
+			piece->first = reader->first;
+			piece->last = reader->last;
 		} else if (key) {
 			snapshot_append_field(piece->group, name, value);
 			piece->keys[piece->key_count++] =

@@ -49,6 +49,7 @@ struct snapshot_reader {
 	int section_index;		  /* in @sections, -1 where it is not known */
 	int section_anchor;		  /* of the last one that is known, -1 before the first */
 	const struct snapshot_noun *noun; /* of the fact; NULL where it is not known */
+	uint64_t first, last;		  /* its range, where the noun has one */
 	bool has_digest;		  /* at the end: there was a digest, and it was right */
 
 	/* The rest is the reader's own. */

@@ -13,7 +13,7 @@ static bool is_name_len(const char *text, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
 
-		if (!g_ascii_islower(c) && !g_ascii_isdigit(c) && c != '-' && c != '_' && c != '.')
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
 			return false;
 	}
 	return len > 0;
@@ -59,11 +59,14 @@ static bool parse_fixed(const char *text, uint64_t *ret_value)
 	if (text[0] != '0' || text[1] != 'x')
 		return false;
 	for (unsigned i = 2; i < 2 + RANGE_DIGITS; i++) {
-		char c = text[i];
+		unsigned digit = (unsigned char)text[i] - '0';
 
-		if (!g_ascii_isxdigit(c) || g_ascii_isupper(c))
-			return false;
-		value = value << 4 | (unsigned)(g_ascii_isdigit(c) ? c - '0' : c - 'a' + 10);
+		if (digit > 9) {
+			digit = (unsigned char)text[i] - 'a' + 10u;
+			if (digit < 10 || digit > 15)
+				return false;
+		}
+		value = value << 4 | digit;
 	}
 	*ret_value = value;
 	return true;
@@ -129,6 +132,23 @@ static int G_GNUC_PRINTF(3, 4)
 			      message);
 }
 
+/* All of them are looked at: that is a few instructions for sixteen. */
+static bool is_printable(const char *line, size_t len)
+{
+	unsigned char other = 0;
+
+	for (size_t i = 0; i < len; i++)
+		other |= (unsigned char)(line[i] - ' ') > '~' - ' ';
+	return !other;
+}
+
+static int refuse_byte(const struct snapshot_reader *reader, const char *line, GError **error)
+{
+	while (*line >= ' ' && *line <= '~')
+		line++;
+	return fault(reader, error, "byte 0x%02x cannot stand in a snapshot", (unsigned char)*line);
+}
+
 /* Reads a line into reader->text, checked for what no line may hold. Returns 1, 0 at the end, -1 with *@error. */
 static int read_line(struct snapshot_reader *reader, GError **error)
 {
@@ -140,10 +160,8 @@ static int read_line(struct snapshot_reader *reader, GError **error)
 		return got;
 	if (len > SNAPSHOT_LINE_MAX)
 		return fault(reader, error, "line longer than %d bytes", SNAPSHOT_LINE_MAX);
-	for (size_t i = 0; i < len; i++)
-		if (line[i] < ' ' || line[i] > '~')
-			return fault(reader, error, "byte 0x%02x cannot stand in a snapshot",
-				     (unsigned char)line[i]);
+	if (!is_printable(line, len))
+		return refuse_byte(reader, line, error);
 	g_string_truncate(reader->text, 0);
 	g_string_append_len(reader->text, line, (gssize)len);
 	reader->len_bytes += len + 1;
@@ -300,18 +318,18 @@ static int split_field(struct snapshot_reader *reader, char *word, GError **erro
 static int check_keys(struct snapshot_reader *reader, GError **error)
 {
 	const struct snapshot_noun *noun = reader->noun;
-	uint64_t first, last;
 
 	for (unsigned i = 0; noun->keys[i]; i++) {
-		const char *value = snapshot_line_get(&reader->line, noun->keys[i]);
+		bool there = i < reader->line.field_count && strcmp(reader->fields[i].name, noun->keys[i]) == 0;
+		const char *value = there ? reader->fields[i].value : snapshot_line_get(&reader->line, noun->keys[i]);
 
 		if (!value)
 			return fault(reader, error, "%s without its field \"%s\"", noun->name, noun->keys[i]);
-		if (strcmp(reader->fields[i].name, noun->keys[i]) != 0)
+		if (!there)
 			return fault(reader, error, "field \"%s\" of %s is not number %u", noun->keys[i],
 				     noun->name, i + 1);
 		if (noun->range && strcmp(noun->range, noun->keys[i]) == 0 &&
-		    !snapshot_parse_range(value, &first, &last))
+		    !snapshot_parse_range(value, &reader->first, &reader->last))
 			return fault(reader, error, "\"%s\" is not a range 0xFIRST-0xLAST of 16 digits each",
 				     value);
 	}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sim/core/error.h"
+#include "sim/trace/iot.h"
 #include "sim/trace/trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,6 +49,15 @@ static void read_all(const char *path)
 		read_trace(path, &(struct trace_options){.format = trace_formats[i]->name});
 }
 
+/* The same with checksums that fit, behind which nobody would get otherwise. */
+static void write_resealed(int fd, const uint8_t *data, size_t size)
+{
+	g_autofree uint8_t *copy = g_memdup2(data, size);
+
+	iot_reseal(copy, size);
+	g_assert_cmpint(pwrite(fd, copy, size, 0), ==, (ssize_t)size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("trace", MFD_CLOEXEC);
@@ -60,6 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #else
 	read_all(path);
 #endif
+	if (size > IOT_MAGIC_BYTES && memcmp(data, IOT_MAGIC, IOT_MAGIC_BYTES) == 0) {
+		write_resealed(fd, data, size);
+		read_trace(path, &extras[0]);
+	}
 	close(fd);
 	return 0;
 }

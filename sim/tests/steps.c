@@ -17,11 +17,13 @@ static void append_issue(GString *out, const struct io_stream *stream, const str
 	if (record->queue != TRACE_NO_QUEUE)
 		g_string_append_printf(out, " q=%u/%u", record->queue, record->tag);
 	for (uint32_t i = 0; i < record->segment_count; i++)
-		g_string_append_printf(out, " %s%" G_GINT64_MODIFIER "x+%u",
+		g_string_append_printf(out, " %s%" G_GINT64_MODIFIER "x+%u%s%s",
 				       i		   ? ""
 				       : record->to_device ? "> "
 							   : "< ",
-				       record->segments[i].paddr, (unsigned)record->segments[i].len_bytes);
+				       record->segments[i].paddr, record->segments[i].len_bytes,
+				       record->segments[i].flags & IO_SEGMENT_METADATA ? "m" : "",
+				       record->segments[i].flags & IO_SEGMENT_P2P ? "p" : "");
 	g_string_append_c(out, '\n');
 }
 
@@ -57,8 +59,10 @@ char *steps_run(const char *path, const struct trace_options *options, bool keep
 			uint64_t bytes = 0;
 
 			for (uint32_t i = 0; i < record->segment_count; i++)
-				bytes += record->segments[i].len_bytes;
-			if (record->segment_count && (record->op == IO_READ || record->op == IO_WRITE))
+				bytes += record->segments[i].flags & IO_SEGMENT_METADATA
+						 ? 0
+						 : record->segments[i].len_bytes;
+			if (bytes && (record->op == IO_READ || record->op == IO_WRITE))
 				g_assert_cmpuint(bytes, ==, record->bytes);
 			g_assert_cmpuint(record->number, ==, ++number);
 			g_assert_true(g_hash_table_add(open_slots, GUINT_TO_POINTER(record->slot)));

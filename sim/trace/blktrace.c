@@ -15,12 +15,12 @@
 
 #define FILES_MAX    1024 /* of one trace: each holds its buffers */
 #define RECORD_BYTES 48
-#define SKIP_BYTES   4096
 #define MAGIC	     0x65617400u
 #define MAGIC_MASK   0xffffff00u
 #define VERSION	     7
 #define ACTION_MASK  0xffu /* above it, a flag that the pdu starts with a cgroup id */
 #define CPU_DIGITS   6
+#define ACTIONS	     16 /* that have a name */
 
 enum action {
 	ACTION_QUEUE = 1,
@@ -58,13 +58,21 @@ struct file {
 	struct input *input;
 	bool owned;
 	bool swapped;
+	const uint8_t *seen, *at, *end; /* what the input shows; where the next record begins */
+	uint64_t seen_offset;
 	struct record record; /* the next one, when the file is in the heap */
 	uint64_t offset;      /* of that record */
 };
 
+/* A file by its next record. */
+struct next {
+	uint64_t time_ns;
+	uint32_t index;
+};
+
 struct blktrace {
-	GArray *files;	/* of struct file, by number in the name */
-	uint32_t *heap; /* of indices, earliest record at 0 */
+	GArray *files;	   /* of struct file, by number in the name */
+	struct next *heap; /* earliest record at 0 */
 	uint32_t heap_count;
 	bool started;
 	bool taken;	  /* the record at the top of the heap was dealt with */
@@ -72,6 +80,8 @@ struct blktrace {
 	uint32_t cpus;	  /* as the names tell; 0 for a file that is not named so */
 	uint64_t records, notifications;
 	struct names actions;
+	uint32_t action_numbers
+		[ACTIONS + 1]; /* in these: the number and 1, 0 for one that did not occur; last: others */
 };
 
 /* ---- names ---- */
@@ -200,24 +210,33 @@ static int file_error(const struct file *file, GError **error, const char *what,
 				value);
 }
 
+/* Makes at least a record visible, if there is one. Returns how many bytes are, -1 with *@error. */
+static ssize_t file_see(struct file *file, GError **error)
+{
+	ssize_t len;
+
+	input_skip(file->input, (size_t)(file->at - file->seen));
+	len = input_peek(file->input, RECORD_BYTES, &file->seen, error);
+	file->at = file->seen;
+	file->end = file->seen + MAX(len, 0);
+	file->seen_offset = input_offset(file->input);
+	return len;
+}
+
 static int file_skip_pdu(struct file *file, GError **error)
 {
 	size_t left = file->record.pdu_len;
 
-	while (left) {
-		const uint8_t *bytes;
-		ssize_t len = input_peek(file->input, MIN(left, SKIP_BYTES), &bytes, error);
-		size_t count;
-
-		if (len < 0)
+	while (left > (size_t)(file->end - file->at)) {
+		left -= (size_t)(file->end - file->at);
+		file->at = file->end;
+		if (file_see(file, error) < 0)
 			return -1;
-		if (len == 0)
+		if (file->at == file->end)
 			return sim_error_offset(error, input_path(file->input), file->offset,
 						"record ends %zu bytes beyond the file", left);
-		count = MIN((size_t)len, left);
-		input_skip(file->input, count);
-		left -= count;
 	}
+	file->at += left;
 	return 0;
 }
 
@@ -245,71 +264,67 @@ static int file_check(const struct file *file, GError **error)
 /* Reads the next record into file->record. Returns 1, 0 at the end of the file, -1 with *@error. */
 static int file_advance(struct file *file, GError **error)
 {
-	const uint8_t *bytes;
-	ssize_t len = input_peek(file->input, RECORD_BYTES, &bytes, error);
+	ssize_t len = file->end - file->at;
 
-	file->offset = input_offset(file->input);
+	if (len < RECORD_BYTES)
+		len = file_see(file, error);
+	file->offset = file->seen_offset + (uint64_t)(file->at - file->seen);
 	if (len <= 0)
 		return (int)len;
 	if (len < RECORD_BYTES)
 		return sim_error_offset(error, input_path(file->input), file->offset,
 					"record cut off after %zd of %d bytes", len, RECORD_BYTES);
-	memcpy(&file->record, bytes, RECORD_BYTES);
+	memcpy(&file->record, file->at, RECORD_BYTES);
 	if (file->offset == 0)
 		file->swapped = (GUINT32_SWAP_LE_BE(file->record.magic) & MAGIC_MASK) == MAGIC;
 	if (file->swapped)
 		record_swap(&file->record);
 	if (file_check(file, error) < 0)
 		return -1;
-	input_skip(file->input, RECORD_BYTES);
+	file->at += RECORD_BYTES;
 	return file_skip_pdu(file, error) < 0 ? -1 : 1;
 }
 
 /* ---- merging ---- */
 
-static struct file *heap_file(struct blktrace *blktrace, uint32_t i)
+static struct file *file_at(const struct blktrace *blktrace, uint32_t index)
 {
-	return &g_array_index(blktrace->files, struct file, blktrace->heap[i]);
+	return &g_array_index(blktrace->files, struct file, index);
 }
 
-static bool heap_before(struct blktrace *blktrace, uint32_t a, uint32_t b)
+static bool heap_before(const struct next *a, const struct next *b)
 {
-	uint64_t time_a = heap_file(blktrace, a)->record.time_ns,
-		 time_b = heap_file(blktrace, b)->record.time_ns;
-
-	return time_a != time_b ? time_a < time_b : blktrace->heap[a] < blktrace->heap[b];
+	return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->index < b->index;
 }
 
 static void heap_sift_down(struct blktrace *blktrace, uint32_t i)
 {
-	for (;;) {
-		uint32_t child = 2 * i + 1, index;
+	struct next *heap = blktrace->heap, moved = heap[i];
+	uint32_t child;
 
-		if (child >= blktrace->heap_count)
-			return;
-		if (child + 1 < blktrace->heap_count && heap_before(blktrace, child + 1, child))
+	for (; (child = 2 * i + 1) < blktrace->heap_count; i = child) {
+		if (child + 1 < blktrace->heap_count && heap_before(&heap[child + 1], &heap[child]))
 			child++;
-		if (!heap_before(blktrace, child, i))
-			return;
-		index = blktrace->heap[i];
-		blktrace->heap[i] = blktrace->heap[child];
-		blktrace->heap[child] = index;
-		i = child;
+		if (!heap_before(&heap[child], &moved))
+			break;
+		heap[i] = heap[child];
 	}
+	heap[i] = moved;
 }
 
 /* Reads the first record of every file. */
 static bool merge_start(struct blktrace *blktrace, GError **error)
 {
 	blktrace->started = true;
-	blktrace->heap = g_new0(uint32_t, blktrace->files->len);
+	blktrace->heap = g_new0(struct next, blktrace->files->len);
 	for (uint32_t i = 0; i < blktrace->files->len; i++) {
-		int result = file_advance(&g_array_index(blktrace->files, struct file, i), error);
+		struct file *file = file_at(blktrace, i);
+		int result = file_advance(file, error);
 
 		if (result < 0)
 			return false;
 		if (result > 0)
-			blktrace->heap[blktrace->heap_count++] = i;
+			blktrace->heap[blktrace->heap_count++] = (struct next){file->record.time_ns, i};
 	}
 	for (uint32_t i = blktrace->heap_count; i-- > 0;)
 		heap_sift_down(blktrace, i);
@@ -319,11 +334,14 @@ static bool merge_start(struct blktrace *blktrace, GError **error)
 /* Replaces the earliest record by the next one of its file. */
 static int merge_advance(struct blktrace *blktrace, GError **error)
 {
-	int result = file_advance(heap_file(blktrace, 0), error);
+	struct file *file = file_at(blktrace, blktrace->heap[0].index);
+	int result = file_advance(file, error);
 
+	if (result > 0)
+		blktrace->heap[0].time_ns = file->record.time_ns;
 	if (result == 0)
 		blktrace->heap[0] = blktrace->heap[--blktrace->heap_count];
-	if (result >= 0)
+	if (result >= 0 && blktrace->heap_count)
 		heap_sift_down(blktrace, 0);
 	return result;
 }
@@ -364,18 +382,20 @@ static enum trace_event_kind kind_of(const struct record *record, enum io_op op)
 }
 
 /* The letters that blkparse prints. */
-static const char *const action_names[] = {
+static const char *const action_names[ACTIONS] = {
 	NULL, "Q", "M", "F", "G", "S", "R", "D", "C", "P", "U", "UT", "I", "X", "B", "A",
 };
 
 static void count_action(struct blktrace *blktrace, const struct record *record)
 {
-	uint32_t action = record->action & ACTION_MASK;
-	const char *name = action < G_N_ELEMENTS(action_names) ? action_names[action] : NULL;
+	uint32_t action = MIN(record->action & ACTION_MASK, ACTIONS);
+	const char *name = action < ACTIONS && action_names[action] ? action_names[action] : "other";
+	uint32_t *number = &blktrace->action_numbers[action];
 
-	if (!name)
-		name = "other";
-	names_count(&blktrace->actions, name, strlen(name), TRACE_EVENTS_MAX);
+	if (*number)
+		names_count_again(&blktrace->actions, *number - 1);
+	else
+		*number = names_count(&blktrace->actions, name, strlen(name), TRACE_EVENTS_MAX) + 1;
 }
 
 static void fill_event(const struct file *file, struct trace_event *event)
@@ -412,7 +432,7 @@ static int blktrace_next(void *state, struct trace_event *ret_event, GError **er
 		blktrace->taken = blktrace->heap_count > 0;
 		if (!blktrace->taken)
 			return 0;
-		file = heap_file(blktrace, 0);
+		file = file_at(blktrace, blktrace->heap[0].index);
 		blktrace->records++;
 		if (file->record.action >> 16 & CATEGORY_NOTIFY) {
 			blktrace->notifications++;

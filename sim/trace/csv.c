@@ -12,9 +12,10 @@
 #include "sim/trace/scan.h"
 #include "sim/trace/window.h"
 
-#define COLUMNS_MAX 64
-#define PROBE_ROWS  8
-#define DEVICE_MAX  255 /* bytes of a name */
+#define COLUMNS_MAX	64
+#define PROBE_ROWS	8
+#define DEVICE_MAX	255 /* bytes of a name */
+#define LAYOUT_LINE_MAX 1024
 
 enum column_kind {
 	COLUMN_SKIP,
@@ -43,7 +44,8 @@ struct column {
 struct layout {
 	struct column columns[COLUMNS_MAX];
 	unsigned count;
-	bool open_ended; /* rows may have more */
+	bool open_ended;   /* rows may have more */
+	bool has_response; /* else the list has no completions at all */
 };
 
 struct row {
@@ -171,6 +173,8 @@ static bool layout_compile(struct layout *layout, const char *text, GError **err
 				       "offset:sectors, size:bytes, response:us, device, cpu, -)",
 				       text, columns[i]) == 0;
 	}
+	for (unsigned i = 0; i < layout->count; i++)
+		layout->has_response |= layout->columns[i].kind == COLUMN_RESPONSE;
 	return layout_check(layout, text, error);
 }
 
@@ -232,7 +236,7 @@ static const struct {
 } op_words[] = {
 	{"r", IO_READ},	   {"read", IO_READ},	    {"w", IO_WRITE},	  {"write", IO_WRITE},
 	{"d", IO_DISCARD}, {"discard", IO_DISCARD}, {"trim", IO_DISCARD}, {"unmap", IO_DISCARD},
-	{"f", IO_FLUSH},   {"flush", IO_FLUSH},	    {"sync", IO_FLUSH},
+	{"f", IO_FLUSH},   {"flush", IO_FLUSH},	    {"sync", IO_FLUSH},	  {"write zeroes", IO_WRITE_ZEROES},
 };
 
 static bool take_op(struct scan field, uint64_t digits, enum io_op *ret_op)
@@ -294,7 +298,10 @@ static bool take_column(const struct column *column, struct scan field, struct r
 		taken = scan_time(&field, column->unit, &request->time_ns);
 		break;
 	case COLUMN_RESPONSE:
-		request->has_response = true;
+		/* An empty one: it never completed. */
+		request->has_response = field.at < field.end;
+		if (!request->has_response)
+			return true;
 		taken = scan_time(&field, column->unit, &request->response_ns);
 		break;
 	case COLUMN_OP:
@@ -320,7 +327,12 @@ static bool take_column(const struct column *column, struct scan field, struct r
 /* Returns the number of the first column that is not understood, from 1; 0 where all are. */
 static unsigned row_parse(const struct layout *layout, const struct row *row, struct request *ret_request)
 {
-	*ret_request = (struct request){0};
+	/* Not the whole of it, which is mostly the name. */
+	ret_request->time_ns = ret_request->response_ns = ret_request->offset = 0;
+	ret_request->size = ret_request->cpu = 0;
+	ret_request->op = IO_READ;
+	ret_request->has_op = ret_request->has_response = false;
+	ret_request->device_len = 0;
 	for (unsigned i = 0; i < layout->count; i++)
 		if (!take_column(&layout->columns[i], row->fields[i], ret_request))
 			return i + 1;
@@ -380,7 +392,7 @@ static int add_request(struct csv *csv, const struct request *request, GError **
 		.position = input_line_number(csv->input),
 		.cpu = (uint32_t)request->cpu,
 		.queue = TRACE_NO_QUEUE,
-		.never_completes = !request->has_response,
+		.never_completes = !csv->layout.has_response,
 	};
 
 	if (request->cpu >= SIM_CPUS_MAX)
@@ -458,14 +470,30 @@ static bool layout_open(struct csv *csv, struct input *input, const char *layout
 	return layout_compile(&csv->layout, layout, error);
 }
 
+/* Returns the layout that a list made by this program says in its first line, NULL where there is none. */
+static char *said_layout(struct input *input)
+{
+	const uint8_t *bytes = NULL;
+	ssize_t len = input_peek(input, LAYOUT_LINE_MAX, &bytes, NULL);
+	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + MAX(len, 0)};
+	const char *newline;
+
+	if (len < 0 || !SCAN(&scan, CSV_SAYS))
+		return NULL;
+	newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
+	return newline ? g_strndup(scan.at, (size_t)(newline - scan.at)) : NULL;
+}
+
 static bool csv_open(void *state, struct input *input, const char *path, const struct trace_options *options,
 		     GError **error)
 {
-	if (!options->csv) {
+	g_autofree char *said = options->csv ? NULL : said_layout(input);
+
+	if (!options->csv && !said) {
 		sim_error_plain(error, "csv: give the columns as --csv=time:ns,op,offset:sectors,size:bytes");
 		return false;
 	}
-	return layout_open(state, input, options->csv, error);
+	return layout_open(state, input, said ? said : options->csv, error);
 }
 
 static void add_fact(GHashTable *facts, const char *key, uint64_t value)
@@ -620,7 +648,7 @@ CSV_OPS(trace_systor, "systor", "SYSTOR '17 (VDI) traces", systor_open, systor_p
 
 static int csv_probe(const uint8_t *bytes, size_t len)
 {
-	return 0; /* only what the user says tells its columns */
+	return len > strlen(CSV_SAYS) && memcmp(bytes, CSV_SAYS, strlen(CSV_SAYS)) == 0 ? 100 : 0;
 }
 
 CSV_OPS(trace_csv, "csv", "any other list of requests, by --csv", csv_open, csv_probe);

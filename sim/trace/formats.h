@@ -8,12 +8,16 @@
 #include "sim/trace/trace.h"
 
 extern const struct trace_reader_ops trace_ftrace;
+extern const struct trace_reader_ops trace_iot;
 extern const struct trace_reader_ops trace_blktrace;
 extern const struct trace_reader_ops trace_blkparse;
 extern const struct trace_reader_ops trace_blktext;
 extern const struct trace_reader_ops trace_iolog;
 extern const struct trace_reader_ops trace_perf;
 extern const struct trace_reader_ops trace_tracedat;
+
+/* What a list of requests made by this program begins with, before its columns as --csv has them. */
+#define CSV_SAYS "# iommusim --csv="
 
 /* Families of lists of requests, all in csv.c. */
 extern const struct trace_reader_ops trace_alibaba;

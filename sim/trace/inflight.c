@@ -7,7 +7,6 @@ void inflight_init(struct inflight *inflight)
 {
 	*inflight = (struct inflight){.oldest = INFLIGHT_NONE, .newest = INFLIGHT_NONE};
 	inflight->slots = g_ptr_array_new();
-	inflight->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	umap_init(&inflight->block_keys);
 	umap_init(&inflight->command_keys);
 }
@@ -20,13 +19,13 @@ void inflight_finish(struct inflight *inflight)
 	}
 	g_assert(inflight->segments_held == 0);
 	g_ptr_array_unref(inflight->slots);
-	g_array_unref(inflight->free_slots);
+	g_free(inflight->free_slots);
 	umap_finish(&inflight->block_keys);
 	umap_finish(&inflight->command_keys);
 }
 
 void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr,
-			      uint64_t bytes)
+			      uint32_t bytes, uint32_t flags)
 {
 	if (list->count == list->capacity) {
 		uint32_t capacity = MAX(4, list->capacity * 2);
@@ -35,7 +34,8 @@ void inflight_segments_append(struct inflight *inflight, struct segment_list *li
 		list->segments = g_renew(struct io_segment, list->segments, capacity);
 		list->capacity = capacity;
 	}
-	list->segments[list->count++] = (struct io_segment){.paddr = paddr, .len_bytes = bytes};
+	list->segments[list->count++] =
+		(struct io_segment){.paddr = paddr, .len_bytes = bytes, .flags = flags};
 }
 
 void inflight_segments_free(struct inflight *inflight, struct segment_list *list)
@@ -49,17 +49,22 @@ struct slot *inflight_take(struct inflight *inflight)
 {
 	struct slot *slot;
 
-	if (inflight->free_slots->len) {
-		uint32_t number =
-			g_array_index(inflight->free_slots, uint32_t, inflight->free_slots->len - 1);
+	if (inflight->free_count) {
+		uint32_t number = inflight->free_slots[--inflight->free_count];
 
-		g_array_set_size(inflight->free_slots, inflight->free_slots->len - 1);
 		slot = inflight_slot(inflight, number);
-		*slot = (struct slot){.list = slot->list, .record.slot = number};
+		/* Key by key: it is done for every request, and links, done and bio are set before they are used. */
+		slot->record = (struct io_record){.slot = number};
+		slot->done_sequence = 0;
+		slot->held = slot->pending = NULL;
 	} else {
 		slot = g_new0(struct slot, 1);
 		slot->record.slot = inflight->slots->len;
 		g_ptr_array_add(inflight->slots, slot);
+		if (inflight->slots->len > inflight->free_size) {
+			inflight->free_size = MAX(64, 2 * inflight->free_size);
+			inflight->free_slots = g_renew(uint32_t, inflight->free_slots, inflight->free_size);
+		}
 	}
 	slot->list.count = 0;
 	slot->block_key = slot->command_key = INFLIGHT_NO_KEY;
@@ -72,15 +77,15 @@ void inflight_give_back(struct inflight *inflight, uint32_t number)
 
 	if (inflight->segments_held > INFLIGHT_SEGMENTS_HELD / 2)
 		inflight_segments_free(inflight, &slot->list);
-	g_array_append_val(inflight->free_slots, number);
+	inflight->free_slots[inflight->free_count++] = number;
 }
 
-void inflight_link(struct inflight *inflight, struct slot *slot)
+static void link_chain(struct inflight *inflight, struct slot *slot)
 {
 	struct umap_entry *chain = umap_find(&inflight->block_keys, slot->block_key);
 	uint32_t number = slot->record.slot;
 
-	slot->key_next = slot->open_next = INFLIGHT_NONE;
+	slot->key_next = INFLIGHT_NONE;
 	slot->key_previous = chain ? (uint32_t)chain->extra : INFLIGHT_NONE;
 	if (chain) {
 		inflight_slot(inflight, (uint32_t)chain->extra)->key_next = number;
@@ -89,7 +94,15 @@ void inflight_link(struct inflight *inflight, struct slot *slot)
 		chain->value = number;
 	}
 	chain->extra = number;
+}
 
+void inflight_link(struct inflight *inflight, struct slot *slot)
+{
+	uint32_t number = slot->record.slot;
+
+	if (slot->block_key != INFLIGHT_NO_KEY)
+		link_chain(inflight, slot);
+	slot->open_next = INFLIGHT_NONE;
 	slot->open_previous = inflight->newest;
 	if (inflight->newest == INFLIGHT_NONE)
 		inflight->oldest = number;
@@ -128,7 +141,8 @@ static void forget_command(struct inflight *inflight, struct slot *slot)
 
 void inflight_unlink(struct inflight *inflight, struct slot *slot)
 {
-	unlink_chain(inflight, slot);
+	if (slot->block_key != INFLIGHT_NO_KEY)
+		unlink_chain(inflight, slot);
 	forget_command(inflight, slot);
 	if (slot->open_previous == INFLIGHT_NONE)
 		inflight->oldest = slot->open_next;
@@ -141,16 +155,16 @@ void inflight_unlink(struct inflight *inflight, struct slot *slot)
 	inflight->count--;
 }
 
-void inflight_set_command(struct inflight *inflight, struct slot *slot, const struct trace_event *setup)
+void inflight_set_command(struct inflight *inflight, struct slot *slot, uint64_t key)
 {
-	struct umap_entry *entry = umap_insert(&inflight->command_keys, inflight_command_key(setup));
+	struct umap_entry *entry = umap_insert(&inflight->command_keys, key);
 
 	/* Its id is in use again, so the earlier request's command has ended, unseen. */
 	if (entry->extra)
 		inflight_slot(inflight, (uint32_t)entry->value)->command_key = INFLIGHT_NO_KEY;
 	entry->value = slot->record.slot;
 	entry->extra = 1;
-	slot->command_key = inflight_command_key(setup);
+	slot->command_key = key;
 }
 
 struct slot *inflight_pick(const struct inflight *inflight, uint64_t key)

@@ -41,8 +41,9 @@ struct slot {
 };
 
 struct inflight {
-	GPtrArray *slots;   /* of struct slot */
-	GArray *free_slots; /* numbers */
+	GPtrArray *slots;     /* of struct slot */
+	uint32_t *free_slots; /* numbers; there is room for all */
+	uint32_t free_count, free_size;
 	uint32_t oldest, newest;
 	uint32_t count, count_max;
 	uint64_t segments_held;	  /* capacity of all lists, ended ones and those being prepared, too */
@@ -66,7 +67,7 @@ static inline uint64_t inflight_block_key(uint32_t device_id, enum io_op op, uin
 	return (uint64_t)device_id << 48 | (uint64_t)op << 45 | lba;
 }
 
-/** Returns the key of a command, from its set-up or its completion. */
+/** Returns the key of a command, from its set-up or its completion: TRACE_NVME is its highest bit. */
 static inline uint64_t inflight_command_key(const struct trace_event *event)
 {
 	return (uint64_t)event->device << 32 | (uint64_t)event->queue << 16 | event->tag;
@@ -76,14 +77,20 @@ static inline uint64_t inflight_command_key(const struct trace_event *event)
 struct slot *inflight_take(struct inflight *inflight);
 void inflight_give_back(struct inflight *inflight, uint32_t number);
 
-/** Makes @slot, with its block key set, the newest in flight. */
+/** Makes @slot the newest in flight; it is found by its block key, if that is set. */
 void inflight_link(struct inflight *inflight, struct slot *slot);
 
 /** Takes @slot out of what is in flight; the slot stays taken. */
 void inflight_unlink(struct inflight *inflight, struct slot *slot);
 
-/** Makes @slot the one whose command is @setup. Whoever had that id has no command any more. */
-void inflight_set_command(struct inflight *inflight, struct slot *slot, const struct trace_event *setup);
+/** Returns the key of a request that the recording numbers, from 1. A command's key has the bit that this one lacks. */
+static inline uint64_t inflight_number_key(uint64_t number)
+{
+	return number & INT64_MAX;
+}
+
+/** Makes @slot the one whose command has @key. Whoever had that has no command any more. */
+void inflight_set_command(struct inflight *inflight, struct slot *slot, uint64_t key);
 
 /** Returns the oldest or the latest request of block key @key, NULL if there is none. */
 struct slot *inflight_first(const struct inflight *inflight, uint64_t key);
@@ -98,7 +105,7 @@ struct slot *inflight_by_command(const struct inflight *inflight, uint64_t key);
 
 /** Appends a segment to @list, which belongs to a slot or will be swapped into one. */
 void inflight_segments_append(struct inflight *inflight, struct segment_list *list, uint64_t paddr,
-			      uint64_t bytes);
+			      uint32_t bytes, uint32_t flags);
 void inflight_segments_free(struct inflight *inflight, struct segment_list *list);
 
 #endif

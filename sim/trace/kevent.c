@@ -3,32 +3,11 @@
 
 #include "sim/core/error.h"
 #include "sim/core/sim.h"
+#include "sim/trace/kevent-rows.h"
 #include "sim/trace/ktext.h"
+#include "sim/trace/tracedat.h"
 
 #define HEADER_BYTES 1024
-#define KEYS_MAX     6
-
-enum number {
-	NUMBER_C,	/* hexadecimal after 0x, or decimal; with a sign */
-	NUMBER_DECIMAL, /* the same: mostly decimal */
-	NUMBER_HEX,	/* hexadecimal without 0x */
-	NUMBER_DIR,	/* TO_DEVICE … or a number */
-};
-
-struct key {
-	const char *text; /* with the blank before it and the equals sign */
-	enum kevent_field field;
-	enum number number;
-};
-
-struct row {
-	const char *name;
-	enum kevent_kind kind;
-	bool probe; /* a probe of this name: its body begins with its place */
-	struct key keys[KEYS_MAX];
-	/* Reads a body that has no such keys; they name the fields all the same. */
-	bool (*take)(struct scan body, struct kevent *event);
-};
 
 const char *const kevent_names[KEVENT_KINDS] = {
 	[KEVENT_IO] = "I/O",
@@ -123,7 +102,22 @@ static bool take_range(struct scan body, struct kevent *event)
 		" size=", KEVENT_SIZE, NUMBER_DECIMAL \
 	}
 
-static const struct row rows[] = {
+#define DMA_ADDR                                      \
+	{                                             \
+		" dma_addr=", KEVENT_ADDR, NUMBER_HEX \
+	}
+#define UNMAP_ADDR                                            \
+	{                                                     \
+		" dma_addr=", KEVENT_ADDR, NUMBER_HEX, "addr" \
+	}
+#define RANGE                                                          \
+	{                                                              \
+		{" did=", KEVENT_DOMAIN, NUMBER_DECIMAL, "domain_id"}, \
+			{" first=", KEVENT_ADDR, NUMBER_C, "start"},   \
+			{" last=", KEVENT_LEN, NUMBER_C, "end"},       \
+	}
+
+static const struct kevent_row rows[] = {
 	{"iova_init",
 	 KEVENT_IOVA_INIT,
 	 true,
@@ -163,20 +157,20 @@ static const struct row rows[] = {
 	{"dma_map_phys",
 	 KEVENT_DMA_MAP,
 	 false,
-	 {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE, {" phys_addr=", KEVENT_PADDR, NUMBER_HEX}}},
+	 {DIR, DMA_ADDR, SIZE, {" phys_addr=", KEVENT_PADDR, NUMBER_HEX}}},
 	{"dma_map_page",
 	 KEVENT_DMA_MAP,
 	 false,
-	 {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE, {" phys_addr=", KEVENT_PADDR, NUMBER_HEX}}},
+	 {DIR, DMA_ADDR, SIZE, {" phys_addr=", KEVENT_PADDR, NUMBER_HEX}}},
 	{"dma_map_page", KEVENT_DMA_MAP_CALL, true, {{" offset=", KEVENT_OFFSET}, SIZE, DIR}},
-	{"dma_unmap_phys", KEVENT_DMA_UNMAP, false, {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
-	{"dma_unmap_page", KEVENT_DMA_UNMAP, false, {DIR, {" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_unmap_phys", KEVENT_DMA_UNMAP, false, {DIR, UNMAP_ADDR, SIZE}},
+	{"dma_unmap_page", KEVENT_DMA_UNMAP, false, {DIR, UNMAP_ADDR, SIZE}},
 	{"dma_unmap_page", KEVENT_DMA_UNMAP, true, {{" addr=", KEVENT_ADDR}, SIZE, DIR}},
 	{"dma_map_sg", KEVENT_DMA_MAP_SG, true, {DIR}},
 	{"dma_unmap_sg", KEVENT_DMA_UNMAP_SG, true, {{0}}},
-	{"dma_alloc", KEVENT_DMA_ALLOC, false, {{" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_alloc", KEVENT_DMA_ALLOC, false, {DMA_ADDR, SIZE}},
 	{"dma_alloc_attrs", KEVENT_DMA_ALLOC_CALL, true, {SIZE}},
-	{"dma_free", KEVENT_DMA_FREE, false, {{" dma_addr=", KEVENT_ADDR, NUMBER_HEX}, SIZE}},
+	{"dma_free", KEVENT_DMA_FREE, false, {DMA_ADDR, SIZE}},
 	{"dma_free_attrs", KEVENT_DMA_FREE, true, {SIZE, {" dma=", KEVENT_ADDR}}},
 	{"pool_alloc", KEVENT_POOL_ALLOC, true, {{" pool=", KEVENT_OBJECT}}},
 	{"pool_free", KEVENT_POOL_FREE, true, {{" pool=", KEVENT_OBJECT}, {" dma=", KEVENT_ADDR}}},
@@ -190,20 +184,13 @@ static const struct row rows[] = {
 	 false,
 	 {{" qw0=", KEVENT_QW0}, {" qw1=", KEVENT_QW1}},
 	 take_descriptor},
-	{"cache_tag_flush_range",
-	 KEVENT_INVALIDATE,
-	 false,
-	 {{" did=", KEVENT_DOMAIN, NUMBER_DECIMAL}, {" first=", KEVENT_ADDR}, {" last=", KEVENT_LEN}},
-	 take_range},
-	{"cache_tag_flush_range_np",
-	 KEVENT_INVALIDATE_MAP,
-	 false,
-	 {{" did=", KEVENT_DOMAIN, NUMBER_DECIMAL}, {" first=", KEVENT_ADDR}, {" last=", KEVENT_LEN}},
-	 take_range},
+	{"cache_tag_flush_range", KEVENT_INVALIDATE, false, RANGE, take_range},
+	{"cache_tag_flush_range_np", KEVENT_INVALIDATE_MAP, false, RANGE, take_range},
 };
 
 struct kevent_stream {
 	struct input *input;
+	struct tracedat *tracedat; /* NULL: text */
 	uint32_t cpus;
 	bool mark_open; /* the line before was free text, which may hold newlines */
 	struct ktext_aside aside;
@@ -235,7 +222,7 @@ static bool take_direction(struct scan *scan, uint64_t *ret_value)
 	return true;
 }
 
-static bool take_key(struct scan body, const struct key *key, struct kevent *event)
+static bool take_key(struct scan body, const struct kevent_key *key, struct kevent *event)
 {
 	uint64_t value;
 	bool ok;
@@ -253,12 +240,13 @@ static bool take_key(struct scan body, const struct key *key, struct kevent *eve
 	return true;
 }
 
-static bool take_row(struct scan body, const struct row *row, struct kevent *event)
+static bool take_row(struct scan body, const struct kevent_row *row, struct kevent *event)
 {
 	event->kind = row->kind;
+	event->probe = row->probe;
 	if (row->take)
 		return row->take(body, event);
-	for (unsigned i = 0; i < KEYS_MAX && row->keys[i].text; i++)
+	for (unsigned i = 0; i < KEVENT_KEYS_MAX && row->keys[i].text; i++)
 		if (!take_key(body, &row->keys[i], event))
 			return false;
 	return true;
@@ -267,26 +255,24 @@ static bool take_row(struct scan body, const struct row *row, struct kevent *eve
 #define NAMED(line, literal) \
 	((line)->name_len == sizeof(literal) - 1 && memcmp((line)->name, literal, sizeof(literal) - 1) == 0)
 
-static const struct row *row_of(const struct ktext_line *line)
+const struct kevent_row *kevent_row_of(const char *name, size_t len, bool probe)
 {
-	bool probe = line->body.at < line->body.end && *line->body.at == '(';
-
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
-		if (rows[i].probe == probe && strlen(rows[i].name) == line->name_len &&
-		    memcmp(rows[i].name, line->name, line->name_len) == 0)
+		if (rows[i].probe == probe && strlen(rows[i].name) == len &&
+		    memcmp(rows[i].name, name, len) == 0)
 			return &rows[i];
 	return NULL;
 }
 
 /** Whether all that is set in @has has a name in @row. */
-static bool row_names(const struct row *row, uint32_t has)
+static bool row_names(const struct kevent_row *row, uint32_t has)
 {
-	for (unsigned i = 0; i < KEYS_MAX && row->keys[i].text; i++)
+	for (unsigned i = 0; i < KEVENT_KEYS_MAX && row->keys[i].text; i++)
 		has &= ~(1u << row->keys[i].field);
 	return !has;
 }
 
-static void append_key(GString *text, const struct key *key, uint64_t value)
+static void append_key(GString *text, const struct kevent_key *key, uint64_t value)
 {
 	static const char *const directions[] = {"BIDIRECTIONAL", "TO_DEVICE", "FROM_DEVICE"};
 
@@ -305,11 +291,11 @@ void kevent_append(GString *text, enum kevent_kind kind, uint32_t has, const uin
 	g_string_append(text, kevent_names[kind]);
 	has &= ~(1u << KEVENT_OBJECT);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-		const struct row *row = &rows[i];
+		const struct kevent_row *row = &rows[i];
 
 		if (row->kind != kind || !row_names(row, has))
 			continue;
-		for (unsigned k = 0; k < KEYS_MAX && row->keys[k].text; k++)
+		for (unsigned k = 0; k < KEVENT_KEYS_MAX && row->keys[k].text; k++)
 			if (has >> row->keys[k].field & 1)
 				append_key(text, &row->keys[k], field[row->keys[k].field]);
 		return;
@@ -318,8 +304,9 @@ void kevent_append(GString *text, enum kevent_kind kind, uint32_t has, const uin
 
 static bool take_event(const struct ktext_line *line, struct kevent *event)
 {
-	const struct row *row = row_of(line);
 	struct scan body = line->body;
+	const struct kevent_row *row =
+		kevent_row_of(line->name, line->name_len, body.at < body.end && *body.at == '(');
 	ktext_body parse;
 
 	if (row)
@@ -371,6 +358,8 @@ int kevent_next(struct kevent_stream *stream, struct kevent *ret_event, GError *
 	const char *text;
 	size_t len;
 
+	if (stream->tracedat)
+		return tracedat_next_kevent(stream->tracedat, ret_event, error);
 	for (;;) {
 		int result = input_line(stream->input, &text, &len, error);
 		struct ktext_line line;
@@ -385,37 +374,54 @@ int kevent_next(struct kevent_stream *stream, struct kevent *ret_event, GError *
 	}
 }
 
-struct kevent_stream *kevent_open(const char *path, GError **error)
+static bool stream_open(struct kevent_stream *stream, const char *path, GError **error)
 {
-	struct kevent_stream *stream = g_new0(struct kevent_stream, 1);
 	const uint8_t *bytes;
 	ssize_t len;
 
 	stream->input = input_open(path, error);
 	len = stream->input ? input_peek(stream->input, HEADER_BYTES, &bytes, error) : -1;
-	if (len < 0) {
-		kevent_close(stream);
-		return NULL;
+	if (len < 0)
+		return false;
+	if (tracedat_probe(bytes, (size_t)len)) {
+		stream->tracedat = tracedat_open(stream->input, path, true, error);
+		return stream->tracedat != NULL;
 	}
 	stream->cpus = ktext_header_cpus(bytes, (size_t)len);
-	return stream;
+	return true;
+}
+
+struct kevent_stream *kevent_open(const char *path, GError **error)
+{
+	struct kevent_stream *stream = g_new0(struct kevent_stream, 1);
+
+	if (stream_open(stream, path, error))
+		return stream;
+	kevent_close(stream);
+	return NULL;
 }
 
 void kevent_close(struct kevent_stream *stream)
 {
+	tracedat_close(stream->tracedat);
 	if (stream->input)
 		input_close(stream->input);
 	g_free(stream);
 }
 
+bool kevent_counts_lines(const struct kevent_stream *stream)
+{
+	return !stream->tracedat;
+}
+
 uint32_t kevent_cpus(const struct kevent_stream *stream)
 {
-	return stream->cpus;
+	return stream->tracedat ? tracedat_cpus(stream->tracedat) : stream->cpus;
 }
 
 uint64_t kevent_lost(const struct kevent_stream *stream)
 {
-	return stream->aside.lost_events;
+	return stream->tracedat ? tracedat_lost(stream->tracedat) : stream->aside.lost_events;
 }
 
 const struct input *kevent_input(const struct kevent_stream *stream)

@@ -41,10 +41,10 @@ enum kevent_kind {
 	KEVENT_FQ_TIMEOUT,     /* the flush queues' timer */
 	KEVENT_DEPOT_WORK,     /* OBJECT the work item */
 	KEVENT_DEPOT_WORK_RET,
-	KEVENT_INVALIDATE, /* what the driver was asked: ADDR first, LEN last byte, DOMAIN */
+	KEVENT_INVALIDATE,     /* what the driver was asked: ADDR first, LEN last byte, DOMAIN */
 	KEVENT_INVALIDATE_MAP, /* the same of a new mapping, in caching mode */
-	KEVENT_QI_SUBMIT,  /* QW0, QW1: a descriptor for VT-d's invalidation queue */
-	KEVENT_FAIL_SLAB,  /* an injected failure */
+	KEVENT_QI_SUBMIT,      /* QW0, QW1: a descriptor for VT-d's invalidation queue */
+	KEVENT_FAIL_SLAB,      /* an injected failure */
 	KEVENT_FAIL_PAGE,
 	KEVENT_OTHER, /* none of these */
 	KEVENT_KINDS,
@@ -80,11 +80,12 @@ struct kevent {
 	/* Time, CPU, context and position of every event; of KEVENT_IO all of it. */
 	struct trace_event io;
 	uint32_t pid;
-	uint32_t has; /* bit of each field that the line has */
+	uint32_t has; /* bit of each field that the recording has of it */
+	bool probe;   /* one of these kinds that a probe reports, not a trace event */
 	uint64_t field[KEVENT_FIELDS];
 	const char *name; /* of the event as it stands there, not terminated; borrowed until the next one */
 	size_t name_len;
-	const char *body; /* likewise */
+	const char *body; /* likewise; trace.dat: of KEVENT_MARK only, of others it is empty */
 	size_t body_len;
 };
 
@@ -99,14 +100,19 @@ void kevent_append(GString *text, enum kevent_kind kind, uint32_t has, const uin
 
 struct kevent_stream;
 
-/** Opens @path, ftrace text, compressed or not. Returns NULL with *@error. Free with kevent_close(). */
+/** Opens @path, ftrace text or trace.dat, compressed or not: its content tells. Returns NULL with *@error. Free with
+ *  kevent_close(). */
 struct kevent_stream *kevent_open(const char *path, GError **error);
 void kevent_close(struct kevent_stream *stream);
 
 /** Reads the next event into *@ret_event. Returns 1, 0 at the end, -1 with *@error. */
 int kevent_next(struct kevent_stream *stream, struct kevent *ret_event, GError **error);
 
-/** Returns how many CPUs the recording machine has, 0 where it does not say; how many events it says were lost. */
+/** Returns whether an event's io.position is a line number; else it is the offset of its record. */
+bool kevent_counts_lines(const struct kevent_stream *stream);
+
+/** Returns how many CPUs the recording machine has, 0 where it does not say; how many events it says were lost, which is
+ *  known at the end. */
 uint32_t kevent_cpus(const struct kevent_stream *stream);
 uint64_t kevent_lost(const struct kevent_stream *stream);
 const struct input *kevent_input(const struct kevent_stream *stream);

@@ -34,6 +34,12 @@ uint32_t names_count(struct names *names, const char *text, size_t len, uint32_t
 /** The same, counting it @count times. */
 uint32_t names_add(struct names *names, const char *text, size_t len, uint64_t count, uint32_t max);
 
+/** Counts name @number, which there is, once more. */
+static inline void names_count_again(struct names *names, uint32_t number)
+{
+	g_array_index(names->names, struct name_entry, number).count++;
+}
+
 /** Returns name @number, borrowed, or NULL past the last. */
 const struct name_entry *names_at(const struct names *names, uint32_t number);
 

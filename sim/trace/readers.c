@@ -11,6 +11,7 @@
 
 /* clang-format off */
 const struct trace_reader_ops *const trace_formats[] = {
+	&trace_iot,
 	&trace_ftrace,
 	&trace_tracedat,
 	&trace_blktrace,

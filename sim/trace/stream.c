@@ -401,7 +401,7 @@ static void prep_give(struct io_stream *stream, struct prep *prep, struct slot *
 		/* A command of the driver itself has no block device: "0,0". */
 		if (g_array_index(stream->devices, struct device, record->device).number == 0)
 			record->device = device_id(stream, prep->setup.device);
-		inflight_set_command(&stream->inflight, slot, &prep->setup);
+		inflight_set_command(&stream->inflight, slot, inflight_command_key(&prep->setup));
 	}
 	prep->open = false;
 	prep->list.count = 0;
@@ -455,7 +455,7 @@ static int take_segment(struct io_stream *stream, const struct trace_event *even
 			return event_trouble(stream, event, "request of more than 1024 segments");
 		prep_start(prep, NULL);
 	}
-	inflight_segments_append(&stream->inflight, &prep->list, event->paddr, event->bytes);
+	inflight_segments_append(&stream->inflight, &prep->list, event->paddr, (uint32_t)event->bytes, 0);
 	prep->segment_bytes += event->bytes;
 	prep->to_device = event->to_device;
 	return 0;
@@ -464,27 +464,33 @@ static int take_segment(struct io_stream *stream, const struct trace_event *even
 /* Is the first of those with the key of @slot a command that failed and is now tried again? Then that has ended. */
 static void end_failed_attempt(struct io_stream *stream, uint64_t key)
 {
-	struct slot *slot = inflight_first(&stream->inflight, key);
+	struct io_complete complete;
+	struct slot *slot;
 
-	if (slot && stream->ending == ENDING_BLOCK && slot->done_sequence && slot->done.error) {
-		struct io_complete complete = slot->done;
-
-		complete.time_ns = stream->now_ns;
-		stream->stats.completions++;
-		slot_end(stream, slot, &complete);
-	}
+	if (stream->ending != ENDING_BLOCK)
+		return;
+	slot = inflight_first(&stream->inflight, key);
+	if (!slot || !slot->done_sequence || !slot->done.error)
+		return;
+	complete = slot->done;
+	complete.time_ns = stream->now_ns;
+	stream->stats.completions++;
+	slot_end(stream, slot, &complete);
 }
 
 /* Returns the slot of a request that starts now, or started when @prep was set up for it. */
 static struct slot *slot_start(struct io_stream *stream, const struct trace_event *event, struct prep *prep)
 {
-	const struct io_record issue = {.op = event->op, .lba = event->lba, .bytes = event->bytes};
 	struct slot *slot = prep && prep->open ? prep->pending : NULL;
 
-	if (slot && setup_fits(&prep->setup, &issue)) {
-		prep->pending = NULL;
-		slot->pending = NULL;
-		return slot;
+	if (slot) {
+		const struct io_record issue = {.op = event->op, .lba = event->lba, .bytes = event->bytes};
+
+		if (setup_fits(&prep->setup, &issue)) {
+			prep->pending = NULL;
+			slot->pending = NULL;
+			return slot;
+		}
 	}
 	slot = inflight_take(&stream->inflight);
 	slot->record.time_ns = stream->now_ns;
@@ -513,7 +519,11 @@ static struct slot *slot_issue(struct io_stream *stream, const struct trace_even
 	record->op = event->op;
 	record->to_device = event->op == IO_WRITE || event->op == IO_DISCARD;
 	record->completes = true;
-	slot->block_key = inflight_block_key(id, event->op, event->lba);
+	record->never_completes = event->never_completes;
+	if (event->request)
+		inflight_set_command(&stream->inflight, slot, inflight_number_key(event->request));
+	else
+		slot->block_key = inflight_block_key(id, event->op, event->lba);
 	inflight_link(&stream->inflight, slot);
 	if (!event->never_completes)
 		stream->stats.max_in_flight = stream->inflight.count_max;
@@ -535,6 +545,49 @@ static bool too_much_in_flight(const struct io_stream *stream, const struct trac
 		return true;
 	return inflight->count >= IO_IN_FLIGHT_MAX ||
 	       (inflight->count && inflight->segments_held > INFLIGHT_SEGMENTS_HELD);
+}
+
+/* An issue that has all there is of it: nothing waits, and nothing of what its CPU did before belongs to it. */
+static int take_whole_issue(struct io_stream *stream, const struct trace_event *event)
+{
+	uint32_t id = device_id(stream, event->device);
+	struct slot *slot;
+
+	if (id == TRACE_DEVICES_MAX)
+		return event_trouble(stream, event, "more than 65536 devices");
+	if (too_much_in_flight(stream, event))
+		slot_give_up(stream, inflight_slot(&stream->inflight, stream->inflight.oldest));
+	slot = slot_issue(stream, event, id, NULL);
+	slot->record.to_device = event->to_device;
+	for (uint32_t i = 0; i < event->segment_count; i++)
+		inflight_segments_append(&stream->inflight, &slot->list, event->segments[i].paddr,
+					 event->segments[i].len_bytes, event->segments[i].flags);
+	slot->record.segments = slot->list.segments;
+	slot->record.segment_count = slot->list.count;
+	return 0;
+}
+
+static int take_whole_end(struct io_stream *stream, const struct trace_event *event)
+{
+	struct slot *slot = inflight_by_command(&stream->inflight, inflight_number_key(event->request));
+	bool requeued = event->kind == TRACE_REQUEUE;
+	struct io_complete complete = {
+		.time_ns = stream->now_ns, .cpu = event->cpu, .error = event->error, .requeued = requeued};
+
+	if (!slot) {
+		stream->stats.unmatched_completions++;
+		return 0;
+	}
+	if (event->given_up) {
+		slot_give_up(stream, slot);
+		return 0;
+	}
+	if (!requeued)
+		count_io_time(stream);
+	stream->stats.completions += !requeued;
+	stream->stats.requeued += requeued;
+	slot_end(stream, slot, &complete);
+	return 0;
 }
 
 static int take_issue(struct io_stream *stream, const struct trace_event *event)
@@ -702,6 +755,8 @@ static int take_bio_complete(struct io_stream *stream, const struct trace_event 
 
 static int take_queue_event(struct io_stream *stream, const struct trace_event *event)
 {
+	if (event->request)
+		return 0; /* has no bios */
 	if (event->kind == TRACE_QUEUE)
 		return take_bio(stream, event);
 	if (event->kind == TRACE_COMPLETE)
@@ -717,7 +772,7 @@ static void take_time(struct io_stream *stream, const struct trace_event *event)
 
 	if (!stream->has_base) {
 		stream->has_base = true;
-		stream->base_ns = event->time_ns;
+		stream->base_ns = stream->source.ops->from_zero ? 0 : event->time_ns;
 	} else {
 		stream->stats.ties += event->time_ns == stream->event_ns;
 	}
@@ -736,6 +791,9 @@ static int take_event(struct io_stream *stream, const struct trace_event *event)
 	take_time(stream, event);
 	if (stream->at == TRACE_AT_QUEUE)
 		return take_queue_event(stream, event);
+	if (event->request)
+		return event->kind == TRACE_ISSUE ? take_whole_issue(stream, event)
+						  : take_whole_end(stream, event);
 	switch (event->kind) {
 	case TRACE_SETUP:
 		return take_setup(stream, event);
@@ -797,7 +855,8 @@ static enum io_step step_pop(struct io_stream *stream, const struct io_record **
 		struct step *step = step_at(stream, 0);
 		struct slot *slot = inflight_slot(&stream->inflight, step->slot);
 
-		settle_head(stream);
+		if (step->kind == STEP_TENTATIVE || slot->held || slot->pending)
+			settle_head(stream);
 		if (step->kind == STEP_TENTATIVE ||
 		    (step->kind == STEP_ISSUE && (slot->held || slot->pending)))
 			return IO_END;

@@ -62,24 +62,49 @@ enum trace_context {
 	TRACE_CONTEXTS,
 };
 
+/** A physically contiguous piece of a request. */
+enum io_segment_flags {
+	IO_SEGMENT_METADATA = 1u << 0, /* of its integrity data, not of its data */
+	IO_SEGMENT_P2P = 1u << 1,      /* another device's memory */
+};
+
+#define IO_SEGMENT_FLAGS (IO_SEGMENT_METADATA | IO_SEGMENT_P2P)
+
+struct io_segment {
+	uint64_t paddr;
+	uint32_t len_bytes;
+	uint32_t flags; /* of enum io_segment_flags */
+};
+
+/** One event. Readers fill one for each line: it is kept at 80 bytes, which compilers clear in place. */
 struct trace_event {
 	enum trace_event_kind kind;
 	enum io_op op;
 	uint64_t time_ns;  /* the recording's clock */
 	uint64_t position; /* line number or byte offset, for messages */
-	uint32_t cpu;	   /* below SIM_CPUS_MAX */
+	uint64_t lba;	   /* sectors */
+	uint64_t bytes;
+	union {
+		uint64_t paddr; /* TRACE_SEGMENT */
+		const struct io_segment
+			*segments; /* TRACE_ISSUE with @request: borrowed until the next event */
+	};
+	/* A format that numbers its requests: which one an issue begins, and a completion or a requeue ends. Such an issue
+	 * has all there is of it: queue and tag, to_device, and its segments. 0: what belongs to a request is found by what
+	 * it says. */
+	uint64_t request;
+	uint32_t cpu; /* below SIM_CPUS_MAX */
 	uint32_t
 		device; /* block device: major << 20 | minor; for NVMe events TRACE_NVME | controller instance */
-	uint64_t lba; /* sectors */
-	uint64_t bytes;
-	uint64_t paddr;
-	int32_t error;	 /* completion: 0 or negative errno / NVMe status */
-	uint16_t queue;	 /* NVMe queue, TRACE_NO_QUEUE where the format has none */
-	uint16_t tag;	 /* NVMe command id */
+	int32_t error;	/* completion: 0 or negative errno / NVMe status */
+	uint16_t queue; /* NVMe queue, TRACE_NO_QUEUE where the format has none */
+	uint16_t tag;	/* NVMe command id */
+	uint16_t segment_count;
 	uint8_t context; /* enum trace_context */
 	bool to_device;
 	bool never_completes; /* issue: the recording has no completion of it */
 	bool late; /* earlier in the file than one before it, and put into its place: counted as going back in time */
+	bool given_up; /* completion: there is none, the request is no longer waited for */
 };
 
 /** Which of a request's events is the request: the others only tell more of it. */
@@ -139,9 +164,10 @@ struct trace_reader_ops {
 	int (*next)(void *state, struct trace_event *ret_event, GError **error);
 	/** Returns the file that the last event came from; NULL where the input is the only file. */
 	const char *(*path)(const void *state);
-	/** Returns how many CPUs the recording has, as far as that is known before its first event; 0 where it is not. May be
-	 *  NULL. */
+	/** Returns how many CPUs the recording says it has, at its start or, read so far, at its end; 0 where it does not.
+	 *  May be NULL. */
 	uint32_t (*cpus)(const void *state);
+	bool from_zero; /* times count from the begin of the recording, which is 0; else from its first event */
 	/** Adds "key value" facts about the recording (lost events …) to @facts after the end; may be NULL. */
 	void (*facts)(void *state, GHashTable *facts);
 	/** Returns how often the recording has which event, by the format's own names. May be NULL. */
@@ -176,11 +202,6 @@ int trace_source_error(const struct trace_source *source, uint64_t position, con
 #define IO_SEGMENTS_MAX \
 	1024 /* a recorded request with more is an error in the trace: the kernel has at most 256 */
 
-struct io_segment {
-	uint64_t paddr;
-	uint64_t len_bytes;
-};
-
 /** One request as it was issued. Borrowed from the stream; a record's slot is reused after its completion was returned. */
 struct io_record {
 	uint64_t number;  /* from 1, in order of issue */
@@ -196,6 +217,7 @@ struct io_record {
 	enum io_op op;
 	bool to_device;		/* direction of the data, where there is any */
 	bool completes;		/* false once the stream has given up waiting for its completion */
+	bool never_completes;	/* it is of a list of requests: the recording has no completion of it */
 	uint32_t segment_count; /* 0: the recording does not have them */
 	struct io_segment *segments;
 };
@@ -260,7 +282,7 @@ void io_stream_close(struct io_stream *stream);
 enum io_step io_stream_next(struct io_stream *stream, const struct io_record **ret_record,
 			    struct io_complete *ret_complete, GError **error);
 
-/** Returns how many CPUs the recording says it has, before anything is read of it; 0 where it does not say. */
+/** Returns how many CPUs the recording says it has, as far as it was read; 0 where it does not say. */
 uint32_t io_stream_cpus(const struct io_stream *stream);
 
 const struct trace_reader_ops *io_stream_format(const struct io_stream *stream);

@@ -11,7 +11,9 @@
 #define WINDOW_EVENTS 8192
 
 struct window {
-	GArray *heap; /* earliest first; of one time, first come first */
+	GArray *heap;	     /* earliest first; of one time, first come first */
+	GArray *events;	     /* of struct trace_event: what the heap is about */
+	GArray *free_places; /* of uint32_t: in events */
 	uint64_t latest_ns, sequence;
 };
 

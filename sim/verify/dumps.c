@@ -13,6 +13,7 @@
 #define LEVEL_LG2    9 /* entries of a table */
 #define COLUMNS	     5 /* PML5E to PTE */
 #define ROWS_MAX     (1u << 26)
+#define MAP_MAX	     (UINT64_C(1) << 30) /* bytes that one call maps: more is an error in the recording */
 #define ENTRY_PADDR  UINT64_C(0x000ffffffffff000)
 #define ENTRY_RIGHTS 3u /* read, write: as in enum iommu_prot */
 
@@ -229,8 +230,10 @@ static void compare_at_rest(struct comparison *comparison, const struct iommu_do
 	for (unsigned i = 0; i < comparison->dump->rows->len; i++) {
 		struct row *each = &g_array_index(comparison->dump->rows, struct row, i);
 
-		if (!g_hash_table_insert(comparison->rows, &each->pfn, each))
-			differs(comparison, each->line, g_strdup("each page once"));
+		if (g_hash_table_insert(comparison->rows, &each->pfn, each))
+			continue;
+		comparison->count->recorded++;
+		differs(comparison, each->line, g_strdup("each page once"));
 	}
 	comparison->count->recorded += g_hash_table_size(comparison->rows);
 	pgtable_dump(domain->pt, compare_leaf, comparison);
@@ -256,7 +259,7 @@ static void spans_map(GHashTable *spans, const struct verify_recording *recordin
 	const struct verify_event *event = &recording->events[at];
 	uint32_t done = verify_find(recording, event->next, KEVENT_MAP_NOSYNC_RET);
 
-	for (uint64_t offset = 0; offset < event->field[KEVENT_SIZE]; offset += FRAME_SIZE) {
+	for (uint64_t offset = 0; offset < MIN(event->field[KEVENT_SIZE], MAP_MAX); offset += FRAME_SIZE) {
 		uint64_t pfn = (event->field[KEVENT_ADDR] + offset) / FRAME_SIZE;
 		struct span span = {.entry = (event->field[KEVENT_PADDR] + offset) |
 					     (event->field[KEVENT_PROT] & ENTRY_RIGHTS),
@@ -279,7 +282,7 @@ static void spans_unmap(GHashTable *spans, const struct verify_recording *record
 	const struct verify_event *event = &recording->events[at];
 	uint32_t begun = event->op == VERIFY_NONE ? at : verify_op(recording, event->op)->first;
 
-	for (uint64_t offset = 0; offset < event->field[KEVENT_SIZE]; offset += FRAME_SIZE) {
+	for (uint64_t offset = 0; offset < MIN(event->field[KEVENT_SIZE], MAP_MAX); offset += FRAME_SIZE) {
 		uint64_t pfn = (event->field[KEVENT_ADDR] + offset) / FRAME_SIZE;
 		GArray *of = g_hash_table_lookup(spans, &pfn);
 		struct span *span = of ? &g_array_index(of, struct span, of->len - 1) : NULL;

@@ -7,17 +7,20 @@
 #include "sim/verify/model-internal.h"
 
 /* Which events are compared, as what; and whether their order among each other tells. Calls are seen at their entry by a probe
- * and at their return by a trace event, so those do not. */
+ * and at their return by a trace event, so those do not. Returns that say nothing new still have their place. */
 static const struct {
 	bool compared, ordered;
 	enum verify_class class;
 } kinds[KEVENT_KINDS] = {
 	[KEVENT_IOVA_ALLOC] = {true, true, VERIFY_REQUESTS},
+	[KEVENT_IOVA_ALLOC_RET] = {false, true, VERIFY_CLASSES},
 	[KEVENT_IOVA_FREE] = {true, true, VERIFY_FREES},
+	[KEVENT_IOVA_FREE_RET] = {false, true, VERIFY_CLASSES},
 	[KEVENT_TRY_ALLOC] = {true, false, VERIFY_CALLS},
 	[KEVENT_LINK] = {true, false, VERIFY_CALLS},
 	[KEVENT_DESTROY] = {true, false, VERIFY_CALLS},
 	[KEVENT_MAP_NOSYNC] = {true, true, VERIFY_MAPS},
+	[KEVENT_MAP_NOSYNC_RET] = {true, true, VERIFY_MAP_RESULTS},
 	[KEVENT_MAP] = {true, true, VERIFY_MAPS},
 	[KEVENT_UNMAP] = {true, true, VERIFY_UNMAPS},
 	[KEVENT_DMA_MAP] = {true, false, VERIFY_CALLS},
@@ -26,10 +29,12 @@ static const struct {
 	[KEVENT_DMA_MAP_SG] = {true, false, VERIFY_CALLS},
 	[KEVENT_DMA_UNMAP_SG] = {true, false, VERIFY_CALLS},
 	[KEVENT_DMA_ALLOC] = {true, false, VERIFY_COHERENT},
+	[KEVENT_DMA_ALLOC_CALL] = {true, false, VERIFY_COHERENT},
 	[KEVENT_DMA_FREE] = {true, false, VERIFY_COHERENT},
 	[KEVENT_POOL_ALLOC] = {true, true, VERIFY_POOLS},
 	[KEVENT_POOL_FREE] = {true, true, VERIFY_POOLS},
-	[KEVENT_INVALIDATE] = {true, false, VERIFY_INVALIDATIONS},
+	[KEVENT_INVALIDATE] = {true, true, VERIFY_INVALIDATIONS},
+	[KEVENT_INVALIDATE_MAP] = {true, true, VERIFY_INVALIDATIONS},
 	[KEVENT_QI_SUBMIT] = {true, true, VERIFY_INVALIDATIONS},
 };
 
@@ -55,6 +60,7 @@ static void heard_attempt(void *data, struct sim *sim, uint64_t granules, uint64
 	VERIFY_EFFECT(data, KEVENT_IOVA_ALLOC,
 		      VERIFY_HAS(KEVENT_SIZE) | VERIFY_HAS(KEVENT_LIMIT) | VERIFY_HAS(KEVENT_FLUSH),
 		      [KEVENT_SIZE] = granules, [KEVENT_LIMIT] = limit_pfn, [KEVENT_FLUSH] = flush);
+	VERIFY_EFFECT(data, KEVENT_IOVA_ALLOC_RET, VERIFY_HAS(KEVENT_PFN), [KEVENT_PFN] = pfn);
 }
 
 /** Lets the page table fail where the recorded kernel's did. */
@@ -91,6 +97,12 @@ static void heard_map_call(void *data, struct sim *sim, uint64_t iova, uint64_t 
 	model->map = verify_event_at(model, model->map)->next;
 }
 
+static void heard_map_return(void *data, struct sim *sim, int err)
+{
+	VERIFY_EFFECT(data, KEVENT_MAP_NOSYNC_RET,
+		      VERIFY_HAS(KEVENT_RET), [KEVENT_RET] = (uint64_t)(int64_t)err);
+}
+
 static void heard_map_event(void *data, struct sim *sim, uint64_t iova, uint64_t paddr, uint64_t len)
 {
 	VERIFY_EFFECT(data, KEVENT_MAP,
@@ -106,9 +118,32 @@ static void heard_unmap(void *data, struct sim *sim, unsigned domain, uint64_t i
 		      [KEVENT_ADDR] = iova, [KEVENT_SIZE] = len, [KEVENT_LEN] = unmapped);
 }
 
+/** Moves the last effect before the descriptors that it led to: it is heard of after them. */
+static void put_before_descriptors(GArray *effects)
+{
+	struct verify_effect effect = g_array_index(effects, struct verify_effect, effects->len - 1);
+	unsigned at = effects->len - 1;
+
+	while (at > 0 && g_array_index(effects, struct verify_effect, at - 1).kind == KEVENT_QI_SUBMIT)
+		at--;
+	g_array_set_size(effects, effects->len - 1);
+	g_array_insert_val(effects, at, effect);
+}
+
 static void heard_invalidate(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last)
 {
-	VERIFY_EFFECT(data, KEVENT_INVALIDATE,
+	struct verify_model *model = data;
+
+	VERIFY_EFFECT(model, KEVENT_INVALIDATE,
+		      VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_LEN) | VERIFY_HAS(KEVENT_DOMAIN),
+		      [KEVENT_ADDR] = first, [KEVENT_LEN] = last, [KEVENT_DOMAIN] = domain);
+	if (model->recording->machine.kinds[KEVENT_INVALIDATE])
+		put_before_descriptors(model->effects);
+}
+
+static void heard_sync_map(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last)
+{
+	VERIFY_EFFECT(data, KEVENT_INVALIDATE_MAP,
 		      VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_LEN) | VERIFY_HAS(KEVENT_DOMAIN),
 		      [KEVENT_ADDR] = first, [KEVENT_LEN] = last, [KEVENT_DOMAIN] = domain);
 }
@@ -181,9 +216,11 @@ void verify_listen(struct verify_model *model)
 {
 	model->observer = (struct sim_observer){.iova_attempt = heard_attempt,
 						.map_call = heard_map_call,
+						.map_return = heard_map_return,
 						.map_event = heard_map_event,
 						.unmap = heard_unmap,
 						.invalidate = heard_invalidate,
+						.sync_map = heard_sync_map,
 						.dma_call = heard_call,
 						.data = model};
 	sim_observe(model->sim, &model->observer);
@@ -282,24 +319,37 @@ static const struct verify_event *next_ordered(const struct verify_model *model,
 	return NULL;
 }
 
-static void compare_order(struct verify_model *model, uint32_t from)
+static const struct verify_effect *next_ordered_effect(const struct verify_model *model, unsigned *at)
 {
-	bool same = true;
+	while (*at < model->effects->len) {
+		const struct verify_effect *effect =
+			&g_array_index(model->effects, struct verify_effect, (*at)++);
 
-	for (unsigned i = 0; i < model->effects->len && same; i++) {
-		const struct verify_effect *effect = &g_array_index(model->effects, struct verify_effect, i);
-		const struct verify_event *event;
+		if (kinds[effect->kind].ordered)
+			return effect;
+	}
+	return NULL;
+}
 
-		if (!kinds[effect->kind].ordered)
-			continue;
+static void compare_order(struct verify_model *model, uint32_t from, uint32_t last)
+{
+	const struct verify_effect *effect;
+	const struct verify_event *event;
+	unsigned at = 0;
+	bool same;
+
+	do {
+		effect = next_ordered_effect(model, &at);
 		event = next_ordered(model, &from);
-		same = event && event->kind == effect->kind;
-		if (event && !same)
-			verify_differs(model->result, from,
-				       g_strdup_printf("%s first", kevent_names[effect->kind]));
+		same = effect && event ? event->kind == effect->kind : !effect && !event;
+		if (!same)
+			verify_differs(model->result, event ? from : last,
+				       g_strdup_printf(effect ? "%s %s" : "no %s %s",
+						       kevent_names[effect ? effect->kind : event->kind],
+						       event ? "here" : "too"));
 		if (event)
 			from = event->next;
-	}
+	} while (same && effect);
 	model->result->count[VERIFY_ORDER].recorded++;
 	model->result->count[VERIFY_ORDER].predicted += same;
 }
@@ -326,5 +376,5 @@ void verify_compare(struct verify_model *model, uint32_t number)
 	for (unsigned kind = 0; kind < KEVENT_KINDS; kind++)
 		if (kinds[kind].compared && model->recording->machine.kinds[kind])
 			compare_kind(model, op->first, op->last, kind);
-	compare_order(model, op->first);
+	compare_order(model, op->first, op->last);
 }

@@ -15,6 +15,7 @@ const char *const verify_class_names[VERIFY_CLASSES] = {
 	[VERIFY_FREES] = "iova frees",
 	[VERIFY_CALLS] = "dma calls",
 	[VERIFY_MAPS] = "maps",
+	[VERIFY_MAP_RESULTS] = "map results",
 	[VERIFY_UNMAPS] = "unmaps",
 	[VERIFY_INVALIDATIONS] = "invalidations",
 	[VERIFY_POOLS] = "pools",
@@ -126,6 +127,7 @@ static void recorded_free(void *data, uint64_t pfn, uint64_t size)
 	VERIFY_EFFECT(
 		data, KEVENT_IOVA_FREE,
 		VERIFY_HAS(KEVENT_PFN) | VERIFY_HAS(KEVENT_SIZE), [KEVENT_PFN] = pfn, [KEVENT_SIZE] = size);
+	VERIFY_EFFECT(data, KEVENT_IOVA_FREE_RET, 0, 0);
 }
 
 static const struct iova_recorded_ops recorded_ops = {.alloc = recorded_alloc, .free = recorded_free};

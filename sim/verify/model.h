@@ -20,6 +20,7 @@ enum verify_class {
 	VERIFY_FREES,	 /* what goes back to it, and when */
 	VERIFY_CALLS,	 /* of the DMA layer, by the driver */
 	VERIFY_MAPS,
+	VERIFY_MAP_RESULTS,
 	VERIFY_UNMAPS,
 	VERIFY_INVALIDATIONS,
 	VERIFY_POOLS, /* blocks for PRP lists and SGLs */

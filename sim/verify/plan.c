@@ -84,8 +84,8 @@ static void times_finish(struct queue_times *times, const struct verify_recordin
 	g_free(times->undos);
 }
 
-/** Returns the first element of @array, which ascends, above @value: VERIFY_NONE if there is none. */
-static uint32_t first_above(const GArray *array, uint32_t value)
+/** Returns the index of the first element of @array, which ascends, above @value: the length if there is none. */
+static unsigned index_above(const GArray *array, uint32_t value)
 {
 	unsigned low = 0, high = array->len;
 
@@ -97,7 +97,31 @@ static uint32_t first_above(const GArray *array, uint32_t value)
 		else
 			low = middle + 1;
 	}
-	return low < array->len ? g_array_index(array, uint32_t, low) : VERIFY_NONE;
+	return low;
+}
+
+/** Returns that element, VERIFY_NONE if there is none. */
+static uint32_t first_above(const GArray *array, uint32_t value)
+{
+	unsigned index = index_above(array, value);
+
+	return index < array->len ? g_array_index(array, uint32_t, index) : VERIFY_NONE;
+}
+
+/** Returns the last op that begins at @event or before. */
+static uint32_t last_begun(const struct verify_recording *recording, uint32_t event)
+{
+	uint32_t low = 0, high = recording->ops->len;
+
+	while (low + 1 < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (verify_op(recording, middle)->first > event)
+			high = middle;
+		else
+			low = middle;
+	}
+	return low;
 }
 
 /** Returns the first op on @number's CPU, after it, that gives something back; VERIFY_NONE if there is none. */
@@ -146,7 +170,7 @@ static uint32_t flush_event(const struct verify_recording *recording, const stru
 	for (uint32_t cpu = 0; cpu < recording->machine.cpus; cpu++) {
 		const GArray *undos = times->undos[cpu];
 
-		for (unsigned i = undos->len; i-- > 0;) {
+		for (unsigned i = index_above(undos, last_begun(recording, due)); i-- > 0;) {
 			uint32_t other = g_array_index(undos, uint32_t, i), unmap;
 			const struct verify_op *op = verify_op(recording, other);
 

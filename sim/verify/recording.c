@@ -300,7 +300,7 @@ static void store(struct reader *reader, const struct kevent *from)
 {
 	struct verify_recording *recording = reader->recording;
 	struct verify_event event = {.time_ns = from->io.time_ns,
-				     .line = from->io.position,
+				     .position = from->io.position,
 				     .has = from->has,
 				     .cpu = from->io.cpu,
 				     .stream = stream_of(reader, from),
@@ -312,7 +312,7 @@ static void store(struct reader *reader, const struct kevent *from)
 				     .io = (uint8_t)from->io.kind,
 				     .io_op = (uint8_t)from->io.op,
 				     .context = from->io.context,
-				     .probe = from->body_len && from->body[0] == '('};
+				     .probe = from->probe};
 
 	memcpy(event.field, from->field, sizeof(event.field));
 	if (from->kind == KEVENT_DMA_MAP_CALL) /* from the first page of what may be a larger one */
@@ -528,6 +528,9 @@ static bool read_all(struct reader *reader, struct kevent_stream *stream, GError
 		if (recording->event_count == VERIFY_EVENTS_MAX)
 			return sim_error_plain(error, "%s: more than %u events", recording->path,
 					       VERIFY_EVENTS_MAX) == 0;
+		if (event.kind == KEVENT_IOVA_RESERVE && event.field[KEVENT_LO] > event.field[KEVENT_HI])
+			return sim_error_line(error, recording->path, event.io.position,
+					      "iova_reserve: lo above hi") == 0;
 		recording->machine.cpus = MAX(recording->machine.cpus, event.io.cpu + 1);
 		store(reader, &event);
 		if (event.kind == KEVENT_MARK)
@@ -559,6 +562,7 @@ struct verify_recording *verify_recording_read(const char *path, GError **error)
 		return NULL;
 	recording = g_new0(struct verify_recording, 1);
 	recording->path = g_strdup(path);
+	recording->counts_lines = kevent_counts_lines(stream);
 	recording->ops = g_array_new(FALSE, FALSE, sizeof(struct verify_op));
 	recording->reserved = g_array_new(FALSE, FALSE, sizeof(struct verify_range));
 	recording->marks = g_ptr_array_new_with_free_func(mark_free);
@@ -624,6 +628,12 @@ static void append_io(GString *text, const struct verify_event *event)
 				       event->field[KEVENT_ADDR], event->field[KEVENT_SIZE]);
 }
 
+char *verify_event_place(const struct verify_recording *recording, uint32_t number)
+{
+	return g_strdup_printf("%s%c%" G_GUINT64_FORMAT, recording->path, recording->counts_lines ? ':' : '@',
+			       recording->events[number].position);
+}
+
 char *verify_event_text(const struct verify_recording *recording, uint32_t number)
 {
 	static const char *const contexts[TRACE_CONTEXTS] = {[TRACE_TASK] = "task",
@@ -631,12 +641,13 @@ char *verify_event_text(const struct verify_recording *recording, uint32_t numbe
 							     [TRACE_HARDIRQ] = "irq",
 							     [TRACE_NMI] = "nmi"};
 	const struct verify_event *event = &recording->events[number];
+	uint64_t us = (event->time_ns + 500) / 1000; /* as the kernel prints it */
+	g_autofree char *place = verify_event_place(recording, number);
 	GString *text = g_string_new(NULL);
 
-	g_string_append_printf(text, "%s:%" G_GUINT64_FORMAT ": cpu %u ", recording->path, event->line,
-			       event->cpu);
-	g_string_append_printf(text, "%s %" G_GUINT64_FORMAT ".%06u ", contexts[event->context],
-			       event->time_ns / 1000000000, (unsigned)(event->time_ns % 1000000000 / 1000));
+	g_string_append_printf(text, "%s: cpu %u ", place, event->cpu);
+	g_string_append_printf(text, "%s %" G_GUINT64_FORMAT ".%06u ", contexts[event->context], us / 1000000,
+			       (unsigned)(us % 1000000));
 	if (event->kind == KEVENT_IO)
 		append_io(text, event);
 	else

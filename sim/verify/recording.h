@@ -16,7 +16,8 @@
 #define VERIFY_EVENTS_MAX (1u << 26)
 
 struct verify_event {
-	uint64_t time_ns, line;
+	uint64_t time_ns;
+	uint64_t position; /* verify_recording.counts_lines says of what */
 	uint64_t field
 		[KEVENT_FIELDS]; /* of a block or NVMe event: the place in KEVENT_ADDR, bytes in KEVENT_SIZE */
 	uint32_t has;
@@ -69,6 +70,7 @@ struct verify_machine {
 
 struct verify_recording {
 	char *path;
+	bool counts_lines; /* an event's position is a line number; else a byte offset */
 	struct verify_event *events;
 	uint32_t event_count;
 	GArray *ops;	  /* of struct verify_op, in order of their first event */
@@ -103,6 +105,9 @@ uint32_t verify_find(const struct verify_recording *recording, uint32_t from, en
 
 /** Returns whether @event is an invalidation, and of which domain. */
 bool verify_event_domain(const struct verify_event *event, unsigned *ret_domain);
+
+/** Returns where event @number stands, "PATH:LINE" or "PATH@OFFSET"; free with g_free(). */
+char *verify_event_place(const struct verify_recording *recording, uint32_t number);
 
 /** Returns event @number as a line of text, for people; free with g_free(). */
 char *verify_event_text(const struct verify_recording *recording, uint32_t number);

@@ -6,7 +6,9 @@
 
 #include "sim/verify/model-internal.h"
 
-#define ATTEMPT_OPS 100000 /* how many ops later a command is tried again at most */
+#define SHARED_MAX  (UINT64_C(1) << 28) /* bytes of one allocation; more is an error in the recording, */
+#define DATA_MAX    (UINT64_C(1) << 26) /* and of one command: the driver's limit is far below */
+#define ATTEMPT_OPS 100000		/* how many ops later a command is tried again at most */
 
 /** Of an op that prepared a command, until it is undone. */
 struct flight {
@@ -21,6 +23,7 @@ struct flight {
 struct shared {
 	struct sg_table sgt;
 	uint64_t iova; /* key */
+	uint64_t size; /* as asked for */
 };
 
 /* ---- shared memory ---- */
@@ -61,7 +64,7 @@ uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t
 	struct shared *shared;
 	int err;
 
-	if (!bytes || bytes > UINT64_C(1) << 32)
+	if (!bytes || bytes > SHARED_MAX)
 		return DMA_MAPPING_ERROR;
 	shared = g_new0(struct shared, 1);
 	shared->sgt.sgl = shared_pieces(model, from, bytes, &shared->sgt.orig_nents);
@@ -74,6 +77,7 @@ uint64_t verify_shared_alloc(struct verify_model *model, uint32_t from, uint64_t
 		return DMA_MAPPING_ERROR;
 	}
 	shared->iova = shared->sgt.sgl[0].dma_addr;
+	shared->size = size;
 	g_hash_table_replace(model->shared, &shared->iova, shared);
 	VERIFY_EFFECT(model, KEVENT_DMA_ALLOC, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
 		      [KEVENT_ADDR] = shared->iova, [KEVENT_SIZE] = size);
@@ -258,6 +262,12 @@ static uint32_t next_page(const struct verify_model *model, uint32_t at)
 	return at != VERIFY_NONE && verify_event_at(model, at)->field[KEVENT_ADDR] == end ? at : VERIFY_NONE;
 }
 
+/** Whether the request's own size is that of its data: a discard's is that of the range it is about. */
+static bool tells_size(const struct verify_op *op)
+{
+	return op->issued && op->bytes && op->io_op != IO_DISCARD;
+}
+
 /** The data as the old mapper's events have them: whole pages of a list, or one piece with its offset in the first. */
 static void take_pages(const struct verify_model *model, const struct verify_op *op, GArray *vecs)
 {
@@ -269,7 +279,8 @@ static void take_pages(const struct verify_model *model, const struct verify_op 
 		mapped += verify_event_at(model, at)->field[KEVENT_SIZE];
 	if (call != VERIFY_NONE) {
 		skip = verify_event_at(model, call)->field[KEVENT_OFFSET] % FRAME_SIZE;
-		left = verify_event_at(model, call)->field[KEVENT_SIZE];
+		if (!tells_size(op))
+			left = verify_event_at(model, call)->field[KEVENT_SIZE];
 	} else if (mapped > left && mapped - left >= FRAME_SIZE) {
 		/* The list begins inside a page; any place from which its last page is needed does. */
 		skip = mapped - left - FRAME_SIZE + 1;
@@ -288,6 +299,19 @@ static void take_pages(const struct verify_model *model, const struct verify_op 
 	}
 }
 
+/** Makes the vectors @bytes together, by the last one. */
+static void fit_last(GArray *vecs, uint64_t bytes)
+{
+	uint64_t before = 0;
+
+	if (!vecs->len)
+		return;
+	for (unsigned i = 0; i + 1 < vecs->len; i++)
+		before += g_array_index(vecs, struct bio_vec, i).len;
+	if (before < bytes)
+		g_array_index(vecs, struct bio_vec, vecs->len - 1).len = bytes - before;
+}
+
 static void take_segments(const struct verify_model *model, const struct verify_op *op, GArray *vecs)
 {
 	bool links = verify_find(model->recording, op->first, KEVENT_LINK) != VERIFY_NONE;
@@ -299,6 +323,8 @@ static void take_segments(const struct verify_model *model, const struct verify_
 		if (event->kind == (links ? KEVENT_LINK : KEVENT_DMA_MAP) && vec.len)
 			g_array_append_val(vecs, vec);
 	}
+	if (tells_size(op))
+		fit_last(vecs, op->bytes);
 }
 
 /** A request that was not mapped in one call had more than one vector, even where they touch: then the number that the
@@ -349,8 +375,11 @@ static const enum req_op req_ops[IO_OPS] = {
 	[IO_PASSTHROUGH] = REQ_OP_DRV,
 };
 
+/** A read comes from the device, all others that have data go to it; only a passthrough command does not say. */
 static bool is_to_device(const struct verify_model *model, const struct verify_op *op)
 {
+	if (op->io_op != IO_PASSTHROUGH)
+		return op->io_op != IO_READ;
 	for (uint32_t at = op->first; at != VERIFY_NONE; at = verify_event_at(model, at)->next) {
 		const struct verify_event *event = verify_event_at(model, at);
 
@@ -359,7 +388,24 @@ static bool is_to_device(const struct verify_model *model, const struct verify_o
 		    verify_has(event, KEVENT_DIR))
 			return event->field[KEVENT_DIR] != 2;
 	}
-	return op->io_op != IO_READ;
+	return true;
+}
+
+/** Leaves out what is more than any driver takes at once. Returns how many bytes the rest is. */
+static uint64_t cut_vectors(GArray *vecs)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < vecs->len; i++) {
+		uint64_t len = g_array_index(vecs, struct bio_vec, i).len;
+
+		if (len > DATA_MAX - bytes) {
+			g_array_set_size(vecs, i);
+			break;
+		}
+		bytes += len;
+	}
+	return bytes;
 }
 
 static struct flight *flight_new(struct verify_model *model, uint32_t number)
@@ -370,6 +416,7 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 	GArray *vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	struct flight *flight = g_new0(struct flight, 1);
 	struct request *req = &flight->req;
+	uint64_t bytes;
 
 	if (model->recording->machine.scatter_lists)
 		take_pages(model, op, vecs);
@@ -381,8 +428,10 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 		invent_vectors(model, op, vecs);
 		listed = vecs->len > 0;
 	}
+	bytes = cut_vectors(vecs);
 	flight->bios[1] = 1;
 	*req = (struct request){.number = number + 1,
+				.bytes = bytes,
 				.limits = &model->nvme->limits,
 				.vec_count = vecs->len,
 				.bio_first = vecs->len == 2 && listed ? flight->bios : NULL,
@@ -390,8 +439,6 @@ static struct flight *flight_new(struct verify_model *model, uint32_t number)
 				.special = op->io_op == IO_DISCARD,
 				.op = req_ops[op->io_op],
 				.to_device = is_to_device(model, op)};
-	for (unsigned i = 0; i < vecs->len; i++)
-		req->bytes += g_array_index(vecs, struct bio_vec, i).len;
 	flight->vecs = req->vecs = (struct bio_vec *)(void *)g_array_free(vecs, FALSE);
 	request_prepare(req);
 	return flight;
@@ -443,14 +490,14 @@ void verify_complete(struct verify_model *model, uint32_t number)
 	g_hash_table_remove(model->flights, GUINT_TO_POINTER(op->partner + 1));
 }
 
-static bool release_at(struct verify_model *model, uint64_t iova, uint64_t bytes)
+static bool release_at(struct verify_model *model, uint64_t iova)
 {
 	struct shared *shared = g_hash_table_lookup(model->shared, &iova);
 
-	VERIFY_EFFECT(model, KEVENT_DMA_FREE, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
-		      [KEVENT_ADDR] = iova, [KEVENT_SIZE] = bytes);
 	if (!shared)
 		return false;
+	VERIFY_EFFECT(model, KEVENT_DMA_FREE, VERIFY_HAS(KEVENT_ADDR) | VERIFY_HAS(KEVENT_SIZE),
+		      [KEVENT_ADDR] = iova, [KEVENT_SIZE] = shared->size);
 	dma_unmap_noncontiguous(&model->dev, &shared->sgt);
 	g_hash_table_remove(model->shared, &iova);
 	return true;
@@ -460,7 +507,7 @@ void verify_release(struct verify_model *model, uint32_t number)
 {
 	const struct verify_op *op = verify_op(model->recording, number);
 
-	release_at(model, verify_event_at(model, op->first)->field[KEVENT_ADDR], op->bytes);
+	release_at(model, verify_event_at(model, op->first)->field[KEVENT_ADDR]);
 }
 
 bool verify_other(struct verify_model *model, uint32_t number)
@@ -473,8 +520,7 @@ bool verify_other(struct verify_model *model, uint32_t number)
 		uint64_t iova = event->field[KEVENT_ADDR], bytes = 0;
 
 		if (event->kind == KEVENT_UNMAP) {
-			ours |= g_hash_table_contains(model->shared, &iova) &&
-				release_at(model, iova, event->field[KEVENT_SIZE]);
+			ours |= g_hash_table_contains(model->shared, &iova) && release_at(model, iova);
 		} else if (event->kind == KEVENT_MAP && event->field[KEVENT_PADDR] != iova) {
 			uint32_t last = at;
 

@@ -14,7 +14,7 @@ cases = Cases()
 case = cases.case
 
 COMMANDS = ['replay', 'diff', 'snapshot show', 'snapshot check', 'pagetable formats', 'pagetable dump',
-            'pagetable walk', 'trace info', 'behaviours', 'faults list']
+            'pagetable walk', 'trace convert', 'trace info', 'behaviours', 'faults list']
 RESULTS = {'run.json', 'end.snap', 'teardown.snap', 'timeline.csv', 'machine.ini'}
 LINK_MIDWAY = os.path.join(FIXTURES, 'faults', 'link-midway.ini')
 SYNC = os.path.join(FIXTURES, 'faults', 'sync.ini')

@@ -14,9 +14,10 @@ program = Program(sys.argv[1])
 make_trace = os.path.abspath(sys.argv[2])
 cases = Cases()
 
+TRACEDAT = os.path.join(FIXTURES, 'traces', 'synthetic.trace.dat')
 FTRACE = os.path.join(FIXTURES, 'traces', 'loop-mix.ftrace-events.txt')
 LINES = 40
-CUTS = 40  # of the ftrace file, beside those between lines
+CUTS = 40  # of the ftrace file, beside those between lines; of trace.dat
 RECORD_BYTES = 48
 
 
@@ -102,6 +103,51 @@ def _():
     survives('t', 'one of two')
     os.remove('t.blktrace.0')
     equal(program.run('replay', 't').code, 2, 'none of two')
+
+
+def verify_survives(trace, what):
+    """Verifies the model with TRACE and returns the exit code."""
+    result = program.run('verify', trace, timeout=60)
+    check(result.code in (0, 1, 2), f'{what}: exit 0, 1 or 2 expected', result)
+    if result.code == 2:
+        check_one_line(result)
+        check(re.match(rf'iommusim: {re.escape(trace)}([:@]\d+)?: ', result.err), f'{what}: names the file', result)
+        equal(result.out, '', f'{what}: stdout')
+    else:
+        equal(result.err, '', f'{what}: stderr')
+    return result.code
+
+
+@cases.case('verify/trace.dat-cut')
+def _():
+    with open(TRACEDAT, 'rb') as file:
+        whole = file.read()
+    for end in range(0, len(whole), len(whole) // CUTS):
+        equal(verify_survives(write('t.dat', whole[:end]), f'first {end} bytes'), 2, f'first {end} bytes')
+    equal(verify_survives(write('t.dat', whole), 'the whole'), 1, 'the whole')
+    differs = program.expect(1, 'verify', 't.dat')
+    check('first difference: t.dat@4112: ' in differs.out, 'the offset of the record expected', differs)
+    check('"offset" : 4112' in program.expect(1, 'verify', '--json', 't.dat').out, 'the offset in JSON expected')
+
+
+@cases.case('verify/trace.dat-a-byte-changed')
+def _():
+    with open(TRACEDAT, 'rb') as file:
+        whole = file.read()
+    codes = set()
+    records = whole.index(b'block_rq_issue'), 4096, 8192
+    for start in (0, *records):
+        for i in range(start, start + 4 * CUTS, 7):
+            for byte in (0xff, whole[i] ^ 1):
+                codes.add(verify_survives(write('t.dat', whole[:i] + bytes([byte]) + whole[i + 1:]), f'byte {i} is {byte}'))
+    equal(codes, {1, 2}, 'some are taken, some are not')
+
+
+@cases.case('verify/every-damaged-trace.dat')
+def _():
+    folder = os.path.join(FIXTURES, 'hostile', 'traces')
+    damaged = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith('.dat')]
+    equal({verify_survives(path, path) for path in damaged}, {2}, 'exit codes')
 
 
 @cases.case('fixtures/every-damaged-trace')

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""trace info over every recording in the folder `shared` beside the checkout: format and counts are what its tables say.
+"""trace info over every recording in the folder `shared` beside the checkout: format and counts are what its tables say; verify
+of those that are there in binary, too, says the same of both.
 Skipped where there is no such folder. test-traces.py IOMMUSIM"""
 import glob
 import json
@@ -95,8 +96,20 @@ def add_run(run):
                 equal(facts['completed'], facts['ios'], 'completed')
 
 
+def add_verify(run):
+    @cases.case(f'verify/{os.path.basename(run)}')
+    def _():
+        text, binary = (os.path.join(run, f'trace.{kind}.zst') for kind in ('txt', 'dat'))
+        of_text, of_binary = program.run('verify', text), program.run('verify', binary)
+        check(of_text.code in (0, 1), 'exit 0 or 1 expected', of_text)
+        equal(of_binary.code, of_text.code, 'exit')
+        equal(of_binary.out.partition('first difference')[0], of_text.out.partition('first difference')[0], 'verify')
+
+
 for run in RUNS:
     add_run(run)
+    if os.path.exists(os.path.join(run, 'trace.dat.zst')):
+        add_verify(run)
 
 
 def add_sample(name):
