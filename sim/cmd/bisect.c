@@ -48,7 +48,8 @@ static bool bisect_assign(uint8_t *values, const char *option, const char *assig
 		int version = kernel_version_find(parts[1]);
 
 		if (version < 0)
-			return sim_error_plain(error, "--%s: no kernel version is called \"%s\"", option, parts[1]) == 0;
+			return sim_error_plain(error, "--%s: no kernel version is called \"%s\"", option,
+					       parts[1]) == 0;
 		for (row = 0; row < BEHAVIOURS; row++)
 			values[row] = behaviour_rows[row].value_in[version];
 		return true;
@@ -133,7 +134,8 @@ static char *bisect_violations(const struct findings *findings)
 		const struct finding *finding = g_ptr_array_index(findings->kept, i);
 
 		if (finding_kinds[finding->kind].violation)
-			g_string_append_printf(text, "\n%u %s %s", finding->kind, finding->device, finding->text);
+			g_string_append_printf(text, "\n%u %s %s", finding->kind, finding->device,
+					       finding->text);
 	}
 	return g_string_free(text, FALSE);
 }
@@ -154,7 +156,8 @@ static char **bisect_sets(const struct bisect *bisect, const bool *in)
 				value = bisect->bad[row];
 		if (value == BEHAVIOUR_NONE)
 			continue;
-		set = g_strdup_printf("behaviour.%s=%s", behaviour_rows[row].name, behaviour_rows[row].values[value]);
+		set = g_strdup_printf("behaviour.%s=%s", behaviour_rows[row].name,
+				      behaviour_rows[row].values[value]);
 		g_strv_builder_add(sets, set);
 	}
 	return g_strv_builder_end(sets);
@@ -192,8 +195,8 @@ static void bisect_count(void *data, const char *text, const char *const *fields
 }
 
 /** Counts how the snapshots called @name differ. Returns 0 same, 1 different, -1 with *@error. */
-static int bisect_diff(const struct bisect_end *a, const struct bisect_end *b, const char *name, uint64_t *ret_count,
-		       GError **error)
+static int bisect_diff(const struct bisect_end *a, const struct bisect_end *b, const char *name,
+		       uint64_t *ret_count, GError **error)
 {
 	g_autofree char *path_a = g_build_filename(a->dir, name, NULL);
 	g_autofree char *path_b = g_build_filename(b->dir, name, NULL);
@@ -257,10 +260,11 @@ static bool bisect_hear(struct bisect *bisect, const bool *in, struct bisect_hea
 
 /** Finds the first event in which the good run and one with @in differ. Returns what it was in each, NULL if the run had
  *  ended; *@ret_number is UINT64_MAX if there is none. */
-static bool bisect_part(struct bisect *bisect, const bool *in, uint64_t *ret_number, char **ret_good, char **ret_bad,
-			GError **error)
+static bool bisect_part(struct bisect *bisect, const bool *in, uint64_t *ret_number, char **ret_good,
+			char **ret_bad, GError **error)
 {
-	struct bisect_hearing good = {.kind = EVENT_STREAM_WRITE, .file = tmpfile()}, bad = {.kind = EVENT_STREAM_COMPARE};
+	struct bisect_hearing good = {.kind = EVENT_STREAM_WRITE, .file = tmpfile()},
+			      bad = {.kind = EVENT_STREAM_COMPARE};
 	bool ok = false;
 
 	if (!good.file)
@@ -292,8 +296,8 @@ static void bisect_tell_set(const struct bisect *bisect, const bool *in, struct 
 
 	for (unsigned i = 0; i < bisect->count; i++)
 		size += in[i];
-	facts_line(facts, "%u of %u behaviours make%s the runs differ (%" G_GUINT64_FORMAT " runs)", size, bisect->count,
-		   size == 1 ? "s" : "", bisect->runs);
+	facts_line(facts, "%u of %u behaviours make%s the runs differ (%" G_GUINT64_FORMAT " runs)", size,
+		   bisect->count, size == 1 ? "s" : "", bisect->runs);
 	facts_u64(facts, "behaviours_tried", NULL, bisect->count);
 	facts_list_begin(facts, "behaviours", NULL);
 	for (unsigned i = 0; i < bisect->count; i++) {
@@ -323,7 +327,8 @@ static bool bisect_tell_ends(struct bisect *bisect, const bool *in, struct facts
 		  bisect_diff(&bisect->good_end, &end, "teardown.snap", &left, error) >= 0;
 
 	if (ok) {
-		facts_u64(facts, "violations_good", "violations of the good run", bisect->good_end.violation_count);
+		facts_u64(facts, "violations_good", "violations of the good run",
+			  bisect->good_end.violation_count);
 		facts_u64(facts, "violations_bad", "violations of the bad run", end.violation_count);
 		facts_u64(facts, "differences_at_end", "differences at the end", at_end);
 		facts_u64(facts, "differences_after_removal", "differences after the removal", left);
@@ -373,12 +378,14 @@ static int bisect_execute(struct bisect *bisect, struct facts *facts, GError **e
 	if (!subset_reduce(bisect->count, in, bisect_test, bisect, error))
 		return -1;
 	bisect_tell_set(bisect, in, facts);
-	return bisect_tell_ends(bisect, in, facts, error) && bisect_tell_event(bisect, in, facts, error) ? 1 : -1;
+	return bisect_tell_ends(bisect, in, facts, error) && bisect_tell_event(bisect, in, facts, error) ? 1
+													 : -1;
 }
 
 /* ---- the command ---- */
 
-static int bisect_command(struct bisect *bisect, const struct cmd_common *common, const char *good, const char *bad)
+static int bisect_command(struct bisect *bisect, const struct cmd_common *common, const char *good,
+			  const char *bad)
 {
 	struct facts *facts = facts_new();
 	GError *error = NULL;
@@ -411,8 +418,8 @@ int cmd_bisect(const struct command *command, int argc, char **argv)
 	g_autofree GOptionEntry *replay = run_option_entries(&bisect.options, false);
 	g_autofree char *good = NULL, *bad = NULL;
 	const GOptionEntry own[] = {
-		{"good", 0, 0, G_OPTION_ARG_FILENAME, &good, "behaviours of the good run, or version=VERSION for all",
-		 "NAME=VALUE,..."},
+		{"good", 0, 0, G_OPTION_ARG_FILENAME, &good,
+		 "behaviours of the good run, or version=VERSION for all", "NAME=VALUE,..."},
 		{"bad", 0, 0, G_OPTION_ARG_FILENAME, &bad, "the same of the bad run", "NAME=VALUE,..."},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
@@ -423,7 +430,8 @@ int cmd_bisect(const struct command *command, int argc, char **argv)
 	for (const GOptionEntry *entry = replay; entry->long_name; entry++)
 		g_array_append_vals(entries, entry, 1);
 	g_array_append_vals(entries, own, G_N_ELEMENTS(own) - 1);
-	if (!cmd_parse(command, argc, argv, (const GOptionEntry *)(void *)entries->data, 1, G_MAXUINT, &common)) {
+	if (!cmd_parse(command, argc, argv, (const GOptionEntry *)(void *)entries->data, 1, G_MAXUINT,
+		       &common)) {
 		run_options_clear(&bisect.options);
 		return common.exit_code;
 	}
@@ -434,8 +442,8 @@ int cmd_bisect(const struct command *command, int argc, char **argv)
 		if (!trace_can_read_twice(*trace))
 			code = cmd_fail("%s: is read many times: give a file", *trace);
 	if (code == EXIT_DONE)
-		code = good && bad ? bisect_command(&bisect, &common, good, bad) :
-				     cmd_fail("--good=SET and --bad=SET are needed");
+		code = good && bad ? bisect_command(&bisect, &common, good, bad)
+				   : cmd_fail("--good=SET and --bad=SET are needed");
 	run_options_clear(&bisect.options);
 	cmd_common_clear(&common);
 	return code;

@@ -76,8 +76,9 @@ static void read_faults(struct cause_side *side, const char *path)
 	if (!json_parser_load_from_file(parser, name, NULL))
 		return;
 	root = json_parser_get_root(parser);
-	list = root && JSON_NODE_HOLDS_OBJECT(root) ? json_object_get_member(json_node_get_object(root), "firings") :
-						      NULL;
+	list = root && JSON_NODE_HOLDS_OBJECT(root)
+		       ? json_object_get_member(json_node_get_object(root), "firings")
+		       : NULL;
 	if (!list || !JSON_NODE_HOLDS_ARRAY(list))
 		return;
 	for (guint i = 0; i < json_array_get_length(json_node_get_array(list)); i++) {
@@ -139,15 +140,15 @@ static int see_fact(void *data, const struct snapshot_line *line, GError **error
 static void name_fault(struct cause_fault *fault)
 {
 	if (fault->owner) {
-		fault->cause.summary =
-			g_strdup_printf("%s failure in request %s", fault->point, fault->owner + strlen("req:"));
+		fault->cause.summary = g_strdup_printf("%s failure in request %s", fault->point,
+						       fault->owner + strlen("req:"));
 	} else {
 		g_autofree char *time = text_time(fault->time_ns);
 
 		fault->cause.summary = g_strdup_printf("%s failure at %s", fault->point, time);
 	}
-	fault->cause.whole = g_strdup_printf("%s, cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary, fault->cpu,
-					     fault->device);
+	fault->cause.whole = g_strdup_printf("%s, cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
+					     fault->cpu, fault->device);
 }
 
 static void side_read(struct cause_side *side, const char *path)
@@ -183,8 +184,9 @@ static const char *setting_of(const struct cause_side *side, const char *key)
 
 	if (value)
 		return value;
-	return row >= 0 && column >= 0 ? behaviour_value_name((enum behaviour)row, (enum kernel_version)column) :
-					 "(default)";
+	return row >= 0 && column >= 0
+		       ? behaviour_value_name((enum behaviour)row, (enum kernel_version)column)
+		       : "(default)";
 }
 
 static void compare_settings(struct diff_causes *causes)
@@ -205,7 +207,8 @@ static void compare_settings(struct diff_causes *causes)
 		const char *a = setting_of(&causes->a, at->data), *b = setting_of(&causes->b, at->data);
 
 		if (strcmp(a, b) != 0)
-			g_ptr_array_add(causes->settings, g_strdup_printf("%s: %s -> %s", (char *)at->data, a, b));
+			g_ptr_array_add(causes->settings,
+					g_strdup_printf("%s: %s -> %s", (char *)at->data, a, b));
 	}
 	g_list_free(keys);
 }
@@ -293,7 +296,8 @@ bool diff_causes_after_removal(const struct diff_causes *causes)
 	return causes->a.after_removal && causes->b.after_removal;
 }
 
-void diff_causes_settings(const struct diff_causes *causes, void (*each)(void *data, const char *text), void *data)
+void diff_causes_settings(const struct diff_causes *causes, void (*each)(void *data, const char *text),
+			  void *data)
 {
 	for (guint i = 0; i < causes->settings->len; i++)
 		each(data, g_ptr_array_index(causes->settings, i));

@@ -26,6 +26,7 @@ const struct diff_cause *diff_causes_of(const struct diff_causes *causes, const 
 bool diff_causes_after_removal(const struct diff_causes *causes);
 
 /** Calls @each for every setting that differs: "behaviour.blkdma-rollback: fixed -> old". */
-void diff_causes_settings(const struct diff_causes *causes, void (*each)(void *data, const char *text), void *data);
+void diff_causes_settings(const struct diff_causes *causes, void (*each)(void *data, const char *text),
+			  void *data);
 
 #endif

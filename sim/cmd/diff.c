@@ -103,7 +103,8 @@ static const char *diff_colour(const char *change, const char *const *fields)
 	for (unsigned i = 0; fields[i]; i += 2)
 		if (strcmp(fields[i], "field") == 0)
 			return YELLOW;
-	return strstr(change, "removed") || strstr(change, "no longer") || strstr(change, "dropped") ? RED : GREEN;
+	return strstr(change, "removed") || strstr(change, "no longer") || strstr(change, "dropped") ? RED
+												     : GREEN;
 }
 
 /** For people: blanks as blanks; what else a snapshot does not hold stays escaped, as a terminal should not get it. */
@@ -157,10 +158,13 @@ static GList *diff_names(const struct diff_run *run)
 static char *diff_plural(const char *change, uint64_t count)
 {
 	static const char *const words[][2] = {
-		{"mapping", "mappings"}, {"IOVA", "IOVAs"},	  {"entry", "entries"},	  {"reference", "references"},
-		{"request", "requests"}, {"domain", "domains"},	  {"flush", "flushes"},	  {"permission", "permissions"},
-		{"queue", "queues"},	 {"pool", "pools"},	  {"table", "tables"},	  {"change", "changes"},
-		{"violation", "violations"},	 {"segment", "segments"},
+		{"mapping", "mappings"},     {"IOVA", "IOVAs"},
+		{"entry", "entries"},	     {"reference", "references"},
+		{"request", "requests"},     {"domain", "domains"},
+		{"flush", "flushes"},	     {"permission", "permissions"},
+		{"queue", "queues"},	     {"pool", "pools"},
+		{"table", "tables"},	     {"change", "changes"},
+		{"violation", "violations"}, {"segment", "segments"},
 	};
 	g_auto(GStrv) parts = g_strsplit(change, " ", -1);
 
@@ -218,7 +222,8 @@ static void diff_summary(struct diff_run *run)
 	diff_causes_settings(run->causes, diff_summary_setting, run->facts);
 	if (run->not_followed)
 		facts_line(run->facts,
-			   "%" G_GUINT64_FORMAT " of these were not looked for elsewhere: shown as removed and added",
+			   "%" G_GUINT64_FORMAT
+			   " of these were not looked for elsewhere: shown as removed and added",
 			   run->not_followed);
 	facts_list_begin(run->facts, "summary", NULL);
 	for (GList *at = names; at; at = at->next) {
@@ -296,7 +301,8 @@ static int diff_conclude(struct diff_run *run, const struct cmd_common *common, 
 		facts_u64(run->facts, "count", NULL, run->count);
 	}
 	if (run->not_followed)
-		facts_u64(run->facts, "not_followed", stat ? "not looked for elsewhere" : NULL, run->not_followed);
+		facts_u64(run->facts, "not_followed", stat ? "not looked for elsewhere" : NULL,
+			  run->not_followed);
 	text = common->json ? facts_to_json(run->facts) : facts_to_text(run->facts);
 	if (!common->json && !stat && !run->count)
 		return EXIT_DONE;
@@ -309,13 +315,15 @@ static bool diff_uses_colour(void)
 {
 	const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
-	return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && !(terminal && strcmp(terminal, "dumb") == 0);
+	return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) &&
+	       !(terminal && strcmp(terminal, "dumb") == 0);
 }
 
 static int diff_execute(const struct cmd_common *common, const char *const *ignore, bool stat)
 {
 	struct diff_run run = {.json = common->json && !stat, .facts = facts_new()};
-	const struct snapshot_diff_options options = {.ignore = ignore, .ret_not_followed = &run.not_followed};
+	const struct snapshot_diff_options options = {.ignore = ignore,
+						      .ret_not_followed = &run.not_followed};
 	GError *error = NULL;
 	int code;
 
@@ -329,10 +337,10 @@ static int diff_execute(const struct cmd_common *common, const char *const *igno
 	else {
 		if (run.json)
 			facts_list_begin(run.facts, "changes", NULL);
-		code = snapshot_diff(common->args[0], common->args[1], machine_sections, &options, diff_finding, &run,
-				     &error) < 0 ?
-			       cmd_fail_error(error) :
-			       diff_conclude(&run, common, stat);
+		code = snapshot_diff(common->args[0], common->args[1], machine_sections, &options,
+				     diff_finding, &run, &error) < 0
+			       ? cmd_fail_error(error)
+			       : diff_conclude(&run, common, stat);
 	}
 	if (run.details)
 		fclose(run.details);

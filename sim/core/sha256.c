@@ -98,7 +98,8 @@ __attribute__((target("sha,sse4.1"))) static void compress_sha(uint32_t state[8]
 				*x = _mm_sha256msg2_epu32(*x, last);
 			}
 			sum = _mm_add_epi32(
-				*x, _mm_loadu_si128((const __m128i *)(const void *)(round_constants + 4 * i)));
+				*x,
+				_mm_loadu_si128((const __m128i *)(const void *)(round_constants + 4 * i)));
 			cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
 			abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
 		}

@@ -14,10 +14,14 @@ bool text_parse_u64(const char *text, uint64_t *ret_value)
 	if (!*digit)
 		return false;
 	for (; *digit; digit++) {
-		int number = g_ascii_xdigit_value(*digit);
+		unsigned number = (unsigned)*digit - '0';
 
-		if (number < 0 || (unsigned)number >= base || __builtin_mul_overflow(value, base, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)number, &value))
+		if (number > 9) {
+			number = ((unsigned)*digit | 0x20) - 'a';
+			number = number < 6 ? number + 10 : 16;
+		}
+		if (number >= base || __builtin_mul_overflow(value, base, &value) ||
+		    __builtin_add_overflow(value, number, &value))
 			return false;
 	}
 	*ret_value = value;

@@ -56,7 +56,8 @@ static char *tell_event(const struct sim *sim, const struct stream_event *event)
 		g_string_append_printf(text, ", request %" G_GUINT64_FORMAT, sim->actor);
 	g_string_append_printf(text, ": %s", event->name);
 	for (unsigned i = 0; i < NUMBERS_MAX && event->names[i]; i++)
-		g_string_append_printf(text, " %s=0x%" G_GINT64_MODIFIER "x", event->names[i], event->numbers[i]);
+		g_string_append_printf(text, " %s=0x%" G_GINT64_MODIFIER "x", event->names[i],
+				       event->numbers[i]);
 	if (event->text)
 		g_string_append_printf(text, " %s", event->text);
 	return g_string_free(text, FALSE);
@@ -93,12 +94,14 @@ static void heard_iova_return(void *data, struct sim *sim, uint64_t pfn, uint64_
 	HEAR("IOVA given back", {"pfn", "granules"}, {pfn, granules});
 }
 
-static void heard_iova_cache(void *data, struct sim *sim, const uint64_t *pfns, uint64_t count, const char *place)
+static void heard_iova_cache(void *data, struct sim *sim, const uint64_t *pfns, uint64_t count,
+			     const char *place)
 {
 	HEAR("IOVAs cached", {"pfn", "count"}, {count ? pfns[0] : 0, count}, place);
 }
 
-static void heard_nvme_setup(void *data, struct sim *sim, const struct request *req, unsigned qid, unsigned tag)
+static void heard_nvme_setup(void *data, struct sim *sim, const struct request *req, unsigned qid,
+			     unsigned tag)
 {
 	HEAR("command set up", {"request", "sector", "bytes", "qid", "tag"},
 	     {req->number, req->sector, req->bytes, qid, tag});
@@ -135,8 +138,8 @@ static const char *const dma_calls[] = {
 static void heard_dma_call(void *data, struct sim *sim, const struct dma_call *call)
 {
 	HEAR(dma_calls[call->kind], {"paddr", "addr", "offset", "size", "error", "bounced", "allocated"},
-	     {call->paddr, call->addr, call->offset, call->size, (uint64_t)-(int64_t)call->err, call->bounced,
-	      call->allocated});
+	     {call->paddr, call->addr, call->offset, call->size, (uint64_t) - (int64_t)call->err,
+	      call->bounced, call->allocated});
 }
 
 static void heard_found(void *data, struct sim *sim, unsigned kind, const char *text)
@@ -144,8 +147,8 @@ static void heard_found(void *data, struct sim *sim, unsigned kind, const char *
 	HEAR(finding_kinds[kind].name, {NULL}, {0}, text);
 }
 
-static void heard_map(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr, uint64_t len_bytes,
-		      unsigned prot)
+static void heard_map(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
+		      uint64_t len_bytes, unsigned prot)
 {
 	HEAR("map", {"domain", "iova", "pa", "bytes", "prot"}, {domain, iova, paddr, len_bytes, prot});
 }
@@ -153,7 +156,8 @@ static void heard_map(void *data, struct sim *sim, unsigned domain, uint64_t iov
 static void heard_unmap(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t len_bytes,
 			uint64_t unmapped_bytes)
 {
-	HEAR("unmap", {"domain", "iova", "bytes", "unmapped_bytes"}, {domain, iova, len_bytes, unmapped_bytes});
+	HEAR("unmap", {"domain", "iova", "bytes", "unmapped_bytes"},
+	     {domain, iova, len_bytes, unmapped_bytes});
 }
 
 static void heard_invalidate(void *data, struct sim *sim, unsigned domain, uint64_t first, uint64_t last)
@@ -161,7 +165,8 @@ static void heard_invalidate(void *data, struct sim *sim, unsigned domain, uint6
 	HEAR("invalidate", {"domain", "first", "last"}, {domain, first, last});
 }
 
-static void heard_translate(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr, bool hit)
+static void heard_translate(void *data, struct sim *sim, unsigned domain, uint64_t iova, uint64_t paddr,
+			    bool hit)
 {
 	HEAR("translate", {"domain", "iova", "pa", "hit"}, {domain, iova, paddr, hit});
 }

@@ -20,10 +20,11 @@ enum event_stream_kind {
 struct event_stream {
 	struct sim_observer observer;
 	enum event_stream_kind kind;
-	FILE *file;	 /* of hashes, borrowed; NULL with EVENT_STREAM_TELL */
-	uint64_t count;	 /* events so far */
-	uint64_t wanted; /* number of the first that differs, or of the one to tell, from 0; UINT64_MAX: none yet */
-	char *told;	 /* that event in words; NULL: the run ended before it */
+	FILE *file;	/* of hashes, borrowed; NULL with EVENT_STREAM_TELL */
+	uint64_t count; /* events so far */
+	uint64_t
+		wanted; /* number of the first that differs, or of the one to tell, from 0; UINT64_MAX: none yet */
+	char *told; /* that event in words; NULL: the run ended before it */
 	uint64_t time_ns;
 };
 

@@ -37,7 +37,8 @@ static void machine_write_faults(struct snapshot_writer *writer, struct sim *sim
 	const char *name;
 	uint64_t passes, fired;
 
-	for (unsigned i = 0; sim->fault_rules && fault_rule_stat(sim->fault_rules, i, &name, &passes, &fired); i++) {
+	for (unsigned i = 0; sim->fault_rules && fault_rule_stat(sim->fault_rules, i, &name, &passes, &fired);
+	     i++) {
 		snapshot_fact(writer, "rule");
 		snapshot_text(writer, "name", name);
 		snapshot_u64(writer, "passes", passes);
@@ -50,7 +51,8 @@ static const struct snapshot_noun machine_fault_nouns[] = {
 	{0},
 };
 
-const struct snapshot_section machine_fault_section = {"fault", machine_fault_nouns, machine_write_faults, NULL};
+const struct snapshot_section machine_fault_section = {"fault", machine_fault_nouns, machine_write_faults,
+						       NULL};
 
 /* ---- violation ---- */
 

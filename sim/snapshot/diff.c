@@ -97,6 +97,25 @@ static int set_advance(struct piece *piece, const struct snapshot_reader *reader
 	return 0;
 }
 
+/* Returns field @i of the line, which @piece has copied. */
+static struct snapshot_field kept_field(const struct piece *piece, const struct snapshot_reader *reader, unsigned i)
+{
+	const char *from = reader->split->str, *to = piece->words->str;
+
+	return (struct snapshot_field){to + (reader->fields[i].name - from), to + (reader->fields[i].value - from)};
+}
+
+/* Returns how much of the line, from its start, is noun and @keys keys without the range. */
+static gssize group_len(const struct snapshot_reader *reader, unsigned keys)
+{
+	const char *from = reader->split->str;
+
+	if (reader->noun->range)
+		return reader->fields[keys - 1].name - from - 1;
+	return keys < reader->line.field_count ? reader->fields[keys].name - from - 1 :
+						 (gssize)reader->split->len;
+}
+
 /* Takes what is compared of the fact the reader stands at. */
 static int piece_set(struct piece *piece, const struct snapshot_reader *reader, const struct diff *diff,
 		     GError **error)
@@ -109,16 +128,18 @@ static int piece_set(struct piece *piece, const struct snapshot_reader *reader, 
 	piece->noun = noun;
 	piece->key_count = piece->field_count = 0;
 	piece->has_advance = false;
-	g_string_truncate(piece->words, 0);
-	g_string_assign(piece->group, noun ? noun->name : line->text);
-	if (!noun)
+	g_string_truncate(piece->group, 0);
+	if (!noun) {
+		g_string_append(piece->group, line->text);
 		return 0;
+	}
 
-	/* Words are lent out, so the buffer must not move: no word is longer than its part of the line. */
-	g_string_set_size(piece->words, strlen(line->text) + SNAPSHOT_FIELDS_MAX);
+	/* The words of the line, copied as they are cut: each stands where it stood there. */
 	g_string_truncate(piece->words, 0);
+	g_string_append_len(piece->words, reader->split->str, (gssize)reader->split->len);
 	while (noun->keys[keys])
 		keys++;
+	g_string_append_len(piece->group, line->text, group_len(reader, keys));
 	for (unsigned i = 0; i < line->field_count; i++) {
 		const char *name = line->fields[i].name, *value = line->fields[i].value;
 		bool key = i < keys;
@@ -127,17 +148,14 @@ static int piece_set(struct piece *piece, const struct snapshot_reader *reader, 
 			piece->first = reader->first;
 			piece->last = reader->last;
 		} else if (key) {
-			snapshot_append_field(piece->group, name, value);
-			piece->keys[piece->key_count++] =
-				(struct snapshot_field){keep(piece, name), keep(piece, value)};
+			piece->keys[piece->key_count++] = kept_field(piece, reader, i);
 		} else if (list_has(diff->ignore, name) || list_has(noun->unseen, name)) {
 			continue;
 		} else if (noun->advance && strcmp(name, noun->advance) == 0) {
 			if (set_advance(piece, reader, value, error) < 0)
 				return -1;
 		} else {
-			piece->fields[piece->field_count++] =
-				(struct snapshot_field){keep(piece, name), keep(piece, value)};
+			piece->fields[piece->field_count++] = kept_field(piece, reader, i);
 		}
 	}
 	return 0;
@@ -156,7 +174,9 @@ static bool fields_equal(const struct piece *a, const struct piece *b)
 	if (a->field_count != b->field_count)
 		return false;
 	for (unsigned i = 0; i < a->field_count; i++)
-		if (g_strcmp0(a->fields[i].value, piece_get(b, a->fields[i].name)) != 0)
+		if (strcmp(a->fields[i].name, b->fields[i].name) == 0 ?
+			    strcmp(a->fields[i].value, b->fields[i].value) != 0 :
+			    g_strcmp0(a->fields[i].value, piece_get(b, a->fields[i].name)) != 0)
 			return false;
 	return true;
 }

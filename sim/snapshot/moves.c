@@ -126,8 +126,8 @@ bool moves_take(struct moves *moves, const struct move *wanted,
 	return false;
 }
 
-void moves_drain(struct moves *moves, void (*each)(void *data, const struct moves *moves, const struct move *move),
-		 void *data)
+void moves_drain(struct moves *moves,
+		 void (*each)(void *data, const struct moves *moves, const struct move *move), void *data)
 {
 	for (uint32_t slot = 0; slot < moves->used; slot++)
 		if (slot_at(moves, slot)->shape != NONE)

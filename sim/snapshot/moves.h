@@ -47,7 +47,7 @@ bool moves_take(struct moves *moves, const struct move *wanted,
 		struct move *ret_move);
 
 /** Calls @each for what is left and forgets it, shapes included. */
-void moves_drain(struct moves *moves, void (*each)(void *data, const struct moves *moves, const struct move *move),
-		 void *data);
+void moves_drain(struct moves *moves,
+		 void (*each)(void *data, const struct moves *moves, const struct move *move), void *data);
 
 #endif

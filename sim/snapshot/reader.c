@@ -291,20 +291,20 @@ static bool has_field(const struct snapshot_line *line, const char *name)
 	return false;
 }
 
-/* Cuts @word, NAME=VALUE, into the next field. */
-static int split_field(struct snapshot_reader *reader, char *word, GError **error)
+/* Cuts @word, NAME=VALUE that ends at @end, into the next field. */
+static int split_field(struct snapshot_reader *reader, char *word, const char *end, GError **error)
 {
 	struct snapshot_line *line = &reader->line;
-	char *equals = strchr(word, '=');
+	char *equals = memchr(word, '=', (size_t)(end - word));
 
-	if (*word == '\0')
+	if (word == end)
 		return fault(reader, error, "more than one blank between fields, or one at the end");
 	if (!equals)
 		return fault(reader, error, "field \"%s\" without '='", word);
 	*equals = '\0';
-	if (!snapshot_is_name(word))
+	if (!is_name_len(word, (size_t)(equals - word)))
 		return fault(reader, error, "\"%s\" cannot name a field", word);
-	if (strchr(equals + 1, '='))
+	if (memchr(equals + 1, '=', (size_t)(end - equals - 1)))
 		return fault(reader, error, "field \"%s\" with a second '='", word);
 	if (line->field_count == SNAPSHOT_FIELDS_MAX)
 		return fault(reader, error, "more than %d fields", SNAPSHOT_FIELDS_MAX);
@@ -336,19 +336,37 @@ static int check_keys(struct snapshot_reader *reader, GError **error)
 	return 0;
 }
 
+static void copy_string(GString *to, const GString *from)
+{
+	g_string_truncate(to, 0);
+	g_string_append_len(to, from->str, (gssize)from->len);
+}
+
+/* Ends the word at @word, of a text that ends at @last, with a NUL. Returns where that is. */
+static char *cut_word(char *word, char *last)
+{
+	char *end = memchr(word, ' ', (size_t)(last - word));
+
+	if (!end)
+		return last;
+	*end = '\0';
+	return end;
+}
+
 static int read_fact(struct snapshot_reader *reader, GError **error)
 {
-	char *next, *word;
+	char *word, *end, *last;
 
 	if (!reader->section)
 		return fault(reader, error, "fact before the first section");
 	if (strcmp(reader->previous->str, reader->text->str) > 0)
 		return fault(reader, error, "out of order: sorts before the line above it");
-	g_string_assign(reader->previous, reader->text->str);
-	g_string_assign(reader->split, reader->text->str);
-	next = reader->split->str;
-	word = strsep(&next, " ");
-	if (!snapshot_is_name(word))
+	copy_string(reader->previous, reader->text);
+	copy_string(reader->split, reader->text);
+	word = reader->split->str;
+	last = word + reader->split->len;
+	end = cut_word(word, last);
+	if (!is_name_len(word, (size_t)(end - word)))
 		return fault(reader, error, "\"%s\" cannot name a fact", word);
 	reader->line = (struct snapshot_line){
 		.section = reader->section,
@@ -357,9 +375,12 @@ static int read_fact(struct snapshot_reader *reader, GError **error)
 		.fields = reader->fields,
 		.number = input_line_number(reader->input),
 	};
-	while ((word = strsep(&next, " ")))
-		if (split_field(reader, word, error) < 0)
+	while (end < last) {
+		word = end + 1;
+		end = cut_word(word, last);
+		if (split_field(reader, word, end, error) < 0)
 			return -1;
+	}
 	reader->noun = NULL;
 	if (reader->section_index >= 0)
 		reader->noun =

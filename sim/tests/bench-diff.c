@@ -169,7 +169,8 @@ int main(int argc, char **argv)
 
 	bytes_a = make(a, false, mappings);
 	bytes_b = make(b, true, mappings);
-	printf("%-22s %9s %10s %9s %9s %9s %9s\n", "diff", "MB", "CPU s", "MB/s", "goal", "peak MiB", "goal MiB");
+	printf("%-22s %9s %10s %9s %9s %9s %9s\n", "diff", "MB", "CPU s", "MB/s", "goal", "peak MiB",
+	       "goal MiB");
 	bench("200 differences", differ, DIFFERENCES, bytes_a + bytes_b);
 	bench("with itself", same, 0, 2 * bytes_a);
 	g_unlink(a);
