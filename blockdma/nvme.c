@@ -183,7 +183,8 @@ int nvme_new(struct sim *sim, struct dma_device *dev, const struct nvme_config *
 	nvme->vecs = g_ptr_array_new_with_free_func(g_free);
 	nvme->free_vecs = g_ptr_array_new();
 	nvme->hmb.blocks = g_array_new(FALSE, FALSE, sizeof(struct nvme_hmb_block));
-	nvme->free_tables = g_ptr_array_new_with_free_func(g_free);
+	nvme->tables = g_ptr_array_new_with_free_func(g_free);
+	nvme->free_tables = g_ptr_array_new();
 	nvme_set_limits(nvme);
 	nvme->abort_limit = (int)config->acl + 1;
 	nvme->abort_request = (struct request){.op = REQ_OP_DRV};
@@ -223,6 +224,7 @@ void nvme_free(struct nvme *nvme)
 	g_ptr_array_unref(nvme->free_vecs);
 	g_ptr_array_unref(nvme->vecs);
 	g_ptr_array_unref(nvme->free_tables);
+	g_ptr_array_unref(nvme->tables);
 	g_free(nvme->queues);
 	g_free(nvme);
 }

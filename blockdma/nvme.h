@@ -242,7 +242,8 @@ struct nvme {
 	int abort_limit;	      /* how many more may be sent */
 	GPtrArray *vecs;	/* every mempool element, owned: also those that the modelled driver loses */
 	GPtrArray *free_vecs;	/* of these, ready for use */
-	GPtrArray *free_tables; /* the same of scatter lists of NVME_MAX_SEGMENTS */
+	GPtrArray *tables;	/* the same of scatter lists of NVME_MAX_SEGMENTS: every one */
+	GPtrArray *free_tables; /* and those ready for use */
 	uint32_t dma_vecs;	/* of either in use */
 	struct nvme_stats stats;
 };

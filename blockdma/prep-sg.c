@@ -13,15 +13,22 @@
 
 /* ---- tables ---- */
 
-static bool nvme_get_table(struct nvme *nvme, struct nvme_iod *iod)
+static struct scatterlist *nvme_take_table(struct nvme *nvme)
 {
 	GPtrArray *free = nvme->free_tables;
 
+	if (free->len)
+		return g_ptr_array_steal_index_fast(free, free->len - 1);
+	g_ptr_array_add(nvme->tables, g_new(struct scatterlist, NVME_MAX_SEGMENTS));
+	return g_ptr_array_index(nvme->tables, nvme->tables->len - 1);
+}
+
+static bool nvme_get_table(struct nvme *nvme, struct nvme_iod *iod)
+{
 	if (sim_fault(nvme->sim, FAULT_NVME_VEC_POOL))
 		return false;
 	iod->sgt = (struct sg_table){.seg_boundary_mask = UINT32_MAX, .max_seg_bytes = UINT32_MAX};
-	iod->sgt.sgl = free->len ? g_ptr_array_steal_index_fast(free, free->len - 1)
-				 : g_new(struct scatterlist, NVME_MAX_SEGMENTS);
+	iod->sgt.sgl = nvme_take_table(nvme);
 	nvme->dma_vecs++;
 	return true;
 }

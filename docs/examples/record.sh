@@ -209,8 +209,10 @@ take_options() {
 		esac
 	done
 	case $BUFFER_KB in
-	'' | *[!0-9]*) die "-b $BUFFER_KB: must be a number of KiB" ;;
+	'' | *[!0-9]* | 0*) die "-b $BUFFER_KB: must be a number of KiB" ;;
 	esac
+	shift $((OPTIND - 1))
+	[ $# -eq 0 ] || die "$1: -b KB and -f are the options"
 }
 
 cmd_start() {
@@ -412,6 +414,9 @@ usage() {
 
 command=${1:-}
 [ $# -eq 0 ] || shift
+case $command in
+stop | clean | probes) [ $# -eq 0 ] || die "$command takes no argument" ;;
+esac
 case $command in
 start | snap | mark | stop | dump | check | clean | boot | probes) "cmd_$command" "$@" ;;
 -h | --help | help) usage ;;

@@ -121,6 +121,9 @@ static bool convert_check(const struct convert *convert, const struct cmd_common
 		return sim_error_plain(error, "give the format to write as --to=NAME") == 0;
 	if (!convert->output)
 		return sim_error_plain(error, "give the file to write as -o OUT, - for standard output") == 0;
+	if (g_str_has_suffix(convert->output, ".gz"))
+		return sim_error_plain(error, "-o %s: gzip is only read: name it .zst to have it packed",
+				       convert->output) == 0;
 	if (common->json && strcmp(convert->output, "-") == 0)
 		return sim_error_plain(error, "--json and -o - both want standard output") == 0;
 	return true;

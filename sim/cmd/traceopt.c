@@ -92,6 +92,24 @@ static bool traceopt_parse_part(const struct traceopt *options, struct trace_par
 	return true;
 }
 
+/** An option of one format says which it is: nothing may say another. */
+static bool traceopt_check_format(const struct trace_options *options, GError **error)
+{
+	const char *const of_one[][3] = {
+		{options->csv, "--csv", "csv"},
+		{options->blkparse_format, "--blkparse-format", "blkparse"},
+	};
+
+	if (options->csv && options->blkparse_format)
+		return sim_error_plain(error,
+				       "--csv and --blkparse-format are of different formats: give one") == 0;
+	for (unsigned i = 0; i < G_N_ELEMENTS(of_one); i++)
+		if (of_one[i][0] && options->format && strcmp(options->format, of_one[i][2]) != 0)
+			return sim_error_plain(error, "%s is for traces in format %s, not %s", of_one[i][1],
+					       of_one[i][2], options->format) == 0;
+	return true;
+}
+
 bool traceopt_parse(const struct traceopt *options, struct trace_options *ret_options, GError **error)
 {
 	struct trace_options parsed = {.csv = options->csv, .blkparse_format = options->blkparse_format};
@@ -105,7 +123,7 @@ bool traceopt_parse(const struct traceopt *options, struct trace_options *ret_op
 	if (!trace_at_names[at])
 		return sim_error_plain(error, "--at=%s: must be issue, queue or setup", options->at) == 0;
 	parsed.at = (enum trace_at)at;
-	if (!traceopt_parse_part(options, &parsed.part, error))
+	if (!traceopt_check_format(&parsed, error) || !traceopt_parse_part(options, &parsed.part, error))
 		return false;
 	*ret_options = parsed;
 	return true;

@@ -121,6 +121,8 @@ static bool whois_take_question(struct whois *whois, char **args, GError **error
 		return sim_error_plain(error, "\"%s\": must be an address such as 0xffeb2000", args[0]) == 0;
 	if (options->dmesg && (options->at || question.access))
 		return sim_error_plain(error, "--dmesg says when and how: no --at, --read or --write") == 0;
+	if (options->dmesg && strcmp(options->dmesg, "-") == 0 && strcmp(args[has_iova], "-") == 0)
+		return sim_error_plain(error, "-: only one of log and recording can be standard input") == 0;
 	if (options->at && !whois_parse_time(options->at, &question.at_ns))
 		return sim_error_plain(error, "--at=%s: must be a time such as 10.936127 or 5ms",
 				       options->at) == 0;

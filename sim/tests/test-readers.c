@@ -58,11 +58,23 @@ static const struct reading readings[] = {
 	 "issue 2 us=1 cpu=0 8,0 passthrough 0+0\n"
 	 "done 1 us=2 cpu=0\n"
 	 "done 2 us=3 cpu=0 error=-5\n"},
+	{"blkparse/completion-of-nobody-and-issue-without-end", {0},
+	 "8,0 0 1 0.000000000 1 C R 8 + 8 [0]\n"
+	 "8,0 0 2 0.000001000 1 D W 16 + 8 [x]\n"
+	 "8,0 0 3 0.000002000 1 C W 24 + 8 [0]\n",
+	 "issue 1 us=1 cpu=0 8,0 write 16+4096\n"},
 	{"blkparse/summary-is-no-event", {0},
 	 "8,0 0 1 0.000000000 1 D W 0 + 8 [x]\n"
 	 "8,0 0 2 0.000001000 1 C W 0 + 8 [0]\n"
 	 "CPU0 (t):\n Reads Queued:           0,        0KiB\t Writes Queued:           1,        4KiB\n\n"
 	 "Throughput (R/W): 0KiB/s / 4KiB/s\nEvents (t): 2 entries\nSkips: 1 forward (1,234 -   0.5%)\n",
+	 "issue 1 us=0 cpu=0 8,0 write 0+4096\n"
+	 "done 1 us=1 cpu=0\n"},
+	{"blkparse/files-it-read-are-no-events", {0},
+	 "Input file a.blktrace.0 added\nInput file a b.blktrace.1 added\n"
+	 "8,0 0 1 0.000000000 1 D W 0 + 8 [x]\n"
+	 "8,0 0 2 0.000001000 1 C W 0 + 8 [0]\n"
+	 "Input file a.blktrace.2 added\n",
 	 "issue 1 us=0 cpu=0 8,0 write 0+4096\n"
 	 "done 1 us=1 cpu=0\n"},
 	{"blkparse/any-format", {.blkparse_format = "%5T.%9t|%C|%-3a/%M:%m %3d @%10S*%n cpu%c %e\\n"},
@@ -106,6 +118,44 @@ static const struct reading readings[] = {
 	 "issue 1 us=0 cpu=3 7,0 read 1+512\n"
 	 "done 1 us=1 cpu=2 error=-5\n"
 	 "issue 2 us=4 cpu=1 7,0 read 2+512 < 1000+512\n"},
+	{"perf/commands-as-raw-fields", {0},
+	 "fio 7 [001] 1.000000: nvme:nvme_setup_cmd: [FAILED TO PARSE] disk=nvme0n1 ctrl_id=0 qid=2 opcode=2 flags=0 fctype=0 cid=7 "
+	 "nsid=1 metadata=0 cdw10=ARRAY[08, 00, 00, 00, 00, 00, 00, 00, 07, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, "
+	 "00]\n"
+	 "fio 7 [001] 1.000001: block:block_rq_issue: 259,0 R 4096 () 8 + 8 0x2,0,4 [x]\n",
+	 "issue 1 us=1 cpu=1 259,0 read 8+4096 q=2/7\n"},
+	/* What trace-cmd report prints of NVMe's events: it does not know the functions in their format. */
+	{"ftrace/commands-as-raw-fields", {0},
+	 "cpus=2\n"
+	 "   kworker/u20:2-56    [000]     1.000000: nvme_sq:              [FAILED TO PARSE] ctrl_id=0 disk= qid=0 sq_head=1 sq_tail=1\n"
+	 "             fio-119   [001]     1.000000: nvme_setup_cmd:       [FAILED TO PARSE] disk=nvme0n1 ctrl_id=0 qid=2 opcode=1 "
+	 "flags=0 fctype=0 cid=4103 nsid=1 metadata=0 cdw10=ARRAY[02, 01, 00, 00, 00, 00, 00, 00, 00, 01, 00, 00, 00, 00, 00, 00, 00, "
+	 "00, 00, 00, 00, 00, 00, 00]\n"
+	 "             fio-119   [001]     1.000001: link:                 (ffffffff816573e0) st=0xff phys=0x1000 off=0 size=131584 dir=1\n"
+	 "             fio-119   [001]     1.000002: block_rq_issue:       259,0 W 131584 () 258 + 257 0x2,0,4 [fio]\n"
+	 "          <idle>-0     [000]     1.000004: nvme_complete_rq:     [FAILED TO PARSE] disk=nvme0n1 ctrl_id=0 qid=2 cid=4103 "
+	 "result=0 retries=0 flags=0 status=641\n"
+	 "          <idle>-0     [000]     1.000005: block_rq_issue:       259,0 R 512 () 0 + 1 0x0,0,0 [fio]\n",
+	 "issue 1 us=2 cpu=1 259,0 write 258+131584 q=2/4103 > 1000+131584\n"
+	 "done 1 us=4 cpu=0 error=641\n"
+	 "issue 2 us=5 cpu=0 259,0 read 0+512\n"},
+	{"ftrace/old-kernels-have-no-bytes", {0},
+	 " f-1 [000] d... 1.000000: block_rq_issue: 202,1 W 0 () 128 + 8 [x]\n"
+	 " f-1 [000] d... 1.000001: block_rq_issue: 202,1 FF 0 () 0 + 0 [x]\n"
+	 " f-1 [000] d... 1.000002: block_rq_issue: 202,1 N 36 () 0 + 0 [x]\n"
+	 " f-1 [000] d... 1.000003: block_rq_complete: 202,1 W () 128 + 8 [0]\n",
+	 "issue 1 us=0 cpu=0 202,1 write 128+4096\n"
+	 "issue 2 us=1 cpu=0 202,1 flush 0+0\n"
+	 "issue 3 us=2 cpu=0 202,1 passthrough 0+36\n"
+	 "done 1 us=3 cpu=0\n"},
+	/* Fields that are missing, or are no fields of a command: not used. */
+	{"ftrace/raw-fields-that-are-not-all-there", {0},
+	 " f-1 [000] 1.000000: nvme_setup_cmd: [FAILED TO PARSE] ctrl_id=0 qid=2 opcode=1 cid=7 cdw10=ARRAY[00, 00]\n"
+	 " f-1 [000] 1.000000: nvme_setup_cmd: [FAILED TO PARSE] ctrl_id=0 qid=2 opcode=256 cid=7 cdw10=ARRAY[00, 00]\n"
+	 " f-1 [000] 1.000000: nvme_complete_rq: [FAILED TO PARSE] ctrl_id=0 qid=65535 cid=7 status=0\n"
+	 " f-1 [000] 1.000000: block_rq_complete: [FAILED TO PARSE] dev=1\n"
+	 " f-1 [000] 1.000001: block_rq_issue: 259,0 W 512 () 0 + 1 [x]\n",
+	 "issue 1 us=1 cpu=0 259,0 write 0+512\n"},
 	{"fio/version-3-in-microseconds", {0},
 	 "fio version 3 iolog\n5 /dev/a add\n7 /dev/a open\n9 /dev/a write 4096 8192\n9 /dev/b read 0 512\n"
 	 "20 /dev/a sync 0 0\n21 /dev/a datasync\n30 /dev/a trim 512 1024\n31 /dev/a close\n",
@@ -175,6 +225,22 @@ static const struct reading readings[] = {
 	 "done 1 us=7 cpu=3\n"
 	 "issue 2 us=750 cpu=0 sdb write 16+8192\n"
 	 "done 2 us=757 cpu=0\n"},
+	{"csv/byte-order-mark-is-no-title", {.csv = "time:us,op,offset:bytes,size:bytes"},
+	 "\xef\xbb\xbf" "1,R,0,512\r\n2,W,512,512\r\n",
+	 "issue 1 us=0 cpu=0 disk read 0+512\n"
+	 "issue 2 us=1 cpu=0 disk write 1+512\n"},
+	{"alibaba/byte-order-mark", {0},
+	 "\xef\xbb\xbf" "7,W,512,1024,1577808000000493\n",
+	 "issue 1 us=0 cpu=0 7 write 1+1024\n"},
+	{"csv/columns-of-fiu", {.csv = "time:ns,-,-,offset:sectors,size:sectors,op,device,device,-"},
+	 "1000 12 fio 8 8 W 8 1 d41d8cd9\n2000 12 fio 16 8 R 8 1 d41d8cd9\n",
+	 "issue 1 us=0 cpu=0 8/1 write 8+4096\n"
+	 "issue 2 us=1 cpu=0 8/1 read 16+4096\n"},
+	{"csv/columns-of-bcc-biosnoop", {.csv = "time:s,-,-,device,op,offset:sectors,size:bytes,response:ms"},
+	 "TIME(s)     COMM           PID    DISK    T SECTOR     BYTES   LAT(ms)\n"
+	 "0.000004    supervise      1950   xvda1   W 13092560   4096       0.74\n",
+	 "issue 1 us=0 cpu=0 xvda1 write 13092560+4096\n"
+	 "done 1 us=740 cpu=0\n"},
 	{"csv/words-for-operations", {.csv = "time:us,op,offset:bytes,size:bytes"},
 	 "1\tREAD\t0\t512\n2\tDiscard\t0\t512\n3\tf\t0\t0\n4\tw\t0\t0\n5\ttrim\t512\t1\n",
 	 "issue 1 us=0 cpu=0 disk read 0+512\n"
@@ -252,6 +318,35 @@ static void test_reading(gconstpointer data)
 	g_assert_cmpstr(steps, ==, reading->steps);
 }
 
+/* A machine of many CPUs, or perf with many events, says much before the first event. */
+static void test_long_heads(void)
+{
+	static const struct {
+		const char *line, *event;
+	} heads[] = {
+		{"CPU 7 is empty\n", " fio-7 [001] 1.000000: block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n"},
+		{"# event : name = x\n", "fio 7 [001] 1.000000: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n"},
+		{"Input file a.blktrace.0 added\n", "7,0 1 1 0.000000000 1 D R 2 + 1 [x]\n"},
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(heads); i++) {
+		g_autoptr(GString) text = g_string_new(NULL);
+		const struct trace_options options = {0};
+		g_autofree char *path = NULL, *steps = NULL;
+		g_autoptr(GError) error = NULL;
+		struct io_stream_stats stats;
+
+		for (unsigned line = 0; line < 255; line++)
+			g_string_append(text, heads[i].line);
+		g_string_append(text, heads[i].event);
+		path = steps_scratch(text->str, text->len);
+		steps = steps_run(path, &options, true, &stats, &error);
+		g_unlink(path);
+		g_assert_no_error(error);
+		g_assert_cmpstr(steps, ==, "issue 1 us=0 cpu=1 7,0 read 2+512\n");
+	}
+}
+
 /* ---- what the recording says of itself ---- */
 
 struct saying {
@@ -273,6 +368,9 @@ static const struct saying sayings[] = {
 	 "fio 7 [001] 1.0: nvme:nvme_setup_cmd: [FAILED TO PARSE] a=1\n"
 	 "fio 7 [001] 1.0: block:block_rq_issue: 7,0 R 512 () 2 + 1 [x]\n",
 	 "events perf could not print", "1"},
+	{"ftrace/raw-bodies",
+	 " f-1 [000] 1.0: nvme_sq: [FAILED TO PARSE] a=1\n f-1 [000] 1.0: block_rq_issue: 259,0 W 512 () 0 + 1 [x]\n",
+	 "events trace-cmd could not print", "1"},
 	{"fio/logs-in-the-file", "fio version 3 iolog\n0 a read 0 512\nfio version 3 iolog\n0 a read 0 512\n",
 	 "logs in the file", "2"},
 	{"fio/torn-lines",
@@ -407,6 +505,7 @@ static const struct hostile hostiles[] = {
 	{"csv-cpu-impossible.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,cpu"}, ":1: impossible CPU 4096"},
 	{"csv-device-name-too-long.csv", {.csv = "time:ns,op,offset:sectors,size:sectors,device"},
 	 ":1: not understood: column 5"},
+	{"csv-first-time-negative.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 1"},
 	{"csv-digit-operation.csv", {.csv = "time:ns,op,offset:sectors,size:sectors"}, ":1: not understood: column 2"},
 
 	{"tracedat-cut-in-data.dat", {0}, ": damaged trace.dat: libtracecmd cannot read it"},
@@ -852,6 +951,7 @@ int main(int argc, char **argv)
 		g_test_add_data_func(title, damaged[i], test_damage);
 	}
 	add_runs("blktrace/blkparse.txt.zst", "/readers/blkparse-is-blktrace", test_blkparse_is_blktrace, true, paths);
+	g_test_add_func("/readers/long-heads-are-read-over", test_long_heads);
 	g_test_add_func("/readers/tracedat/steps-and-what-was-lost", test_tracedat_steps);
 	g_test_add_func("/readers/tracedat/damage-ends", test_tracedat_damage_ends);
 	g_test_add_func("/readers/tracedat/closed-early-leaves-nobody", test_tracedat_closed_early);

@@ -16,7 +16,6 @@
 #define ITEMS_MAX    64
 #define FREE_MAX     512 /* a command has 16 characters, a packet's bytes fewer than this */
 #define SECONDS_MAX  (UINT64_MAX / 1000000000 - 1)
-#define PROBE_LINES  8
 
 /* A letter of the format, or a character that stands for itself. */
 struct item {
@@ -239,7 +238,17 @@ static bool parse_line(const struct blkparse *blkparse, struct scan scan, struct
 	return true;
 }
 
-/* ---- the summary ---- */
+/* ---- lines that are no events ---- */
+
+/* "Input file t.blktrace.0 added": blkparse says what it reads, before all else, or behind it where its output goes to a file. */
+static bool names_input(struct scan scan)
+{
+	static const char added[] = " added";
+	size_t len = sizeof(added) - 1;
+
+	return SCAN(&scan, "Input file ") && (size_t)(scan.end - scan.at) > len &&
+	       memcmp(scan.end - len, added, len) == 0;
+}
 
 static bool begins_summary(struct scan scan)
 {
@@ -298,7 +307,7 @@ static int blkparse_next(void *state, struct trace_event *ret_event, GError **er
 		blkparse->in_summary |= begins_summary(scan);
 		if (blkparse->in_summary)
 			take_skips(blkparse, scan);
-		if (blkparse->in_summary || scan.at == scan.end)
+		if (blkparse->in_summary || scan.at == scan.end || names_input(scan))
 			continue;
 		if (!parse_line(blkparse, scan, &fields, ret_event))
 			return line_error(blkparse, error);
@@ -334,13 +343,13 @@ static int blkparse_probe(const uint8_t *bytes, size_t len)
 
 	if (!format_compile(&blkparse, DEFAULT_HEAD, NULL))
 		return 0;
-	for (unsigned i = 0; i < PROBE_LINES && all.at < all.end; i++) {
+	while (all.at < all.end) {
 		const char *newline = memchr(all.at, '\n', (size_t)(all.end - all.at));
 		struct scan scan = line_scan(all.at, (size_t)((newline ? newline : all.end) - all.at));
 		struct trace_event event;
 		struct fields fields;
 
-		if (scan.at < scan.end)
+		if (scan.at < scan.end && !names_input(scan))
 			return parse_line(&blkparse, scan, &fields, &event) ? 90 : 0;
 		all.at = newline ? newline + 1 : all.end;
 	}

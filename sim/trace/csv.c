@@ -16,6 +16,7 @@
 #define PROBE_ROWS	8
 #define DEVICE_MAX	255 /* bytes of a name */
 #define LAYOUT_LINE_MAX 1024
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* of UTF-8, which spreadsheets put first */
 
 enum column_kind {
 	COLUMN_SKIP,
@@ -344,12 +345,13 @@ static bool row_has_columns(const struct layout *layout, const struct row *row)
 	return row->count == layout->count || (layout->open_ended && row->count > layout->count);
 }
 
-/* Column titles: in the first line, and no time. */
+/* Column titles: in the first line, and no time, not even one that cannot be. */
 static bool row_is_header(const struct layout *layout, const struct row *row)
 {
 	for (unsigned i = 0; i < layout->count && i < row->count; i++)
 		if (layout->columns[i].kind == COLUMN_TIME)
-			return row->fields[i].at < row->fields[i].end && !g_ascii_isdigit(*row->fields[i].at);
+			return row->fields[i].at < row->fields[i].end &&
+			       !g_ascii_isdigit(*row->fields[i].at) && !strchr("+-.", *row->fields[i].at);
 	return false;
 }
 
@@ -455,6 +457,8 @@ static int csv_next(void *state, struct trace_event *ret_event, GError **error)
 		if (csv->ended)
 			continue;
 		line = line_scan(text, len);
+		if (!csv->started)
+			(void)SCAN(&line, BYTE_ORDER_MARK);
 		if (line.at < line.end && *line.at != '#' && read_row(csv, line, error) < 0)
 			return -1;
 	}
@@ -543,6 +547,7 @@ static bool probe_rows(const uint8_t *bytes, size_t len, const char *text, bool 
 
 	if (!layout_compile(&layout, text, NULL))
 		return false;
+	(void)SCAN(&all, BYTE_ORDER_MARK);
 	for (const char *newline; rows < PROBE_ROWS && all.at < all.end;
 	     all.at = newline ? newline + 1 : all.end) {
 		struct request request;

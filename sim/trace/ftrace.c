@@ -15,6 +15,7 @@ struct ftrace {
 	bool mark_open; /* the line before was free text, which may hold newlines */
 	uint32_t cpus;	/* as the header says; 0: it does not */
 	struct ktext_aside aside;
+	uint64_t unprinted;
 	struct names events;
 };
 
@@ -44,7 +45,7 @@ static int line_event(struct ftrace *ftrace, struct ktext_line *line, struct tra
 		.context = line->context,
 		.queue = TRACE_NO_QUEUE,
 	};
-	ktext_body parse = ktext_body_of(line->name, line->name_len);
+	ktext_body parse = ktext_body_of(line);
 
 	if (line->cpu >= SIM_CPUS_MAX)
 		return sim_error_line(error, input_path(ftrace->input), event.position,
@@ -52,6 +53,7 @@ static int line_event(struct ftrace *ftrace, struct ktext_line *line, struct tra
 	if (parse && !parse(&line->body, &event))
 		return sim_error_line(error, input_path(ftrace->input), event.position,
 				      "%.*s: fields not understood", (int)line->name_len, line->name);
+	ftrace->unprinted += event.kind == TRACE_OTHER && ktext_is_raw(line);
 	ftrace->mark_open = !parse && is_free_text(line);
 	names_count(&ftrace->events, line->name, line->name_len, TRACE_EVENTS_MAX);
 	*ret_event = event;
@@ -110,7 +112,12 @@ static int ftrace_probe(const uint8_t *bytes, size_t len)
 
 static void ftrace_facts(void *state, GHashTable *facts)
 {
-	ktext_aside_facts(&((const struct ftrace *)state)->aside, facts);
+	const struct ftrace *ftrace = state;
+
+	ktext_aside_facts(&ftrace->aside, facts);
+	if (ftrace->unprinted)
+		g_hash_table_replace(facts, g_strdup("events trace-cmd could not print"),
+				     g_strdup_printf("%" G_GUINT64_FORMAT, ftrace->unprinted));
 }
 
 static const struct names *ftrace_events(const void *state)

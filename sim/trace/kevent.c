@@ -312,7 +312,7 @@ static bool take_event(const struct ktext_line *line, struct kevent *event)
 	if (row)
 		return take_row(body, row, event);
 	event->kind = NAMED(line, "tracing_mark_write") || NAMED(line, "print") ? KEVENT_MARK : KEVENT_OTHER;
-	parse = ktext_body_of(line->name, line->name_len);
+	parse = ktext_body_of(line);
 	if (parse)
 		event->kind = KEVENT_IO;
 	return !parse || parse(&body, &event->io);

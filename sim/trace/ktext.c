@@ -4,7 +4,6 @@
 #include "sim/core/sim.h"
 
 #define SECONDS_MAX (UINT64_MAX / 1000000000 - 1)
-#define PROBE_LINES 64
 
 /* ---- the line ---- */
 
@@ -235,6 +234,12 @@ void ktext_set_op(struct trace_event *event, const struct ktext_rwbs *rwbs, uint
 	event->lba = sector == UINT64_MAX ? 0 : sector;
 }
 
+/* Old kernels (4.10 and before) have bytes only of passthrough commands, else 0. */
+void ktext_set_bytes(struct trace_event *event, uint64_t bytes, uint64_t count)
+{
+	event->bytes = bytes || event->op == IO_PASSTHROUGH ? bytes : count << 9;
+}
+
 static bool body_rq_issue(struct scan *scan, struct trace_event *event)
 {
 	struct ktext_rwbs rwbs;
@@ -245,6 +250,7 @@ static bool body_rq_issue(struct scan *scan, struct trace_event *event)
 	    !take_cdb(scan) || !take_range(scan, &sector, &count))
 		return false;
 	ktext_set_op(event, &rwbs, sector, count);
+	ktext_set_bytes(event, event->bytes, count);
 	event->kind = TRACE_ISSUE;
 	return true;
 }
@@ -407,12 +413,112 @@ static bool body_dma_map(struct scan *scan, struct trace_event *event)
 	return set_segment(event, paddr, bytes);
 }
 
+/* ---- bodies of tools that do not know the kernel's own functions: all fields, as they are in the event ---- */
+
+#define RAW_HEAD "[FAILED TO PARSE]"
+
+static const struct {
+	uint8_t opcode;
+	enum io_op op;
+	bool has_blocks; /* the place in the first eight bytes, the length in the next two */
+} nvme_opcodes[] = {
+	{0x00, IO_FLUSH, false},       {0x01, IO_WRITE, true},	  {0x02, IO_READ, true},
+	{0x08, IO_WRITE_ZEROES, true}, {0x09, IO_DISCARD, false}, {0x7d, IO_WRITE, false},
+};
+
+void ktext_set_command(struct trace_event *event, uint64_t opcode, const uint8_t cdw10[KTEXT_CDW10_BYTES])
+{
+	uint64_t lba;
+
+	event->op = IO_PASSTHROUGH;
+	for (unsigned i = 0; event->queue && i < G_N_ELEMENTS(nvme_opcodes); i++) {
+		if (nvme_opcodes[i].opcode != opcode)
+			continue;
+		event->op = nvme_opcodes[i].op;
+		if (!nvme_opcodes[i].has_blocks)
+			return;
+		memcpy(&lba, cdw10, sizeof(lba));
+		event->lba = GUINT64_FROM_LE(lba);
+		event->bytes = (uint64_t)(cdw10[8] | cdw10[9] << 8) + 1;
+	}
+}
+
+/* Takes " NAME=" of a number below @limit, which stands anywhere. */
+static bool raw_number(struct scan scan, const char *name, uint64_t limit, uint64_t *ret_value)
+{
+	return scan_find_text(&scan, name, strlen(name)) && scan_number(&scan, ret_value) &&
+	       *ret_value < limit;
+}
+
+/* " cdw10=ARRAY[00, 08, …]", in hexadecimal. */
+static bool raw_cdw10(struct scan scan, uint8_t ret_bytes[KTEXT_CDW10_BYTES])
+{
+	if (!SCAN_FIND(&scan, " cdw10=ARRAY["))
+		return false;
+	for (unsigned i = 0; i < KTEXT_CDW10_BYTES; i++) {
+		uint64_t byte;
+
+		if (!scan_hex(&scan, &byte) || byte > UINT8_MAX ||
+		    !(i + 1 < KTEXT_CDW10_BYTES ? SCAN(&scan, ", ") : SCAN(&scan, "]")))
+			return false;
+		ret_bytes[i] = (uint8_t)byte;
+	}
+	return true;
+}
+
+static bool raw_command_name(struct scan scan, struct trace_event *event)
+{
+	uint64_t instance, queue, tag;
+
+	if (!raw_number(scan, " ctrl_id=", 1u << 16, &instance) ||
+	    !raw_number(scan, " qid=", TRACE_NO_QUEUE, &queue) ||
+	    !raw_number(scan, " cid=", UINT16_MAX + 1u, &tag))
+		return false;
+	event->device = TRACE_NVME | (uint32_t)instance;
+	event->queue = (uint16_t)queue;
+	event->tag = (uint16_t)tag;
+	return true;
+}
+
+/* What lacks a field is not used, and no error: nobody promised it. */
+static bool raw_nvme_setup(struct scan *scan, struct trace_event *event)
+{
+	uint8_t cdw10[KTEXT_CDW10_BYTES];
+	uint64_t opcode;
+
+	if (raw_number(*scan, " opcode=", UINT8_MAX + 1u, &opcode) && raw_cdw10(*scan, cdw10) &&
+	    raw_command_name(*scan, event)) {
+		event->kind = TRACE_SETUP;
+		ktext_set_command(event, opcode, cdw10);
+	}
+	return true;
+}
+
+static bool raw_nvme_complete(struct scan *scan, struct trace_event *event)
+{
+	uint64_t status;
+
+	if (raw_number(*scan, " status=", UINT16_MAX + 1u, &status) && raw_command_name(*scan, event)) {
+		event->kind = TRACE_NVME_COMPLETE;
+		event->error = (int32_t)status;
+	}
+	return true;
+}
+
+bool ktext_is_raw(const struct ktext_line *line)
+{
+	struct scan body = line->body;
+
+	return SCAN(&body, RAW_HEAD);
+}
+
 /* ---- which event is which ---- */
 
-/* By length first: nearly all lines of a full recording are none of ours. */
-ktext_body ktext_body_of(const char *name, size_t len)
-{
 #define NAME_IS(literal) (memcmp(name, literal, sizeof(literal) - 1) == 0)
+
+/* By length first: nearly all lines of a full recording are none of ours. */
+static ktext_body body_of(const char *name, size_t len)
+{
 	switch (len) {
 	case 4:
 		return NAME_IS("link") ? body_link : NULL;
@@ -433,7 +539,19 @@ ktext_body ktext_body_of(const char *name, size_t len)
 	default:
 		return NULL;
 	}
+}
+
 #undef NAME_IS
+
+ktext_body ktext_body_of(const struct ktext_line *line)
+{
+	ktext_body body = body_of(line->name, line->name_len);
+
+	if (!body || !ktext_is_raw(line))
+		return body;
+	if (body == body_nvme_setup)
+		return raw_nvme_setup;
+	return body == body_nvme_complete ? raw_nvme_complete : NULL;
 }
 
 /* ---- blktrace's actions ---- */
@@ -564,7 +682,7 @@ bool ktext_first(const uint8_t *bytes, size_t len, struct ktext_line *ret_line)
 	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + len};
 	struct ktext_aside aside = {0};
 
-	for (unsigned i = 0; i < PROBE_LINES && scan.at < scan.end; i++) {
+	while (scan.at < scan.end) {
 		const char *newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
 		struct scan text = {.at = scan.at, .end = newline ? newline : scan.end};
 

@@ -19,7 +19,7 @@ struct ktext_line {
 	uint8_t context;
 	const char *task_end; /* end of TASK-PID (TGID) and the blanks behind it */
 	const char *name;     /* of the event; not terminated */
-	size_t name_len;  /* 0: none, as in the text of some tracers */
+	size_t name_len;      /* 0: none, as in the text of some tracers */
 	struct scan body;
 };
 
@@ -34,8 +34,17 @@ uint32_t ktext_pid(const char *text, const struct ktext_line *line);
  *  body is not what the name promises. */
 typedef bool (*ktext_body)(struct scan *scan, struct trace_event *event);
 
-/** Returns how the body of event @name reads, NULL where it is not used. */
-ktext_body ktext_body_of(const char *name, size_t len);
+/** Returns how the body of @line reads, NULL where it is not used. */
+ktext_body ktext_body_of(const struct ktext_line *line);
+
+/** Whether trace-cmd report or perf script could not print the event of @line as the kernel does: then its fields stand there as they
+ *  are. Of NVMe commands, which have them all, these are read as well. */
+bool ktext_is_raw(const struct ktext_line *line);
+
+#define KTEXT_CDW10_BYTES 24 /* of a command, from its dword 10 on */
+
+/** Makes @event, whose queue is known, the set-up of the NVMe command with @opcode: its operation and place. */
+void ktext_set_command(struct trace_event *event, uint64_t opcode, const uint8_t cdw10[KTEXT_CDW10_BYTES]);
 
 /** Takes "MAJOR,MINOR" as a device number. */
 bool ktext_device(struct scan *scan, uint32_t *ret_device);
@@ -59,6 +68,9 @@ bool ktext_request(struct scan *scan, const struct ktext_rwbs *rwbs, struct trac
 
 /** Makes @event's operation and place of what its line says; @count in sectors. */
 void ktext_set_op(struct trace_event *event, const struct ktext_rwbs *rwbs, uint64_t sector, uint64_t count);
+
+/** Makes @event, an issue whose operation is known, as long as its @bytes say or, where they say nothing, its @count of sectors. */
+void ktext_set_bytes(struct trace_event *event, uint64_t bytes, uint64_t count);
 
 /** Whether @kind at @event's end is the flush machinery's second report of a write that carried a flush. */
 bool ktext_is_flush_echo(const struct ktext_rwbs *rwbs, uint64_t count);

@@ -3,15 +3,13 @@
  * What perf script prints: COMM TID [CPU] SECONDS.FRACTION: GROUP:EVENT: BODY, the bodies being ftrace's.
  *
  * COMM is whatever a process calls itself, so a line is known by its first [CPU] that has a number before it and a time
- * behind. perf does not know the kernel's own functions: bodies that need them, it prints raw.
+ * behind. perf does not know the kernel's own functions: bodies that need them, such as those of NVMe commands, it prints raw.
  */
 #include "sim/core/error.h"
 #include "sim/core/sim.h"
 #include "sim/trace/formats.h"
 #include "sim/trace/ktext.h"
 #include "sim/trace/names.h"
-
-#define PROBE_LINES 64
 
 struct perf {
 	struct input *input;
@@ -113,7 +111,7 @@ static bool is_aside(struct scan scan)
 static int line_event(struct perf *perf, struct ktext_line *line, struct trace_event *ret_event,
 		      GError **error)
 {
-	static const char unprinted[] = "[FAILED TO PARSE]", lost[] = "PERF_RECORD_LOST";
+	static const char lost[] = "PERF_RECORD_LOST";
 	struct trace_event event = {
 		.kind = TRACE_OTHER,
 		.time_ns = line->time_ns,
@@ -122,18 +120,17 @@ static int line_event(struct perf *perf, struct ktext_line *line, struct trace_e
 		.context = line->context,
 		.queue = TRACE_NO_QUEUE,
 	};
-	ktext_body parse = ktext_body_of(line->name, line->name_len);
+	ktext_body parse = ktext_body_of(line);
 	struct scan body = line->body;
 	uint64_t count;
 
 	if (line->cpu >= SIM_CPUS_MAX)
 		return sim_error_line(error, input_path(perf->input), event.position,
 				      "CPU %u: at most %u CPUs", line->cpu, SIM_CPUS_MAX);
-	if (SCAN(&body, unprinted))
-		perf->unprinted++;
-	else if (parse && !parse(&line->body, &event))
+	if (parse && !parse(&line->body, &event))
 		return sim_error_line(error, input_path(perf->input), event.position,
 				      "%.*s: fields not understood", (int)line->name_len, line->name);
+	perf->unprinted += event.kind == TRACE_OTHER && ktext_is_raw(line);
 	if (line->name_len == sizeof(lost) - 1 && memcmp(line->name, lost, line->name_len) == 0 &&
 	    SCAN(&body, "lost ") && scan_decimal(&body, &count))
 		perf->lost_events += MIN(count, UINT64_MAX - perf->lost_events);
@@ -176,7 +173,7 @@ static int perf_probe(const uint8_t *bytes, size_t len)
 {
 	struct scan scan = {.at = (const char *)bytes, .end = (const char *)bytes + len};
 
-	for (unsigned i = 0; i < PROBE_LINES && scan.at < scan.end; i++) {
+	while (scan.at < scan.end) {
 		const char *newline = memchr(scan.at, '\n', (size_t)(scan.end - scan.at));
 		struct scan text = {.at = scan.at, .end = newline ? newline : scan.end};
 		struct ktext_line line;

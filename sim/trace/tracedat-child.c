@@ -121,7 +121,7 @@ static bool read_issue(const struct kind_of_event *kind, const struct tep_record
 	bool ok = read_block(kind, record, event, &rwbs, &count);
 
 	event->kind = TRACE_ISSUE;
-	event->bytes = field_u64(kind, 4, record, &ok);
+	ktext_set_bytes(event, field_u64(kind, 4, record, &ok), count);
 	return ok && event->bytes <= UINT32_MAX;
 }
 
@@ -172,35 +172,18 @@ static bool read_command(const struct kind_of_event *kind, const struct tep_reco
 	return ok && instance < 1u << 16 && queue < TRACE_NO_QUEUE && tag <= UINT16_MAX;
 }
 
-static const struct {
-	uint8_t opcode;
-	enum io_op op;
-	bool has_blocks; /* the place in cdw10, the length in cdw12 */
-} nvme_opcodes[] = {
-	{0x00, IO_FLUSH, false},       {0x01, IO_WRITE, true},	  {0x02, IO_READ, true},
-	{0x08, IO_WRITE_ZEROES, true}, {0x09, IO_DISCARD, false}, {0x7d, IO_WRITE, false},
-};
-
 static bool read_setup(const struct kind_of_event *kind, const struct tep_record *record,
 		       struct trace_event *event)
 {
 	bool ok = read_command(kind, record, event);
-	uint64_t opcode = field_u64(kind, 3, record, &ok), lba;
-	const uint8_t *cdw10 = field_bytes(kind, 4, record, 24);
+	uint64_t opcode = field_u64(kind, 3, record, &ok);
+	const uint8_t *cdw10 = field_bytes(kind, 4, record, KTEXT_CDW10_BYTES);
 
 	event->kind = TRACE_SETUP;
-	event->op = IO_PASSTHROUGH;
-	for (unsigned i = 0; ok && event->queue && i < G_N_ELEMENTS(nvme_opcodes); i++) {
-		if (nvme_opcodes[i].opcode != opcode)
-			continue;
-		event->op = nvme_opcodes[i].op;
-		if (!nvme_opcodes[i].has_blocks || !cdw10)
-			break;
-		memcpy(&lba, cdw10, sizeof(lba));
-		event->lba = GUINT64_FROM_LE(lba);
-		event->bytes = (uint64_t)(cdw10[8] | cdw10[9] << 8) + 1;
-	}
-	return ok && cdw10;
+	if (!ok || !cdw10)
+		return false;
+	ktext_set_command(event, opcode, cdw10);
+	return true;
 }
 
 static bool read_nvme_complete(const struct kind_of_event *kind, const struct tep_record *record,

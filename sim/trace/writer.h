@@ -101,8 +101,8 @@ static inline void trace_writer_drop(struct trace_writer *writer, enum trace_fac
 	writer->dropped[fact]++;
 }
 
-/** Returns the name of device @index of the stream, with a '_' for each of @foreign that it has, for blanks at its ends and for
- *  what is above 255 bytes; it is counted once where that changes it. Borrowed. */
+/** Returns the name of device @index of the stream, with a '_' for each of @foreign that it has and for blanks at its ends, without
+ *  what is above 255 bytes, and "_" for an empty one; it is counted once where that changes it. Borrowed. */
 const char *trace_writer_device(struct trace_writer *writer, uint32_t index, const char *foreign);
 
 /** Returns the bytes of @record's data segments together. */

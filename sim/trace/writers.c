@@ -162,7 +162,7 @@ const char *trace_fact_name(enum trace_fact fact)
 
 static char *name_without(const char *name, const char *foreign)
 {
-	char *text = g_strndup(name, NAME_MAX_BYTES);
+	char *text = g_strndup(*name ? name : "_", NAME_MAX_BYTES);
 	size_t len = strlen(text);
 
 	for (size_t i = 0; i < len; i++)

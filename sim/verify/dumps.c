@@ -19,8 +19,9 @@
 
 struct row {
 	uint64_t pfn;
-	uint64_t raw;	/* the entry that maps it */
-	unsigned level; /* 0 the last */
+	uint64_t raw;		  /* the entry that maps it */
+	unsigned level;		  /* 0 the last */
+	uint64_t tables[COLUMNS]; /* the entries on the way to it, by level */
 	uint64_t line;
 };
 
@@ -51,7 +52,7 @@ static bool take_row(struct scan scan, struct row *ret_row)
 {
 	uint64_t entry;
 
-	ret_row->raw = 0;
+	*ret_row = (struct row){.line = ret_row->line};
 	if (!scan_number(&scan, &ret_row->pfn))
 		return false;
 	scan_blanks(&scan);
@@ -63,6 +64,8 @@ static bool take_row(struct scan scan, struct row *ret_row)
 			return false;
 		if (!entry)
 			continue;
+		if (ret_row->raw)
+			ret_row->tables[ret_row->level] = ret_row->raw;
 		ret_row->raw = entry;
 		ret_row->level = level;
 	}
@@ -139,8 +142,13 @@ static uint32_t dump_end(const struct verify_recording *recording, unsigned mark
 struct verify_dumps *verify_dumps_read(const struct verify_recording *recording, const char *dir,
 				       GError **error)
 {
-	struct verify_dumps *dumps = g_new0(struct verify_dumps, 1);
+	struct verify_dumps *dumps;
 
+	if (!g_file_test(dir, G_FILE_TEST_IS_DIR)) {
+		sim_error_plain(error, "%s: not a directory", dir);
+		return NULL;
+	}
+	dumps = g_new0(struct verify_dumps, 1);
 	dumps->recording = recording;
 	dumps->dumps = g_ptr_array_new_with_free_func(dump_free);
 	for (unsigned i = 0; i < recording->marks->len; i++) {
@@ -221,6 +229,25 @@ static void compare_leaf(void *data, uint64_t iova, uint64_t paddr, uint64_t siz
 	g_hash_table_remove(comparison->rows, &pfn);
 }
 
+/** Where tables lie is the kernel's own affair, but each lies in one place: pages below one table have one entry for it. */
+static void compare_tables(const struct comparison *comparison, unsigned level)
+{
+	const GArray *rows = comparison->dump->rows;
+	unsigned lg2 = level * LEVEL_LG2;
+
+	for (unsigned i = 1; i < rows->len; i++) {
+		const struct row *before = &g_array_index(rows, struct row, i - 1),
+				 *row = &g_array_index(rows, struct row, i);
+
+		if (before->pfn >> lg2 != row->pfn >> lg2 || before->tables[level] == row->tables[level])
+			continue;
+		comparison->count->recorded++;
+		differs(comparison, row->line,
+			g_strdup_printf("the entry of level %u as in line %" G_GUINT64_FORMAT, level,
+					before->line));
+	}
+}
+
 static void compare_at_rest(struct comparison *comparison, const struct iommu_domain *domain)
 {
 	GHashTableIter iter;
@@ -236,6 +263,8 @@ static void compare_at_rest(struct comparison *comparison, const struct iommu_do
 		differs(comparison, each->line, g_strdup("each page once"));
 	}
 	comparison->count->recorded += g_hash_table_size(comparison->rows);
+	for (unsigned level = 1; level < COLUMNS; level++)
+		compare_tables(comparison, level);
 	pgtable_dump(domain->pt, compare_leaf, comparison);
 	g_hash_table_iter_init(&iter, comparison->rows);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&row))

@@ -197,6 +197,16 @@ def of_something(recording, event):
     return recording.value(event, 'size') != 0
 
 
+def of_disk(recording, event):
+    """Whether the command EVENT is for says which way its data goes."""
+    return 'cmd=(nvme_cmd_' in recording.members[event.op][0].body
+
+
+def of_several(recording, event):
+    """Whether the command EVENT is for has several segments."""
+    return sum(member.name == 'link' for member in recording.members[event.op]) > 1
+
+
 MUTATIONS = {
     'recorded pfn': field(['iova_alloc_ret'], 'pfn', bit(0, 6), wanted=of_command),
     'iova_alloc size': field(['iova_alloc'], 'size', larger(1)),
@@ -209,7 +219,7 @@ MUTATIONS = {
     'iova_alloc missing': removed(['iova_alloc']),
     'iova_alloc_ret missing': removed(['iova_alloc_ret']),
     'iova_free_ret missing': removed(['iova_free_ret']),
-    'try_alloc missing': removed(['try_alloc']),
+    'try_alloc missing': removed(['try_alloc'], wanted=of_several),
     'destroy missing': removed(['destroy']),
     'map_nosync_ret missing': removed(['map_nosync_ret']),
     'dma_map_phys missing': removed(['dma_map_phys']),
@@ -251,7 +261,7 @@ MUTATIONS = {
     'dma_unmap_phys dir': word(['dma_unmap_phys'], [('FROM_DEVICE', 'TO_DEVICE'), ('dir=TO_DEVICE', 'dir=FROM_DEVICE')]),
     'dma_map_page offset': field(['dma_map_page'], 'offset', bit(0, 11)),
     'dma_map_page size': field(['dma_map_page'], 'size', larger(512)),
-    'dma_map_page dir': field(['dma_map_page'], 'dir', direction),
+    'dma_map_page dir': field(['dma_map_page'], 'dir', direction, wanted=of_disk),
     'dma_unmap_page addr': field(['dma_unmap_page'], 'addr', bit(0, 30)),
     'dma_unmap_page size': field(['dma_unmap_page'], 'size', larger(512)),
     'dma_unmap_page dir': field(['dma_unmap_page'], 'dir', direction),

@@ -233,6 +233,15 @@ def _():
 iot_meta, iot_p2p = 1, 2
 
 
+@case('iot/a-device-without-a-name')
+def _():
+    write('t.iot', iot.whole(iot.issue('write', 1000), iot.end(5), names=((0, b''),)))
+    for to in ('fio', 'csv'):
+        check('device_names' in convert(to, 't.out', 't.iot'), f'{to} says so')
+        said = json.loads(program.expect(0, 'trace', 'info', '--json', 't.out').out)
+        equal((said['ios'], said['devices']), (1, [{'name': '_'}]), to)
+
+
 # ---- the command ----
 
 @case('says-what-is-dropped-in-words')
@@ -295,6 +304,7 @@ REFUSED = [
     ('json-and-output', ['--json', '--to=iot', '-o', '-', BOOT], '--json and -o - both want standard output'),
     ('directory-missing', ['--to=iot', '-o', 'no/such', BOOT], 'no/such: No such file or directory'),
     ('trace-missing', ['--to=iot', '-o', 'x', 'no-such'], 'no-such: '),
+    ('gzip', ['--to=iot', '-o', 'x.gz', BOOT], '-o x.gz: gzip is only read'),
     ('no-trace', ['--to=iot', '-o', 'x'], 'takes 1 argument'),
 ]
 for name, args, message in REFUSED:

@@ -79,8 +79,9 @@ def _():
 @case('script/wrong-use-is-refused')
 def _():
     make_tree()
-    for args in ((), ('zebra',), ('start', '-x'), ('start', '-b', 'many'), ('snap',), ('snap', 'a/b'), ('snap', 'a', 'b', 'c'),
-                 ('mark',), ('dump', 'a', 'b')):
+    for args in ((), ('zebra',), ('start', '-x'), ('start', '-b', 'many'), ('start', '-b', '0'), ('start', 'now'),
+                 ('boot', '-f', 'x'), ('stop', 'x'), ('clean', 'x'), ('probes', 'x'), ('snap',), ('snap', 'a/b'),
+                 ('snap', 'a', 'b', 'c'), ('mark',), ('dump', 'a', 'b')):
         record(*args, code=2)
     equal(read('t/trace'), HEADER + ISSUE, 'the buffer')
     check('no tracefs' in record('start', code=2, TRACEFS='nowhere').stderr, 'no tracefs')

@@ -210,6 +210,19 @@ def _():
         check(why in program.refuses('replay', COLUMNS, *args, path), f'{args}: {why}')
 
 
+@case('refused/options-of-another-format')
+def _():
+    path = five()
+    for args, message in ((['--trace-format=msr'], '--csv is for traces in format csv, not msr'),
+                          (['--blkparse-format=%a'], '--csv and --blkparse-format are of different formats: give one')):
+        for command in ('trace', 'info'), ('replay',):
+            equal(program.refuses(*command, COLUMNS, *args, path), message, args)
+    equal(program.refuses('trace', 'info', '--blkparse-format=%a', '--trace-format=csv', path),
+          '--blkparse-format is for traces in format blkparse, not csv', 'of blkparse')
+    for same in 'csv', 'auto':
+        program.expect(0, 'trace', 'info', COLUMNS, f'--trace-format={same}', path)
+
+
 @case('refused/what-leaves-nothing-or-goes-too-far')
 def _():
     path = five()

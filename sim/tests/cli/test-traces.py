@@ -6,7 +6,10 @@ import glob
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 
 from tap import Cases, Program, check, equal
 
@@ -110,6 +113,29 @@ for run in RUNS:
     add_run(run)
     if os.path.exists(os.path.join(run, 'trace.dat.zst')):
         add_verify(run)
+
+
+def add_report(path):
+    """What trace-cmd report prints of a trace.dat is the same trace."""
+    @cases.case(f'report/{os.path.relpath(path, TRACES)}')
+    def _():
+        with tempfile.TemporaryDirectory() as folder:
+            dat, text = os.path.join(folder, 'trace.dat'), os.path.join(folder, 'report.txt')
+            subprocess.run(['zstd', '-q', '-d', '-o', dat, path], check=True)
+            with open(text, 'w', encoding='utf-8') as file:
+                subprocess.run(['trace-cmd', 'report', '-t', '-i', dat], check=True, stdout=file, stderr=subprocess.DEVNULL)
+            facts = [info(dat), info(text)]
+        equal([fact.pop('format') for fact in facts], ['tracedat', 'ftrace'], 'formats')
+        # trace_marker has another name there.
+        for fact in facts:
+            for key in ('recording', 'event_names', 'names'):
+                fact.pop(key, None)
+        equal(facts[1], facts[0], 'facts')
+
+
+if shutil.which('trace-cmd') and shutil.which('zstd'):
+    for dat in sorted(glob.glob(os.path.join(TRACES, '*', 'trace.dat.zst'))):
+        add_report(dat)
 
 
 def add_sample(name):

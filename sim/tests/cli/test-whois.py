@@ -343,6 +343,7 @@ def _():
     for args, wanted in (((path,), 'whois takes 2 arguments'), (('zebra', path), 'must be an address'),
                          (('0x1000', 'nowhere'), 'nowhere: No such file'), (('--at=noon', '0x1000', path), '--at=noon'),
                          (('--at=15', '0x1000', path), '--at=15'), (('--dmesg=log', '--read', path), '--dmesg says'),
+                         (('--dmesg=-', '-'), '-: only one of log and recording'),
                          (('--dmesg=nowhere', path), 'nowhere: '), (('--trace=t', '0x1000', path), '--trace is for'),
                          (('0x1000', write('empty', '')), 'empty: no event'), (('0x1000', '.'), '.: no run.json')):
         write('log', '')
