@@ -289,6 +289,7 @@ static const struct snapshot_noun dma_mapping_nouns[] = {
 	 .removed = "mapping removed",
 	 .changed = "mapping changed",
 	 .moved = "mapping moved",
+	 .follows = "owner",
 	 .field_changed = dma_mapping_changes},
 	{0},
 };

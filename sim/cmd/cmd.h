@@ -31,6 +31,7 @@ extern const struct command commands[];
 
 int cmd_replay(const struct command *command, int argc, char **argv);
 int cmd_explain(const struct command *command, int argc, char **argv);
+int cmd_bisect(const struct command *command, int argc, char **argv);
 int cmd_diff(const struct command *command, int argc, char **argv);
 int cmd_snapshot_show(const struct command *command, int argc, char **argv);
 int cmd_snapshot_check(const struct command *command, int argc, char **argv);

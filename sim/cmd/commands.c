@@ -5,6 +5,8 @@ const struct command commands[] = {
 	{"replay", "replay recorded I/O traces through the machine", "TRACE...", cmd_replay},
 	{"explain", "one request, told step by step", "--request \"OP lba=N bvec=ADDR+LEN,...\"", cmd_explain},
 	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff},
+	{"bisect", "the smallest set of behaviours that makes two runs differ, and where they part",
+	 "--good=SET --bad=SET TRACE...", cmd_bisect},
 	{"snapshot show", "print what a snapshot holds", "SNAP", cmd_snapshot_show},
 	{"snapshot check", "check a snapshot: digest, order, facts that must fit together", "SNAP",
 	 cmd_snapshot_check},

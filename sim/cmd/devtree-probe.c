@@ -2,6 +2,7 @@
 /*
  * devtree probe: a board brought up and taken down, once or in many orders, under one kernel's drivers.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,9 @@
 #include "sim/cmd/devtree.h"
 #include "sim/core/error.h"
 #include "sim/core/text.h"
+#include "sim/machine/machine.h"
 #include "sim/report/facts.h"
+#include "sim/snapshot/snapshot.h"
 
 #define PERMUTATIONS_MAX 1000000
 
@@ -20,6 +23,7 @@ struct probe_options {
 	char *permute;
 	char *seed_text;
 	char *faults_file;
+	char *dir;
 	gboolean unbind;
 	/* what they come to */
 	enum board_profile profile;
@@ -81,6 +85,10 @@ static bool probe_read_options(struct probe_options *options, struct fault_rules
 	g_autofree char *names = g_strjoin(", ", "old", "v1", "fixed", "fwspec", "as-posted", "helper", NULL);
 
 	options->seed = 1;
+	if (options->dir && options->permute) {
+		sim_error_plain(error, "--permute makes many runs, and -o has room for one");
+		return false;
+	}
 	if (profile < 0) {
 		sim_error_plain(error, "--profile=%s: must be one of %s", options->profile_name, names);
 		return false;
@@ -102,6 +110,10 @@ static bool probe_read_options(struct probe_options *options, struct fault_rules
 	}
 	if (options->faults_file && !fault_rules_load(rules, options->faults_file, error))
 		return false;
+	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0) {
+		sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno));
+		return false;
+	}
 	options->file_rules = probe_rule_count(rules);
 	for (char **fail = options->fails; fail && *fail; fail++)
 		if (!probe_add_fail(rules, *fail, error))
@@ -316,6 +328,21 @@ static void probe_warn_idle_rules(const struct probe_options *options, const str
 
 /* ---- one run ---- */
 
+/** Writes the ledger now, as snapshot @name of the directory that was asked for, if one was. */
+static bool probe_snapshot(const struct board *board, const struct probe_options *options, const char *name,
+			   GError **error)
+{
+	static const struct snapshot_source sources[] = {{&ledger_section, NULL},
+							 {&machine_behaviour_section, NULL},
+							 {&machine_fault_section, NULL},
+							 {&machine_violation_section, NULL},
+							 {NULL, NULL}};
+	const char *const header[] = {"profile", board_profile_names[options->profile], NULL};
+	g_autofree char *path = options->dir ? g_build_filename(options->dir, name, NULL) : NULL;
+
+	return !path || snapshot_write(path, board->sim, header, sources, error);
+}
+
 static struct board *probe_board(const struct devtree *tree, const struct probe_options *options,
 				 struct fault_rules *rules)
 {
@@ -342,7 +369,11 @@ static int probe_once(const struct devtree *tree, const struct probe_options *op
 		facts_u64(facts, "rebound", "IOMMUs unbound and bound again", board_rebind(board));
 	probe_show_devices(facts, board);
 	probe_show_ledger(facts, board, "holdings", "LEDGER, while everything is there");
+	if (!probe_snapshot(board, options, "end.snap", error))
+		goto out;
 	board_down(board);
+	if (!probe_snapshot(board, options, "teardown.snap", error))
+		goto out;
 	probe_tally_rules(options, rules);
 	probe_show_ledger(facts, board, "left", "LEDGER, after everybody has gone");
 	probe_show_findings(facts, board);
@@ -470,6 +501,8 @@ int cmd_devtree_probe(const struct command *command, int argc, char **argv)
 		{"permute", 0, 0, G_OPTION_ARG_STRING, &options.permute, "try N random orders", "N"},
 		{"seed", 0, 0, G_OPTION_ARG_STRING, &options.seed_text, "of the random orders (default 1)",
 		 "N"},
+		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options.dir,
+		 "write end.snap and teardown.snap, who holds what, into this directory", "DIR"},
 		{"unbind", 0, 0, G_OPTION_ARG_NONE, &options.unbind, "unbind every IOMMU and bind it again",
 		 NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -499,5 +532,6 @@ out:
 	g_free(options.permute);
 	g_free(options.seed_text);
 	g_free(options.faults_file);
+	g_free(options.dir);
 	return code;
 }

@@ -106,7 +106,7 @@ int cmd_snapshot_show(const struct command *command, int argc, char **argv)
 	return code;
 }
 
-/* ---- findings, of check and diff ---- */
+/* ---- check ---- */
 
 struct snapshot_findings {
 	struct facts *facts;
@@ -161,114 +161,6 @@ int cmd_snapshot_check(const struct command *command, int argc, char **argv)
 		printf("%s: sound\n", common.args[0]);
 	code = snapshot_conclude(&findings, result, error);
 	facts_free(findings.facts);
-	cmd_common_clear(&common);
-	return code;
-}
-
-/* ---- diff ---- */
-
-/** With --stat: how many findings of each change. */
-struct diff_stat {
-	GHashTable *counts; /* change -> number */
-	uint64_t count;
-};
-
-static void diff_count(void *data, const char *text, const char *const *fields)
-{
-	struct diff_stat *stat = data;
-
-	stat->count++;
-	for (unsigned i = 0; fields[i]; i += 2)
-		if (strcmp(fields[i], "change") == 0) {
-			uint64_t *count = g_hash_table_lookup(stat->counts, fields[i + 1]);
-
-			if (!count) {
-				count = g_new0(uint64_t, 1);
-				g_hash_table_insert(stat->counts, g_strdup(fields[i + 1]), count);
-			}
-			(*count)++;
-		}
-}
-
-static void diff_show_stat(struct facts *facts, const struct diff_stat *stat)
-{
-	GList *keys = g_list_sort(g_hash_table_get_keys(stat->counts), (GCompareFunc)strcmp);
-
-	facts_list_begin(facts, "changes", NULL);
-	for (GList *key = keys; key; key = key->next) {
-		uint64_t count = *(uint64_t *)g_hash_table_lookup(stat->counts, key->data);
-
-		facts_u64(facts, NULL, key->data, count);
-		facts_begin(facts, NULL, NULL);
-		facts_text(facts, "change", NULL, key->data);
-		facts_u64(facts, "count", NULL, count);
-		facts_end(facts);
-	}
-	facts_list_end(facts);
-	facts_u64(facts, "count", "in all", stat->count);
-	g_list_free(keys);
-}
-
-static int diff_stat_run(const struct cmd_common *common, const struct snapshot_diff_options *options)
-{
-	struct diff_stat stat = {.counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
-	struct facts *facts = facts_new();
-	GError *error = NULL;
-	int result = snapshot_diff(common->args[0], common->args[1], machine_sections, options, diff_count,
-				   &stat, &error);
-	int code = result < 0 ? cmd_fail_error(error) : result ? EXIT_FOUND : EXIT_DONE;
-
-	if (result >= 0) {
-		g_autofree char *text = NULL;
-
-		diff_show_stat(facts, &stat);
-		text = common->json ? facts_to_json(facts) : facts_to_text(facts);
-		if (!cmd_print(text))
-			code = EXIT_UNUSABLE;
-	}
-	facts_free(facts);
-	g_hash_table_unref(stat.counts);
-	return code;
-}
-
-static int diff_run(const struct cmd_common *common, const struct snapshot_diff_options *options)
-{
-	struct snapshot_findings findings = {.facts = facts_new(), .json = common->json};
-	GError *error = NULL;
-	int result, code;
-
-	facts_list_begin(findings.facts, "changes", NULL);
-	result = snapshot_diff(common->args[0], common->args[1], machine_sections, options, snapshot_finding,
-			       &findings, &error);
-	code = snapshot_conclude(&findings, result, error);
-	facts_free(findings.facts);
-	return code;
-}
-
-int cmd_diff(const struct command *command, int argc, char **argv)
-{
-	char *ignore = NULL;
-	gboolean stat = FALSE;
-	const GOptionEntry entries[] = {
-		{"ignore", 0, 0, G_OPTION_ARG_FILENAME, &ignore, "leave these fields out of the comparison",
-		 "FIELD,..."},
-		{"stat", 0, 0, G_OPTION_ARG_NONE, &stat, "only count the changes", NULL},
-		{NULL, 0, 0, 0, NULL, NULL, NULL},
-	};
-	struct snapshot_diff_options options = {0};
-	g_auto(GStrv) fields = NULL;
-	struct cmd_common common;
-	int code;
-
-	if (!cmd_parse(command, argc, argv, entries, 2, 2, &common)) {
-		g_free(ignore);
-		return common.exit_code;
-	}
-	if (ignore)
-		fields = g_strsplit(ignore, ",", -1);
-	options.ignore = (const char *const *)fields;
-	code = stat ? diff_stat_run(&common, &options) : diff_run(&common, &options);
-	g_free(ignore);
 	cmd_common_clear(&common);
 	return code;
 }

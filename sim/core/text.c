@@ -6,17 +6,24 @@
 
 bool text_parse_u64(const char *text, uint64_t *ret_value)
 {
-	bool hex = g_str_has_prefix(text, "0x");
-	const char *digits = hex ? text + 2 : text;
-	guint64 value;
+	bool hex = text[0] == '0' && text[1] == 'x';
+	const char *digit = hex ? text + 2 : text;
+	unsigned base = hex ? 16 : 10;
+	uint64_t value = 0;
 
-	/* g_ascii_string_to_unsigned takes neither sign nor blank, but an "0x" of its own in base 16. */
-	if (hex && !g_ascii_isxdigit(digits[0]))
+	if (!*digit)
 		return false;
-	if (hex && (digits[1] == 'x' || digits[1] == 'X'))
-		return false;
-	if (!g_ascii_string_to_unsigned(digits, hex ? 16 : 10, 0, G_MAXUINT64, &value, NULL))
-		return false;
+	for (; *digit; digit++) {
+		unsigned number = (unsigned)*digit - '0';
+
+		if (number > 9) {
+			number = ((unsigned)*digit | 0x20) - 'a';
+			number = number < 6 ? number + 10 : 16;
+		}
+		if (number >= base || __builtin_mul_overflow(value, base, &value) ||
+		    __builtin_add_overflow(value, number, &value))
+			return false;
+	}
 	*ret_value = value;
 	return true;
 }

@@ -475,11 +475,21 @@ static void machine_add_sources(GArray *sources, struct machine *machine, const 
 	}
 }
 
+/** Adds what is of the whole simulation. */
+static void machine_add_own(GArray *sources)
+{
+	static const struct snapshot_source own[] = {{&ledger_section, NULL},
+						     {&machine_behaviour_section, NULL},
+						     {&machine_fault_section, NULL},
+						     {&machine_violation_section, NULL}};
+
+	g_array_append_vals(sources, own, G_N_ELEMENTS(own));
+}
+
 bool machine_snapshot(struct machine *machine, const char *path, const struct snapshot_source *requests,
 		      GError **error)
 {
 	g_autoptr(GArray) sources = g_array_new(TRUE, FALSE, sizeof(struct snapshot_source));
-	const struct snapshot_source ledger = {&ledger_section, NULL};
 
 	machine_add_sources(sources, machine, &dma_domain_section);
 	machine_add_sources(sources, machine, &dma_iova_section);
@@ -489,19 +499,18 @@ bool machine_snapshot(struct machine *machine, const char *path, const struct sn
 	machine_add_sources(sources, machine, &nvme_section);
 	if (requests)
 		g_array_append_vals(sources, requests, 1);
-	g_array_append_val(sources, ledger);
+	machine_add_own(sources);
 	return machine_snapshot_write(machine, path, (const void *)sources->data, error);
 }
 
 bool machine_snapshot_left(struct machine *machine, const char *path, GError **error)
 {
 	g_autoptr(GArray) sources = g_array_new(TRUE, FALSE, sizeof(struct snapshot_source));
-	const struct snapshot_source ledger = {&ledger_section, NULL};
 
 	machine_add_sources(sources, machine, &dma_domain_section);
 	machine_add_sources(sources, machine, &dma_held_section);
 	machine_add_sources(sources, machine, &dma_mapping_section);
 	machine_add_sources(sources, machine, &dma_pgtable_section);
-	g_array_append_val(sources, ledger);
+	machine_add_own(sources);
 	return machine_snapshot_write(machine, path, (const void *)sources->data, error);
 }

@@ -81,6 +81,9 @@ bool machine_snapshot(struct machine *machine, const char *path, const struct sn
 /** The same after machine_remove(): only what is left. */
 bool machine_snapshot_left(struct machine *machine, const char *path, GError **error);
 
+/** What was chosen, what was made to fail, and what was found: of the simulation, without data. */
+extern const struct snapshot_section machine_behaviour_section, machine_fault_section, machine_violation_section;
+
 /** Every section that a snapshot may have, NULL-ended: what diff, show and check need to know. */
 extern const struct snapshot_section *const machine_sections[];
 

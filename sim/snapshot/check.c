@@ -2,6 +2,7 @@
 /*
  * Do the facts of a snapshot fit together? One pass. What rules refer to is collected as it streams by (ranges that
  * touch become one, so a full address space costs little); a fact that refers to what comes later waits for the end.
+ * So do the findings: what is damaged is no state to judge.
  */
 #include <string.h>
 
@@ -38,14 +39,19 @@ struct pending {
 	char *value;
 };
 
+/* Something that does not fit. */
+struct misfit {
+	uint64_t number; /* of the line */
+	char *what;
+};
+
 struct check {
 	struct snapshot_reader *reader;
+	GArray *misfits; /* of struct misfit, at most SNAPSHOT_FINDINGS_MAX */
+	uint64_t misfit_count;
 	GArray *watches; /* of struct watch */
 	GArray *pending; /* of struct pending */
 	GString *keys;	 /* of the fact before, with its noun */
-	snapshot_report report;
-	void *data;
-	bool found;
 };
 
 static void cover_free(void *data)
@@ -128,27 +134,44 @@ static bool cover_has(struct cover *cover, struct range range)
 	return false;
 }
 
-static void report(struct check *check, uint64_t number, const char *what)
+static void misfit_clear(void *data)
 {
-	const char *file = snapshot_reader_path(check->reader);
-	g_autofree char *line = g_strdup_printf("%" G_GUINT64_FORMAT, number);
-	g_autofree char *text = g_strdup_printf("%s:%s: %s", file, line, what);
-	const char *const fields[] = {"file", file, "line", line, "finding", what, NULL};
-
-	check->found = true;
-	if (check->report)
-		check->report(check->data, text, fields);
+	g_free(((struct misfit *)data)->what);
 }
 
-/* Reports what the reader refused: once the first line was right, that is a finding about a snapshot. */
-static void report_refused(struct check *check, const GError *error)
+static void report(struct check *check, uint64_t number, const char *what)
 {
-	uint64_t number = input_line_number(check->reader->input);
-	g_autofree char *place =
-		g_strdup_printf("%s:%" G_GUINT64_FORMAT ": ", snapshot_reader_path(check->reader), number);
+	struct misfit misfit = {.number = number};
 
-	report(check, number,
-	       g_str_has_prefix(error->message, place) ? error->message + strlen(place) : error->message);
+	if (check->misfit_count++ >= SNAPSHOT_FINDINGS_MAX)
+		return;
+	misfit.what = g_strdup(what);
+	g_array_append_val(check->misfits, misfit);
+}
+
+static void report_one(const struct check *check, const struct misfit *misfit, snapshot_report report_fn,
+		       void *data)
+{
+	const char *file = snapshot_reader_path(check->reader);
+	g_autofree char *line = g_strdup_printf("%" G_GUINT64_FORMAT, misfit->number);
+	g_autofree char *text = g_strdup_printf("%s:%s: %s", file, line, misfit->what);
+	const char *const fields[] = {"file", file, "line", line, "finding", misfit->what, NULL};
+
+	report_fn(data, text, fields);
+}
+
+/* Reports what was found. What there was no room for is counted in one more. */
+static void report_all(struct check *check, snapshot_report report_fn, void *data)
+{
+	if (check->misfit_count > SNAPSHOT_FINDINGS_MAX) {
+		struct misfit rest = {.number = input_line_number(check->reader->input)};
+
+		rest.what = g_strdup_printf("%" G_GUINT64_FORMAT " more findings in the lines before",
+					    check->misfit_count - SNAPSHOT_FINDINGS_MAX);
+		g_array_append_val(check->misfits, rest);
+	}
+	for (guint i = 0; i < check->misfits->len; i++)
+		report_one(check, &g_array_index(check->misfits, struct misfit, i), report_fn, data);
 }
 
 /* Returns whether the fact has the field and value of @condition, "FIELD=VALUE". */
@@ -327,12 +350,34 @@ static void watch_all(struct check *check, const struct snapshot_section *const 
 		}
 }
 
+/* Reads all of it. Returns 0, or -1 with *@error if it is not what a writer wrote. */
+static int read_all(struct check *check, GError **error)
+{
+	const struct snapshot_reader *reader = check->reader;
+	int item;
+
+	while ((item = snapshot_reader_next(check->reader, error)) > SNAPSHOT_END) {
+		if (item == SNAPSHOT_SECTION)
+			g_string_truncate(check->keys, 0);
+		if (item == SNAPSHOT_FACT)
+			check_fact(check);
+	}
+	if (item < 0)
+		return -1;
+	if (!reader->has_digest)
+		return sim_error_line(error, snapshot_reader_path(reader), input_line_number(reader->input),
+				      "no digest line: edited by hand, or cut short");
+	if (!snapshot_reader_ended(reader))
+		return sim_error_line(error, snapshot_reader_path(reader), input_line_number(reader->input),
+				      "the last line does not end: cut short");
+	return 0;
+}
+
 int snapshot_check(const char *path, const struct snapshot_section *const *sections,
 		   snapshot_report report_fn, void *data, GError **error)
 {
-	struct check check = {.report = report_fn, .data = data};
-	g_autoptr(GError) refused = NULL;
-	int item;
+	struct check check = {0};
+	int result;
 
 	check.reader = snapshot_reader_new(path, sections, error);
 	if (!check.reader)
@@ -341,29 +386,27 @@ int snapshot_check(const char *path, const struct snapshot_section *const *secti
 	g_array_set_clear_func(check.watches, watch_clear);
 	check.pending = g_array_new(FALSE, FALSE, sizeof(struct pending));
 	g_array_set_clear_func(check.pending, pending_clear);
+	check.misfits = g_array_new(FALSE, FALSE, sizeof(struct misfit));
+	g_array_set_clear_func(check.misfits, misfit_clear);
 	check.keys = g_string_new(NULL);
 	watch_all(&check, sections);
 
-	while ((item = snapshot_reader_next(check.reader, &refused)) > SNAPSHOT_END) {
-		if (item == SNAPSHOT_SECTION)
-			g_string_truncate(check.keys, 0);
-		if (item == SNAPSHOT_FACT)
-			check_fact(&check);
-	}
-	if (item < 0)
-		report_refused(&check, refused);
-	for (guint i = 0; item == SNAPSHOT_END && i < check.pending->len; i++) {
+	result = read_all(&check, error);
+	for (guint i = 0; result == 0 && i < check.pending->len; i++) {
 		const struct pending *pending = &g_array_index(check.pending, struct pending, i);
 
 		judge(&check, pending->watch, pending->number, pending->value, pending->range);
 	}
-	if (item == SNAPSHOT_END && !check.reader->has_digest)
-		report(&check, input_line_number(check.reader->input),
-		       "no digest line: edited by hand, or cut short");
+	if (result == 0 && check.misfit_count) {
+		if (report_fn)
+			report_all(&check, report_fn, data);
+		result = 1;
+	}
 
 	g_string_free(check.keys, TRUE);
+	g_array_unref(check.misfits);
 	g_array_unref(check.pending);
 	g_array_unref(check.watches);
 	snapshot_reader_free(check.reader);
-	return check.found;
+	return result;
 }

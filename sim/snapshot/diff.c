@@ -5,13 +5,15 @@
  * Each side is a sequence of pieces. A piece is a fact, or several facts that say one thing: ranges of the same keys
  * that touch, with equal fields and an advance field that goes on where it was. The merge takes the heads of both
  * sides; where two ranges overlap in part, the overlap is compared, and what sticks out in front is reported or kept
- * as the new head.
+ * as the new head. What only one side has of a noun that follows an owner waits for the end of its section, or until the
+ * other side has it elsewhere.
  */
 #include <string.h>
 
 #include "sim/core/error.h"
 #include "sim/core/text.h"
 #include "sim/snapshot/form.h"
+#include "sim/snapshot/moves.h"
 
 struct piece {
 	bool valid;
@@ -38,8 +40,12 @@ struct side {
 struct diff {
 	struct side a, b;
 	const struct snapshot_section *const *sections;
+	const struct snapshot_section *section; /* that is compared; NULL if it is not known */
 	const char *const *ignore;
 	const char *const *only;
+	struct moves *moves;
+	GString *shape; /* scratch */
+	uint64_t not_followed;
 	snapshot_report report;
 	void *data;
 	bool different;
@@ -91,6 +97,25 @@ static int set_advance(struct piece *piece, const struct snapshot_reader *reader
 	return 0;
 }
 
+/* Returns field @i of the line, which @piece has copied. */
+static struct snapshot_field kept_field(const struct piece *piece, const struct snapshot_reader *reader, unsigned i)
+{
+	const char *from = reader->split->str, *to = piece->words->str;
+
+	return (struct snapshot_field){to + (reader->fields[i].name - from), to + (reader->fields[i].value - from)};
+}
+
+/* Returns how much of the line, from its start, is noun and @keys keys without the range. */
+static gssize group_len(const struct snapshot_reader *reader, unsigned keys)
+{
+	const char *from = reader->split->str;
+
+	if (reader->noun->range)
+		return reader->fields[keys - 1].name - from - 1;
+	return keys < reader->line.field_count ? reader->fields[keys].name - from - 1 :
+						 (gssize)reader->split->len;
+}
+
 /* Takes what is compared of the fact the reader stands at. */
 static int piece_set(struct piece *piece, const struct snapshot_reader *reader, const struct diff *diff,
 		     GError **error)
@@ -103,36 +128,34 @@ static int piece_set(struct piece *piece, const struct snapshot_reader *reader, 
 	piece->noun = noun;
 	piece->key_count = piece->field_count = 0;
 	piece->has_advance = false;
-	g_string_truncate(piece->words, 0);
-	g_string_assign(piece->group, noun ? noun->name : line->text);
-	if (!noun)
+	g_string_truncate(piece->group, 0);
+	if (!noun) {
+		g_string_append(piece->group, line->text);
 		return 0;
+	}
 
-	/* Words are lent out, so the buffer must not move: no word is longer than its part of the line. */
-	g_string_set_size(piece->words, strlen(line->text) + SNAPSHOT_FIELDS_MAX);
+	/* The words of the line, copied as they are cut: each stands where it stood there. */
 	g_string_truncate(piece->words, 0);
+	g_string_append_len(piece->words, reader->split->str, (gssize)reader->split->len);
 	while (noun->keys[keys])
 		keys++;
+	g_string_append_len(piece->group, line->text, group_len(reader, keys));
 	for (unsigned i = 0; i < line->field_count; i++) {
 		const char *name = line->fields[i].name, *value = line->fields[i].value;
 		bool key = i < keys;
 
 		if (key && noun->range && strcmp(name, noun->range) == 0) {
-			bool parsed = snapshot_parse_range(value, &piece->first, &piece->last);
-
-			g_assert(parsed);
+			piece->first = reader->first;
+			piece->last = reader->last;
 		} else if (key) {
-			snapshot_append_field(piece->group, name, value);
-			piece->keys[piece->key_count++] =
-				(struct snapshot_field){keep(piece, name), keep(piece, value)};
+			piece->keys[piece->key_count++] = kept_field(piece, reader, i);
 		} else if (list_has(diff->ignore, name) || list_has(noun->unseen, name)) {
 			continue;
 		} else if (noun->advance && strcmp(name, noun->advance) == 0) {
 			if (set_advance(piece, reader, value, error) < 0)
 				return -1;
 		} else {
-			piece->fields[piece->field_count++] =
-				(struct snapshot_field){keep(piece, name), keep(piece, value)};
+			piece->fields[piece->field_count++] = kept_field(piece, reader, i);
 		}
 	}
 	return 0;
@@ -151,7 +174,9 @@ static bool fields_equal(const struct piece *a, const struct piece *b)
 	if (a->field_count != b->field_count)
 		return false;
 	for (unsigned i = 0; i < a->field_count; i++)
-		if (g_strcmp0(a->fields[i].value, piece_get(b, a->fields[i].name)) != 0)
+		if (strcmp(a->fields[i].name, b->fields[i].name) == 0 ?
+			    strcmp(a->fields[i].value, b->fields[i].value) != 0 :
+			    g_strcmp0(a->fields[i].value, piece_get(b, a->fields[i].name)) != 0)
 			return false;
 	return true;
 }
@@ -347,19 +372,13 @@ static void report_line(struct diff *diff, const struct side *side, const struct
 	finding_send(&finding, diff);
 }
 
-/* Reports that only @side has [head.first, @last]. */
-static void report_only(struct diff *diff, const struct side *side, uint64_t last)
+/* Reports that only one side has [piece.first, @last]. */
+static void report_only(struct diff *diff, const struct piece *piece, bool added, uint64_t last)
 {
-	const struct piece *piece = &side->head;
 	const struct snapshot_noun *noun = piece->noun;
-	bool added = side == &diff->b;
 	struct finding_text finding;
 	g_autofree char *advance = NULL;
 
-	if (!noun) {
-		report_line(diff, side, piece, added ? "added" : "removed");
-		return;
-	}
 	if (!(added ? noun->added : noun->removed))
 		return;
 	finding_begin(&finding, piece, added ? noun->added : noun->removed, piece->first, last);
@@ -387,16 +406,13 @@ static const char *change_phrase(const struct snapshot_noun *noun, const char *f
 	return noun->changed;
 }
 
-/* Reports that @field differs in [@first, @last]; a value is NULL where the field is absent. */
-static void report_field(struct diff *diff, const char *field, const char *value_a, const char *value_b,
-			 uint64_t first, uint64_t last)
+/* Reports that @field of @piece differs in [@first, @last]; a value is NULL where the field is absent. */
+static void report_change(struct diff *diff, const struct piece *piece, const char *phrase, const char *field,
+			  const char *value_a, const char *value_b, uint64_t first, uint64_t last)
 {
-	const struct piece *piece = &diff->b.head;
 	struct finding_text finding;
 
-	if (g_strcmp0(value_a, value_b) == 0)
-		return;
-	finding_begin(&finding, piece, change_phrase(piece->noun, field, value_b), first, last);
+	finding_begin(&finding, piece, phrase, first, last);
 	g_string_append_printf(finding.text, " %s %s -> %s", field, value_a ? value_a : "(none)",
 			       value_b ? value_b : "(none)");
 	finding_field(&finding, "field", field);
@@ -407,25 +423,212 @@ static void report_field(struct diff *diff, const char *field, const char *value
 	finding_send(&finding, diff);
 }
 
+static void report_field(struct diff *diff, const struct piece *b, const char *field, const char *value_a,
+			 const char *value_b, uint64_t first, uint64_t last)
+{
+	if (g_strcmp0(value_a, value_b) != 0)
+		report_change(diff, b, change_phrase(b->noun, field, value_b), field, value_a, value_b, first,
+			      last);
+}
+
+/* Compares the fields of @a and @b, which both cover [@first, @last] of @b. */
+static void compare_others(struct diff *diff, const struct piece *a, const struct piece *b, uint64_t first,
+			   uint64_t last)
+{
+	for (unsigned i = 0; i < a->field_count; i++)
+		report_field(diff, b, a->fields[i].name, a->fields[i].value, piece_get(b, a->fields[i].name),
+			     first, last);
+	for (unsigned i = 0; i < b->field_count; i++)
+		if (!piece_get(a, b->fields[i].name))
+			report_field(diff, b, b->fields[i].name, NULL, b->fields[i].value, first, last);
+}
+
+/* Numbers, not text: the same address with other leading zeros has not moved. */
+static bool advance_differs(const struct piece *a, const struct piece *b, uint64_t first)
+{
+	return a->has_advance != b->has_advance ||
+	       (a->has_advance && a->advance + (first - a->first) != b->advance + (first - b->first));
+}
+
 /* Compares what both sides say about [@first, @last], which both heads cover. */
 static void compare_fields(struct diff *diff, uint64_t first, uint64_t last)
 {
 	const struct piece *a = &diff->a.head, *b = &diff->b.head;
 
-	/* Numbers, not text: the same address with other leading zeros has not moved. */
-	if (a->has_advance != b->has_advance ||
-	    (a->has_advance && a->advance + (first - a->first) != b->advance + (first - b->first))) {
+	if (advance_differs(a, b, first)) {
 		g_autofree char *from = advance_text(a, first);
 		g_autofree char *to = advance_text(b, first);
 
-		report_field(diff, a->noun->advance, from, to, first, last);
+		report_field(diff, b, a->noun->advance, from, to, first, last);
 	}
-	for (unsigned i = 0; i < a->field_count; i++)
-		report_field(diff, a->fields[i].name, a->fields[i].value, piece_get(b, a->fields[i].name),
-			     first, last);
-	for (unsigned i = 0; i < b->field_count; i++)
-		if (!piece_get(a, b->fields[i].name))
-			report_field(diff, b->fields[i].name, NULL, b->fields[i].value, first, last);
+	compare_others(diff, a, b, first, last);
+}
+
+/* --- Moves ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * The shape of a move: side, digits of the advance field, which of the other fields is the owner; noun and keys, the
+ * owner without its number; behind SHAPE_REST what else there is. Two are of one thing if what stands between
+ * SHAPE_GROUP and SHAPE_REST is the same.
+ */
+enum {
+	SHAPE_SIDE,
+	SHAPE_DIGITS,
+	SHAPE_PLACE,
+	SHAPE_GROUP,
+};
+
+#define SHAPE_NUMBER '\1' /* in place of the owner's number: no value has that */
+#define SHAPE_REST   '\2'
+
+/* Returns how long @value is without the number that it ends with, into *@ret_number; all of it where it ends with none
+ * that could be put back. */
+static size_t cut_number(const char *value, uint64_t *ret_number)
+{
+	size_t len = strlen(value), at = len;
+
+	while (at && g_ascii_isdigit(value[at - 1]))
+		at--;
+	*ret_number = 0;
+	if (at == len || len - at > 18 || (value[at] == '0' && len - at > 1))
+		return len;
+	*ret_number = g_ascii_strtoull(value + at, NULL, 10);
+	return at;
+}
+
+/* Makes a move of [piece.first, @last]; false if it is not to be followed. */
+static bool move_set(struct move *move, struct diff *diff, const struct piece *piece, bool added, uint64_t last)
+{
+	const char *owner = piece->noun->follows ? piece_get(piece, piece->noun->follows) : NULL;
+	unsigned place;
+	size_t len;
+
+	if (!owner || !piece->has_advance)
+		return false;
+	*move = (struct move){.first = piece->first, .last = last, .advance = piece->advance};
+	len = cut_number(owner, &move->owner);
+	g_string_truncate(diff->shape, 0);
+	g_string_append_c(diff->shape, added ? 'b' : 'a');
+	g_string_append_c(diff->shape, (char)('A' + piece->advance_digits));
+	for (place = 0; piece->fields[place].value != owner; place++)
+		;
+	g_string_append_c(diff->shape, (char)('A' + place));
+	g_string_append_len(diff->shape, piece->group->str, (gssize)piece->group->len);
+	snapshot_append_field(diff->shape, piece->noun->follows, "");
+	g_string_append_len(diff->shape, owner, (gssize)len);
+	if (owner[len])
+		g_string_append_c(diff->shape, SHAPE_NUMBER);
+	g_string_append_c(diff->shape, SHAPE_REST);
+	for (unsigned i = 0; i < piece->field_count; i++)
+		if (i != place)
+			snapshot_append_field(diff->shape, piece->fields[i].name, piece->fields[i].value);
+	move->shape = moves_shape(diff->moves, diff->shape->str, diff->shape->len);
+	return move->shape != UINT32_MAX;
+}
+
+static bool move_same(const struct moves *moves, const struct move *a, const struct move *b)
+{
+	const char *x = moves_shape_text(moves, a->shape), *y = moves_shape_text(moves, b->shape);
+	size_t len = (size_t)(strchr(x, SHAPE_REST) - x) + 1;
+
+	return x[SHAPE_SIDE] != y[SHAPE_SIDE] && strncmp(x + SHAPE_GROUP, y + SHAPE_GROUP, len - SHAPE_GROUP) == 0;
+}
+
+/* Makes the piece that @move was made of. */
+static void piece_restore(struct piece *piece, const struct snapshot_noun *noun, const struct moves *moves,
+			  const struct move *move)
+{
+	const char *shape = moves_shape_text(moves, move->shape);
+	g_autofree char *text = g_strdup(shape + SHAPE_GROUP);
+	unsigned place = (unsigned)(shape[SHAPE_PLACE] - 'A');
+	struct snapshot_field owner;
+	char *next = text, *word;
+
+	piece->valid = piece->has_advance = true;
+	piece->noun = noun;
+	piece->first = move->first;
+	piece->last = move->last;
+	piece->advance = move->advance;
+	piece->advance_digits = (unsigned)(shape[SHAPE_DIGITS] - 'A');
+	piece->key_count = piece->field_count = 0;
+	g_string_set_size(piece->words, strlen(text) + SNAPSHOT_FIELDS_MAX + 20);
+	g_string_truncate(piece->words, 0);
+	strsep(&next, " "); /* the noun */
+	while ((word = strsep(&next, (char[]){' ', SHAPE_REST, '\0'}))) {
+		char *equals = strchr(word, '='), *cut = strchr(word, SHAPE_NUMBER);
+		g_autofree char *value = NULL;
+		struct snapshot_field field;
+
+		if (!equals)
+			continue; /* between SHAPE_REST and the blank */
+		*equals = '\0';
+		if (cut)
+			*cut = '\0';
+		value = cut ? g_strdup_printf("%s%" G_GUINT64_FORMAT, equals + 1, move->owner) : g_strdup(equals + 1);
+		field = (struct snapshot_field){keep(piece, word), keep(piece, value)};
+		if (noun->keys[piece->key_count + 1])
+			piece->keys[piece->key_count++] = field;
+		else
+			piece->fields[piece->field_count++] = field;
+	}
+	owner = piece->fields[0];
+	memmove(piece->fields, piece->fields + 1, place * sizeof(owner));
+	piece->fields[place] = owner;
+}
+
+static void report_move(struct diff *diff, const struct piece *a, const struct piece *b)
+{
+	g_autoptr(GString) from = g_string_new(NULL);
+	g_autoptr(GString) to = g_string_new(NULL);
+	const struct snapshot_noun *noun = b->noun;
+
+	snapshot_append_range(from, a->first, a->last);
+	snapshot_append_range(to, b->first, b->last);
+	report_change(diff, b, noun->moved ? noun->moved : noun->changed, noun->range, from->str, to->str, b->first,
+		      b->last);
+	compare_others(diff, a, b, b->first, b->last);
+}
+
+/* Returns whether [piece.first, @last] need not be reported now: it has moved, or may have. */
+static bool follow(struct diff *diff, const struct piece *piece, bool added, uint64_t last)
+{
+	struct move move, match;
+	struct piece here, there;
+
+	if (!piece->noun->follows)
+		return false;
+	if (!move_set(&move, diff, piece, added, last)) {
+		diff->not_followed++;
+		return false;
+	}
+	if (!moves_take(diff->moves, &move, move_same, &match)) {
+		if (moves_put(diff->moves, &move))
+			return true;
+		diff->not_followed++;
+		return false;
+	}
+	piece_init(&here);
+	piece_init(&there);
+	piece_restore(&here, piece->noun, diff->moves, &move);
+	piece_restore(&there, piece->noun, diff->moves, &match);
+	report_move(diff, added ? &there : &here, added ? &here : &there);
+	piece_finish(&here);
+	piece_finish(&there);
+	return true;
+}
+
+/* Reports what was found nowhere else. */
+static void report_unmoved(void *data, const struct moves *moves, const struct move *move)
+{
+	struct diff *diff = data;
+	const char *shape = moves_shape_text(moves, move->shape);
+	g_autofree char *name = g_strndup(shape + SHAPE_GROUP, strcspn(shape + SHAPE_GROUP, " "));
+	struct piece piece;
+
+	piece_init(&piece);
+	piece_restore(&piece, snapshot_section_noun(diff->section, name), moves, move);
+	report_only(diff, &piece, shape[SHAPE_SIDE] == 'b', piece.last);
+	piece_finish(&piece);
 }
 
 /* --- The merge -------------------------------------------------------------------------------------------------- */
@@ -440,11 +643,31 @@ static int take(struct diff *diff, struct side *side, uint64_t last, GError **er
 	return side_fill(side, diff, error);
 }
 
+/* Only @side has [head.first, @last]. */
+static void say_only(struct diff *diff, const struct side *side, uint64_t last)
+{
+	bool added = side == &diff->b;
+
+	if (!side->head.noun)
+		report_line(diff, side, &side->head, added ? "added" : "removed");
+	else if (!follow(diff, &side->head, added, last))
+		report_only(diff, &side->head, added, last);
+}
+
 /* The same, reporting it as being in one file only. */
 static int take_only(struct diff *diff, struct side *side, uint64_t last, GError **error)
 {
-	report_only(diff, side, last);
+	say_only(diff, side, last);
 	return take(diff, side, last, error);
+}
+
+/* Whether the heads, which both cover @first, have nothing to do with each other but the address: another owner, elsewhere. */
+static bool is_another(const struct piece *a, const struct piece *b, uint64_t first)
+{
+	const char *follows = a->noun->follows;
+
+	return follows && advance_differs(a, b, first) &&
+	       g_strcmp0(piece_get(a, follows), piece_get(b, follows)) != 0;
 }
 
 /* Both heads are about the same keys: takes the part that comes first. */
@@ -459,7 +682,12 @@ static int merge_ranges(struct diff *diff, GError **error)
 		return take_only(diff, &diff->b, MIN(b->last, a->first - 1), error);
 	first = a->first;
 	last = MIN(a->last, b->last);
-	compare_fields(diff, first, last);
+	if (is_another(a, b, first)) {
+		say_only(diff, &diff->a, last);
+		say_only(diff, &diff->b, last);
+	} else {
+		compare_fields(diff, first, last);
+	}
 	if (take(diff, &diff->a, last, error) < 0)
 		return -1;
 	return take(diff, &diff->b, last, error);
@@ -499,6 +727,13 @@ static int compare_sections(const struct diff *diff)
 	return strcmp(a->section, b->section);
 }
 
+static const struct snapshot_section *section_known(const struct diff *diff, const char *name)
+{
+	int index = snapshot_section_index(diff->sections, name);
+
+	return index >= 0 ? diff->sections[index] : NULL;
+}
+
 static int merge_files(struct diff *diff, GError **error)
 {
 	while (diff->a.item != SNAPSHOT_END || diff->b.item != SNAPSHOT_END) {
@@ -508,9 +743,11 @@ static int merge_files(struct diff *diff, GError **error)
 			return -1;
 		if (order >= 0 && side_enter(&diff->b, diff, error) < 0)
 			return -1;
+		diff->section = section_known(diff, order <= 0 ? diff->a.section : diff->b.section);
 		while (diff->a.head.valid || diff->b.head.valid)
 			if (merge_heads(diff, error) < 0)
 				return -1;
+		moves_drain(diff->moves, report_unmoved, diff);
 	}
 	return diff->different;
 }
@@ -523,6 +760,8 @@ int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_
 		.sections = sections,
 		.ignore = options ? options->ignore : NULL,
 		.only = options ? options->only : NULL,
+		.moves = moves_new(options && options->follow_max ? options->follow_max : MOVES_MAX),
+		.shape = g_string_new(NULL),
 		.report = report,
 		.data = data,
 	};
@@ -533,9 +772,13 @@ int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_
 	if (side_open(&diff.b, path_b, &diff, error) < 0)
 		goto out_b;
 	result = merge_files(&diff, error);
+	if (options && options->ret_not_followed)
+		*options->ret_not_followed = diff.not_followed;
 out_b:
 	side_finish(&diff.b);
 out_a:
 	side_finish(&diff.a);
+	g_string_free(diff.shape, TRUE);
+	moves_free(diff.moves);
 	return result;
 }

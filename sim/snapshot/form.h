@@ -6,6 +6,7 @@
  * The form of a snapshot, as writer and reader agree on it; and the reader itself, one item at a time, for check and
  * diff. Only this room includes it.
  */
+#include "sim/core/sha256.h"
 #include "sim/io/input.h"
 #include "sim/snapshot/snapshot.h"
 
@@ -48,13 +49,15 @@ struct snapshot_reader {
 	int section_index;		  /* in @sections, -1 where it is not known */
 	int section_anchor;		  /* of the last one that is known, -1 before the first */
 	const struct snapshot_noun *noun; /* of the fact; NULL where it is not known */
+	uint64_t first, last;		  /* its range, where the noun has one */
 	bool has_digest;		  /* at the end: there was a digest, and it was right */
 
 	/* The rest is the reader's own. */
 	struct input *input;
 	const struct snapshot_section *const *sections;
-	GChecksum *digest;
-	GHashTable *seen;  /* names of sections */
+	struct sha256 digest;
+	uint64_t len_bytes; /* of the lines read, a newline for each */
+	GHashTable *seen;   /* names of sections */
 	GString *text;	   /* the line */
 	GString *previous; /* the fact before, empty at the start of a section */
 	GString *split;	   /* the line cut into NUL-ended words */
@@ -69,6 +72,9 @@ void snapshot_reader_free(struct snapshot_reader *reader);
 /** Returns the next item, or -1 with *@error. A fact whose noun is known has its keys, in order and first, and a range
  *  that can be parsed. Not to be called again after the end. */
 int snapshot_reader_next(struct snapshot_reader *reader, GError **error);
+
+/** Returns whether the last line read ends with a newline, as all that are written do. */
+bool snapshot_reader_ended(const struct snapshot_reader *reader);
 
 const char *snapshot_reader_path(const struct snapshot_reader *reader);
 

@@ -13,7 +13,7 @@ static bool is_name_len(const char *text, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
 
-		if (!g_ascii_islower(c) && !g_ascii_isdigit(c) && c != '-' && c != '_' && c != '.')
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
 			return false;
 	}
 	return len > 0;
@@ -59,11 +59,14 @@ static bool parse_fixed(const char *text, uint64_t *ret_value)
 	if (text[0] != '0' || text[1] != 'x')
 		return false;
 	for (unsigned i = 2; i < 2 + RANGE_DIGITS; i++) {
-		char c = text[i];
+		unsigned digit = (unsigned char)text[i] - '0';
 
-		if (!g_ascii_isxdigit(c) || g_ascii_isupper(c))
-			return false;
-		value = value << 4 | (unsigned)(g_ascii_isdigit(c) ? c - '0' : c - 'a' + 10);
+		if (digit > 9) {
+			digit = (unsigned char)text[i] - 'a' + 10u;
+			if (digit < 10 || digit > 15)
+				return false;
+		}
+		value = value << 4 | digit;
 	}
 	*ret_value = value;
 	return true;
@@ -111,6 +114,11 @@ const char *snapshot_reader_path(const struct snapshot_reader *reader)
 	return input_path(reader->input);
 }
 
+bool snapshot_reader_ended(const struct snapshot_reader *reader)
+{
+	return input_offset(reader->input) == reader->len_bytes;
+}
+
 static int G_GNUC_PRINTF(3, 4)
 	fault(const struct snapshot_reader *reader, GError **error, const char *format, ...)
 {
@@ -124,6 +132,23 @@ static int G_GNUC_PRINTF(3, 4)
 			      message);
 }
 
+/* All of them are looked at: that is a few instructions for sixteen. */
+static bool is_printable(const char *line, size_t len)
+{
+	unsigned char other = 0;
+
+	for (size_t i = 0; i < len; i++)
+		other |= (unsigned char)(line[i] - ' ') > '~' - ' ';
+	return !other;
+}
+
+static int refuse_byte(const struct snapshot_reader *reader, const char *line, GError **error)
+{
+	while (*line >= ' ' && *line <= '~')
+		line++;
+	return fault(reader, error, "byte 0x%02x cannot stand in a snapshot", (unsigned char)*line);
+}
+
 /* Reads a line into reader->text, checked for what no line may hold. Returns 1, 0 at the end, -1 with *@error. */
 static int read_line(struct snapshot_reader *reader, GError **error)
 {
@@ -135,19 +160,18 @@ static int read_line(struct snapshot_reader *reader, GError **error)
 		return got;
 	if (len > SNAPSHOT_LINE_MAX)
 		return fault(reader, error, "line longer than %d bytes", SNAPSHOT_LINE_MAX);
-	for (size_t i = 0; i < len; i++)
-		if (line[i] < ' ' || line[i] > '~')
-			return fault(reader, error, "byte 0x%02x cannot stand in a snapshot",
-				     (unsigned char)line[i]);
+	if (!is_printable(line, len))
+		return refuse_byte(reader, line, error);
 	g_string_truncate(reader->text, 0);
 	g_string_append_len(reader->text, line, (gssize)len);
+	reader->len_bytes += len + 1;
 	return 1;
 }
 
 static void digest_line(struct snapshot_reader *reader)
 {
-	g_checksum_update(reader->digest, (const uint8_t *)reader->text->str, (gssize)reader->text->len);
-	g_checksum_update(reader->digest, (const uint8_t *)"\n", 1);
+	sha256_update(&reader->digest, reader->text->str, reader->text->len);
+	sha256_update(&reader->digest, "\n", 1);
 }
 
 static int read_first_line(struct snapshot_reader *reader, GError **error)
@@ -169,6 +193,7 @@ static int read_first_line(struct snapshot_reader *reader, GError **error)
 	if (len != strlen(SNAPSHOT_FIRST_LINE) || memcmp(line, SNAPSHOT_FIRST_LINE, len) != 0)
 		return sim_error_line(error, path, 1, "a snapshot of another version than 1");
 	g_string_append_len(reader->text, line, (gssize)len);
+	reader->len_bytes = len + 1;
 	digest_line(reader);
 	return 0;
 }
@@ -185,7 +210,7 @@ struct snapshot_reader *snapshot_reader_new(const char *path, const struct snaps
 	reader->input = input;
 	reader->sections = sections;
 	reader->section_index = reader->section_anchor = -1;
-	reader->digest = g_checksum_new(G_CHECKSUM_SHA256);
+	sha256_init(&reader->digest);
 	reader->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	reader->text = g_string_new(NULL);
 	reader->previous = g_string_new(NULL);
@@ -205,7 +230,6 @@ void snapshot_reader_free(struct snapshot_reader *reader)
 	g_string_free(reader->previous, TRUE);
 	g_string_free(reader->text, TRUE);
 	g_hash_table_unref(reader->seen);
-	g_checksum_free(reader->digest);
 	g_free(reader->section);
 	input_close(reader->input);
 	g_free(reader);
@@ -258,24 +282,33 @@ static int read_section(struct snapshot_reader *reader, GError **error)
 	return SNAPSHOT_SECTION;
 }
 
-/* Cuts @word, NAME=VALUE, into the next field. */
-static int split_field(struct snapshot_reader *reader, char *word, GError **error)
+/* As snapshot_line_get(), of which every field of every line is asked. */
+static bool has_field(const struct snapshot_line *line, const char *name)
+{
+	for (unsigned i = 0; i < line->field_count; i++)
+		if (line->fields[i].name[0] == name[0] && strcmp(line->fields[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Cuts @word, NAME=VALUE that ends at @end, into the next field. */
+static int split_field(struct snapshot_reader *reader, char *word, const char *end, GError **error)
 {
 	struct snapshot_line *line = &reader->line;
-	char *equals = strchr(word, '=');
+	char *equals = memchr(word, '=', (size_t)(end - word));
 
-	if (*word == '\0')
+	if (word == end)
 		return fault(reader, error, "more than one blank between fields, or one at the end");
 	if (!equals)
 		return fault(reader, error, "field \"%s\" without '='", word);
 	*equals = '\0';
-	if (!snapshot_is_name(word))
+	if (!is_name_len(word, (size_t)(equals - word)))
 		return fault(reader, error, "\"%s\" cannot name a field", word);
-	if (strchr(equals + 1, '='))
+	if (memchr(equals + 1, '=', (size_t)(end - equals - 1)))
 		return fault(reader, error, "field \"%s\" with a second '='", word);
 	if (line->field_count == SNAPSHOT_FIELDS_MAX)
 		return fault(reader, error, "more than %d fields", SNAPSHOT_FIELDS_MAX);
-	if (snapshot_line_get(line, word))
+	if (has_field(line, word))
 		return fault(reader, error, "field \"%s\" a second time", word);
 	reader->fields[line->field_count++] = (struct snapshot_field){.name = word, .value = equals + 1};
 	return 0;
@@ -285,37 +318,55 @@ static int split_field(struct snapshot_reader *reader, char *word, GError **erro
 static int check_keys(struct snapshot_reader *reader, GError **error)
 {
 	const struct snapshot_noun *noun = reader->noun;
-	uint64_t first, last;
 
 	for (unsigned i = 0; noun->keys[i]; i++) {
-		const char *value = snapshot_line_get(&reader->line, noun->keys[i]);
+		bool there = i < reader->line.field_count && strcmp(reader->fields[i].name, noun->keys[i]) == 0;
+		const char *value = there ? reader->fields[i].value : snapshot_line_get(&reader->line, noun->keys[i]);
 
 		if (!value)
 			return fault(reader, error, "%s without its field \"%s\"", noun->name, noun->keys[i]);
-		if (strcmp(reader->fields[i].name, noun->keys[i]) != 0)
+		if (!there)
 			return fault(reader, error, "field \"%s\" of %s is not number %u", noun->keys[i],
 				     noun->name, i + 1);
 		if (noun->range && strcmp(noun->range, noun->keys[i]) == 0 &&
-		    !snapshot_parse_range(value, &first, &last))
+		    !snapshot_parse_range(value, &reader->first, &reader->last))
 			return fault(reader, error, "\"%s\" is not a range 0xFIRST-0xLAST of 16 digits each",
 				     value);
 	}
 	return 0;
 }
 
+static void copy_string(GString *to, const GString *from)
+{
+	g_string_truncate(to, 0);
+	g_string_append_len(to, from->str, (gssize)from->len);
+}
+
+/* Ends the word at @word, of a text that ends at @last, with a NUL. Returns where that is. */
+static char *cut_word(char *word, char *last)
+{
+	char *end = memchr(word, ' ', (size_t)(last - word));
+
+	if (!end)
+		return last;
+	*end = '\0';
+	return end;
+}
+
 static int read_fact(struct snapshot_reader *reader, GError **error)
 {
-	char *next, *word;
+	char *word, *end, *last;
 
 	if (!reader->section)
 		return fault(reader, error, "fact before the first section");
 	if (strcmp(reader->previous->str, reader->text->str) > 0)
 		return fault(reader, error, "out of order: sorts before the line above it");
-	g_string_assign(reader->previous, reader->text->str);
-	g_string_assign(reader->split, reader->text->str);
-	next = reader->split->str;
-	word = strsep(&next, " ");
-	if (!snapshot_is_name(word))
+	copy_string(reader->previous, reader->text);
+	copy_string(reader->split, reader->text);
+	word = reader->split->str;
+	last = word + reader->split->len;
+	end = cut_word(word, last);
+	if (!is_name_len(word, (size_t)(end - word)))
 		return fault(reader, error, "\"%s\" cannot name a fact", word);
 	reader->line = (struct snapshot_line){
 		.section = reader->section,
@@ -324,9 +375,12 @@ static int read_fact(struct snapshot_reader *reader, GError **error)
 		.fields = reader->fields,
 		.number = input_line_number(reader->input),
 	};
-	while ((word = strsep(&next, " ")))
-		if (split_field(reader, word, error) < 0)
+	while (end < last) {
+		word = end + 1;
+		end = cut_word(word, last);
+		if (split_field(reader, word, end, error) < 0)
 			return -1;
+	}
 	reader->noun = NULL;
 	if (reader->section_index >= 0)
 		reader->noun =
@@ -338,9 +392,11 @@ static int read_fact(struct snapshot_reader *reader, GError **error)
 
 static int read_digest(struct snapshot_reader *reader, GError **error)
 {
+	char digest[SHA256_HEX_LEN + 1];
 	int got;
 
-	if (strcmp(reader->text->str + strlen(SNAPSHOT_DIGEST), g_checksum_get_string(reader->digest)) != 0)
+	sha256_finish(&reader->digest, digest);
+	if (strcmp(reader->text->str + strlen(SNAPSHOT_DIGEST), digest) != 0)
 		return fault(reader, error, "digest does not match");
 	reader->has_digest = true;
 	got = read_line(reader, error);

@@ -55,6 +55,9 @@ struct snapshot_noun {
 	const char *removed; /* … only the first: "mapping removed" */
 	const char *changed; /* … both, with other fields: "mapping changed" */
 	const char *moved;   /* advance field differs: "mapping moved"; NULL: as changed */
+	/** Field of its owner, "owner": what has the same owner and the same advance field somewhere else has moved, and
+	 *  what has neither is another one; NULL: what is elsewhere is another one. */
+	const char *follows;
 	/** Other changes a field can name: pairs of field and phrase ("prot", "permission changed"), NULL-ended; or NULL.
 	 *  "FIELD=VALUE" instead of a field is the change to that value: ("state=pending", "flush pending"). The first
 	 *  pair that fits is taken. */
@@ -156,11 +159,15 @@ typedef void (*snapshot_report)(void *data, const char *text, const char *const 
 struct snapshot_diff_options {
 	const char *const *ignore; /* fields left out, but for keys; NULL-ended; or NULL */
 	const char *const *only;   /* nouns to compare, NULL-ended; or NULL for all */
+	uint64_t follow_max; /* so many ranges that one file has not are looked for elsewhere in it; 0: a million */
+	uint64_t *ret_not_followed; /* how many found no room for that; or NULL */
 };
 
 /** Compares two snapshots by meaning, streaming both. @sections (ended by NULL) tell the nouns; a noun that none of them
  *  knows is compared as a whole line. @options may be NULL. Ranges are compared address by address: how a range is cut
- *  into facts makes no difference, and a finding names exactly the part that differs.
+ *  into facts makes no difference, and a finding names exactly the part that differs. A range of a noun that follows an
+ *  owner is looked for in the whole section: it has moved if the other file has one as long of that owner, with the same
+ *  advance field, elsewhere.
  *
  *  Fields reported: change (the phrase), noun, the keys; then the other fields of what was added or removed, or field,
  *  a and b of what changed (a or b is missing where that file's fact lacks the field). For an unknown noun: change
@@ -171,8 +178,11 @@ int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_
 		  const struct snapshot_diff_options *options, snapshot_report report, void *data,
 		  GError **error);
 
+#define SNAPSHOT_FINDINGS_MAX 10000 /* of one check; further ones are counted in one more */
+
 /** Checks digest, order and form, that no two facts have the same keys, and the rules of @sections (ended by NULL).
- *  Fields reported: file, line, finding. Returns 0 sound, 1 with findings, -1 with *@error (not a snapshot at all). */
+ *  Fields reported: file, line, finding. Returns 0 sound, 1 with findings, -1 with *@error and nothing reported for what
+ *  is damaged: another form or order, a digest that is wrong or missing, an end that is. */
 int snapshot_check(const char *path, const struct snapshot_section *const *sections, snapshot_report report,
 		   void *data, GError **error);
 

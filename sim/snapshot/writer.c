@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/core/sha256.h"
 #include "sim/core/text.h"
 #include "sim/io/output.h"
 #include "sim/snapshot/form.h"
@@ -9,7 +10,7 @@
 
 struct snapshot_writer {
 	struct output *output;
-	GChecksum *digest; /* over all that was put out */
+	struct sha256 digest; /* over all that was put out */
 	const struct snapshot_section *section;
 
 	/* The section's facts: NUL-ended lines one after the other, and where each begins. */
@@ -24,7 +25,7 @@ struct snapshot_writer {
 
 static void put(struct snapshot_writer *writer, const char *text, size_t len)
 {
-	g_checksum_update(writer->digest, (const uint8_t *)text, (gssize)len);
+	sha256_update(&writer->digest, text, len);
 	output_write(writer->output, text, len);
 }
 
@@ -160,18 +161,19 @@ bool snapshot_write(const char *path, struct sim *sim, const char *const *header
 		    const struct snapshot_source *sources, GError **error)
 {
 	struct snapshot_writer writer = {.output = output_new(path, error)};
+	char digest[SHA256_HEX_LEN + 1];
 
 	if (!writer.output)
 		return false;
-	writer.digest = g_checksum_new(G_CHECKSUM_SHA256);
+	sha256_init(&writer.digest);
 	writer.lines = g_string_new(NULL);
 	writer.offsets = g_array_new(FALSE, FALSE, sizeof(size_t));
 	write_header(&writer, header);
 	while (sources->section)
 		sources = write_section(&writer, sim, sources);
-	output_printf(writer.output, SNAPSHOT_DIGEST "%s\n", g_checksum_get_string(writer.digest));
+	sha256_finish(&writer.digest, digest);
+	output_printf(writer.output, SNAPSHOT_DIGEST "%s\n", digest);
 	g_array_unref(writer.offsets);
 	g_string_free(writer.lines, TRUE);
-	g_checksum_free(writer.digest);
 	return output_commit(writer.output, error);
 }

@@ -4,7 +4,10 @@
  */
 #include <string.h>
 
+#include "sim/core/error.h"
+#include "sim/core/sha256.h"
 #include "sim/core/sim.h"
+#include "sim/core/subset.h"
 #include "sim/core/text.h"
 
 static void test_events_of_one_time_keep_their_order(void)
@@ -310,6 +313,99 @@ static void test_findings_beyond_the_kept_are_counted(void)
 	sim_free(sim);
 }
 
+/* --- sha256 ----------------------------------------------------------------------------------------------------- */
+
+/* With the processor's instructions and without, all at once and in pieces, as GLib's, for every length to some blocks. */
+static void test_sha256_of_every_length_is_glibs(void)
+{
+	uint8_t bytes[300];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 256);
+	for (size_t len = 0; len <= sizeof(bytes); len++) {
+		g_autofree char *wanted = g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, len);
+		char got[SHA256_HEX_LEN + 1];
+		struct sha256 whole, pieces;
+
+		sha256_init(&whole);
+		sha256_update(&whole, bytes, len);
+		sha256_finish(&whole, got);
+		g_assert_cmpstr(got, ==, wanted);
+		sha256_init_portable(&pieces);
+		for (size_t at = 0; at < len; at += 13)
+			sha256_update(&pieces, bytes + at, MIN(13, len - at));
+		sha256_finish(&pieces, got);
+		g_assert_cmpstr(got, ==, wanted);
+	}
+}
+
+/* --- subset ----------------------------------------------------------------------------------------------------- */
+
+#define CHANGES 12
+
+struct effect {
+	unsigned wanted; /* bits of the changes that together have the effect */
+	unsigned alone;	 /* bits of those that have it alone */
+	unsigned asked;
+};
+
+static unsigned bits_of(const bool *in)
+{
+	unsigned bits = 0;
+
+	for (unsigned i = 0; i < CHANGES; i++)
+		bits |= (unsigned)in[i] << i;
+	return bits;
+}
+
+static int has_effect(void *data, const bool *in, GError **error)
+{
+	struct effect *effect = data;
+
+	effect->asked++;
+	return (bits_of(in) & effect->wanted) == effect->wanted || (bits_of(in) & effect->alone) != 0;
+}
+
+/* Whichever changes have it: every pair, every single one, all, and one alone beside a pair without it. */
+static void test_subset_is_what_has_the_effect(void)
+{
+	for (unsigned wanted = 1; wanted < 1u << CHANGES; wanted++) {
+		struct effect effect = {.wanted = wanted};
+		bool in[CHANGES];
+
+		memset(in, true, sizeof(in));
+		g_assert_true(subset_reduce(CHANGES, in, has_effect, &effect, NULL));
+		g_assert_cmphex(bits_of(in), ==, wanted);
+		g_assert_cmpuint(effect.asked, <, 300);
+	}
+}
+
+static void test_subset_of_one_is_preferred(void)
+{
+	for (unsigned one = 0; one < CHANGES; one++) {
+		struct effect effect = {.wanted = 3u << (one < 2 ? 4 : 0), .alone = 1u << one};
+		bool in[CHANGES];
+
+		memset(in, true, sizeof(in));
+		g_assert_true(subset_reduce(CHANGES, in, has_effect, &effect, NULL));
+		g_assert_cmphex(bits_of(in), ==, 1u << one);
+	}
+}
+
+static int cannot_tell(void *data, const bool *in, GError **error)
+{
+	return sim_error_plain(error, "no run");
+}
+
+static void test_subset_ends_with_an_error(void)
+{
+	g_autoptr(GError) error = NULL;
+	bool in[] = {true, true};
+
+	g_assert_false(subset_reduce(2, in, cannot_tell, NULL, &error));
+	g_assert_cmpstr(error->message, ==, "no run");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -329,5 +425,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/core/lock/later-holding-does-not-stop-earlier-cpu",
 			test_a_later_holding_does_not_stop_an_earlier_cpu);
 	g_test_add_func("/core/finding/counted-beyond-kept", test_findings_beyond_the_kept_are_counted);
+	g_test_add_func("/core/sha256/of-every-length-is-glibs", test_sha256_of_every_length_is_glibs);
+	g_test_add_func("/core/subset/is-what-has-the-effect", test_subset_is_what_has_the_effect);
+	g_test_add_func("/core/subset/of-one-is-preferred", test_subset_of_one_is_preferred);
+	g_test_add_func("/core/subset/ends-with-an-error", test_subset_ends_with_an_error);
 	return g_test_run();
 }

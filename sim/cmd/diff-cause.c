@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/cmd/diff-cause.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "sim/behaviour/behaviour.h"
+#include "sim/core/text.h"
+#include "sim/machine/machine.h"
+#include "sim/snapshot/snapshot.h"
+
+/** A fault that fired. */
+struct cause_fault {
+	char *point;
+	uint64_t time_ns, cpu;
+	char *device;
+	char *owner; /* "req:1841": for whom; NULL: not known */
+	struct diff_cause cause;
+};
+
+/** One of the two. */
+struct cause_side {
+	GHashTable *settings; /* of the header: key -> value */
+	GPtrArray *faults;    /* of struct cause_fault, as they fired */
+	bool after_removal;
+};
+
+struct diff_causes {
+	struct cause_side a, b;
+	GPtrArray *settings;		/* what differs, as text */
+	struct diff_cause setting;	/* if that is one thing */
+	const struct cause_fault *only; /* the first fault of one run that the other has not */
+};
+
+static void cause_clear(struct diff_cause *cause)
+{
+	g_free(cause->summary);
+	g_free(cause->whole);
+}
+
+static void fault_free(void *data)
+{
+	struct cause_fault *fault = data;
+
+	g_free(fault->point);
+	g_free(fault->device);
+	g_free(fault->owner);
+	cause_clear(&fault->cause);
+	g_free(fault);
+}
+
+/* ---- run.json ---- */
+
+static const char *text_of(JsonObject *object, const char *name)
+{
+	JsonNode *node = json_object_get_member(object, name);
+	const char *text = node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
+
+	return text ? text : "";
+}
+
+static uint64_t number_of(JsonObject *object, const char *name)
+{
+	JsonNode *node = json_object_get_member(object, name);
+
+	return node && JSON_NODE_HOLDS_VALUE(node) ? (uint64_t)json_node_get_int(node) : 0;
+}
+
+static void read_faults(struct cause_side *side, const char *path)
+{
+	g_autofree char *dir = g_path_get_dirname(path);
+	g_autofree char *name = g_build_filename(dir, "run.json", NULL);
+	g_autoptr(JsonParser) parser = json_parser_new_immutable();
+	JsonNode *root, *list;
+
+	if (!json_parser_load_from_file(parser, name, NULL))
+		return;
+	root = json_parser_get_root(parser);
+	list = root && JSON_NODE_HOLDS_OBJECT(root)
+		       ? json_object_get_member(json_node_get_object(root), "firings")
+		       : NULL;
+	if (!list || !JSON_NODE_HOLDS_ARRAY(list))
+		return;
+	for (guint i = 0; i < json_array_get_length(json_node_get_array(list)); i++) {
+		JsonNode *node = json_array_get_element(json_node_get_array(list), i);
+		JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+		struct cause_fault *fault;
+
+		if (!object)
+			continue;
+		fault = g_new0(struct cause_fault, 1);
+		fault->point = g_strdup(text_of(object, "point"));
+		fault->device = g_strdup(text_of(object, "device"));
+		fault->time_ns = number_of(object, "time_ns");
+		fault->cpu = number_of(object, "cpu");
+		g_ptr_array_add(side->faults, fault);
+	}
+}
+
+/* ---- the snapshots ---- */
+
+static int see_header(void *data, const char *key, const char *value, GError **error)
+{
+	struct cause_side *side = data;
+
+	if (strcmp(key, "time_ns") != 0)
+		g_hash_table_replace(side->settings, g_strdup(key), g_strdup(value));
+	return 0;
+}
+
+/* What faults are of stands before the mappings, which may be many. */
+static int see_section(void *data, const char *name, GError **error)
+{
+	struct cause_side *side = data;
+
+	side->after_removal |= strcmp(name, "held") == 0;
+	return strcmp(name, "mapping") == 0;
+}
+
+/** What was taken on the CPU and at the time of a fault was taken by the request that met it: a step is one request's. */
+static int see_fact(void *data, const struct snapshot_line *line, GError **error)
+{
+	struct cause_side *side = data;
+	const char *owner = snapshot_line_get(line, "owner"), *cpu = snapshot_line_get(line, "cpu");
+	const char *time = snapshot_line_get(line, "time_ns");
+	uint64_t cpu_number, time_ns;
+
+	if (!side->faults->len || !owner || !cpu || !time || !g_str_has_prefix(owner, "req:") ||
+	    !text_parse_u64(cpu, &cpu_number) || !text_parse_u64(time, &time_ns))
+		return 0;
+	for (guint i = 0; i < side->faults->len; i++) {
+		struct cause_fault *fault = g_ptr_array_index(side->faults, i);
+
+		if (!fault->owner && fault->cpu == cpu_number && fault->time_ns == time_ns)
+			fault->owner = g_strdup(owner);
+	}
+	return 0;
+}
+
+static void name_fault(struct cause_fault *fault)
+{
+	if (fault->owner) {
+		fault->cause.summary = g_strdup_printf("%s failure in request %s", fault->point,
+						       fault->owner + strlen("req:"));
+	} else {
+		g_autofree char *time = text_time(fault->time_ns);
+
+		fault->cause.summary = g_strdup_printf("%s failure at %s", fault->point, time);
+	}
+	fault->cause.whole = g_strdup_printf("%s, cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
+					     fault->cpu, fault->device);
+}
+
+static void side_read(struct cause_side *side, const char *path)
+{
+	static const struct snapshot_visitor visitor = {see_header, see_section, see_fact};
+
+	side->settings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	side->faults = g_ptr_array_new_with_free_func(fault_free);
+	/* What can be read once only is left to who compares. */
+	if (!g_file_test(path, G_FILE_TEST_IS_REGULAR))
+		return;
+	read_faults(side, path);
+	snapshot_read(path, machine_sections, &visitor, side, NULL);
+	for (guint i = 0; i < side->faults->len; i++)
+		name_fault(g_ptr_array_index(side->faults, i));
+}
+
+static void side_finish(struct cause_side *side)
+{
+	g_hash_table_unref(side->settings);
+	g_ptr_array_unref(side->faults);
+}
+
+/* ---- what differs ---- */
+
+/** Returns what setting @key is on @side: headers have what is not the default. */
+static const char *setting_of(const struct cause_side *side, const char *key)
+{
+	const char *value = g_hash_table_lookup(side->settings, key);
+	const char *version = g_hash_table_lookup(side->settings, "kernel.version");
+	int row = g_str_has_prefix(key, "behaviour.") ? behaviour_find(key + strlen("behaviour.")) : -1;
+	int column = version ? kernel_version_find(version) : -1;
+
+	if (value)
+		return value;
+	return row >= 0 && column >= 0
+		       ? behaviour_value_name((enum behaviour)row, (enum kernel_version)column)
+		       : "(default)";
+}
+
+static void compare_settings(struct diff_causes *causes)
+{
+	g_autoptr(GHashTable) all = g_hash_table_new(g_str_hash, g_str_equal);
+	GHashTableIter iter;
+	void *key;
+	GList *keys;
+
+	g_hash_table_iter_init(&iter, causes->a.settings);
+	while (g_hash_table_iter_next(&iter, &key, NULL))
+		g_hash_table_add(all, key);
+	g_hash_table_iter_init(&iter, causes->b.settings);
+	while (g_hash_table_iter_next(&iter, &key, NULL))
+		g_hash_table_add(all, key);
+	keys = g_list_sort(g_hash_table_get_keys(all), (GCompareFunc)strcmp);
+	for (GList *at = keys; at; at = at->next) {
+		const char *a = setting_of(&causes->a, at->data), *b = setting_of(&causes->b, at->data);
+
+		if (strcmp(a, b) != 0)
+			g_ptr_array_add(causes->settings,
+					g_strdup_printf("%s: %s -> %s", (char *)at->data, a, b));
+	}
+	g_list_free(keys);
+}
+
+static bool side_has_fault(const struct cause_side *side, const struct cause_fault *wanted)
+{
+	for (guint i = 0; i < side->faults->len; i++) {
+		const struct cause_fault *fault = g_ptr_array_index(side->faults, i);
+
+		if (fault->time_ns == wanted->time_ns && fault->cpu == wanted->cpu &&
+		    strcmp(fault->point, wanted->point) == 0)
+			return true;
+	}
+	return false;
+}
+
+/** Returns the first fault of @side that @other has not, if it is before @best. */
+static const struct cause_fault *first_fault(const struct cause_side *side, const struct cause_side *other,
+					     const struct cause_fault *best)
+{
+	for (guint i = 0; i < side->faults->len; i++) {
+		const struct cause_fault *fault = g_ptr_array_index(side->faults, i);
+
+		if (!side_has_fault(other, fault) && (!best || fault->time_ns < best->time_ns))
+			return fault;
+	}
+	return best;
+}
+
+struct diff_causes *diff_causes_new(const char *path_a, const char *path_b)
+{
+	struct diff_causes *causes = g_new0(struct diff_causes, 1);
+
+	causes->settings = g_ptr_array_new_with_free_func(g_free);
+	side_read(&causes->a, path_a);
+	side_read(&causes->b, path_b);
+	compare_settings(causes);
+	causes->only = first_fault(&causes->b, &causes->a, first_fault(&causes->a, &causes->b, NULL));
+	if (causes->settings->len == 1 && !causes->only) {
+		causes->setting.summary = g_strdup(g_ptr_array_index(causes->settings, 0));
+		causes->setting.whole = g_strdup(causes->setting.summary);
+	}
+	return causes;
+}
+
+void diff_causes_free(struct diff_causes *causes)
+{
+	side_finish(&causes->a);
+	side_finish(&causes->b);
+	g_ptr_array_unref(causes->settings);
+	cause_clear(&causes->setting);
+	g_free(causes);
+}
+
+static const struct cause_fault *fault_of(const struct cause_side *side, const char *owner)
+{
+	for (guint i = 0; i < side->faults->len; i++) {
+		const struct cause_fault *fault = g_ptr_array_index(side->faults, i);
+
+		if (fault->owner && strcmp(fault->owner, owner) == 0)
+			return fault;
+	}
+	return NULL;
+}
+
+const struct diff_cause *diff_causes_of(const struct diff_causes *causes, const char *const *fields)
+{
+	const struct cause_fault *fault = NULL;
+
+	for (unsigned i = 0; fields[i] && !fault; i += 2) {
+		if (strcmp(fields[i], "owner") != 0)
+			continue;
+		fault = fault_of(&causes->b, fields[i + 1]);
+		fault = fault ? fault : fault_of(&causes->a, fields[i + 1]);
+	}
+	if (fault)
+		return &fault->cause;
+	if (causes->only && !causes->settings->len)
+		return &causes->only->cause;
+	return causes->setting.whole ? &causes->setting : NULL;
+}
+
+bool diff_causes_after_removal(const struct diff_causes *causes)
+{
+	return causes->a.after_removal && causes->b.after_removal;
+}
+
+void diff_causes_settings(const struct diff_causes *causes, void (*each)(void *data, const char *text),
+			  void *data)
+{
+	for (guint i = 0; i < causes->settings->len; i++)
+		each(data, g_ptr_array_index(causes->settings, i));
+}

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Two snapshots of runs compared: a summary first, what it is due to, colour for terminals; and bisect, which finds the
+behaviour. test-diff.py IOMMUSIM"""
+import hashlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+from tap import BOOT, FIXTURES, Cases, Program, check, equal, read, write
+
+program = Program(sys.argv[1])
+cases = Cases()
+
+SYNC = os.path.join(FIXTURES, 'faults', 'sync.ini')
+
+
+def replay(folder, *more, code=0):
+    return program.expect(code, 'replay', '-o', folder, *more, BOOT)
+
+
+def rollback(value):
+    return '--set', f'behaviour.blkdma-rollback={value}'
+
+
+def diff(a, b, *more, code=1):
+    """The lines of the summary, and those of the details."""
+    result = program.expect(code, 'diff', *more, a, b)
+    summary, _, details = result.out.partition('\n\n')
+    return summary.splitlines(), details.splitlines()
+
+
+@cases.case('summary/names-the-fault-and-its-request')
+def _():
+    replay('good', *rollback('old'))
+    replay('bad', *rollback('old'), '-f', SYNC, code=1)
+    summary, details = diff('good/teardown.snap', 'bad/teardown.snap')
+    request = re.search(r'owner=req:(\d+)', read('bad', 'teardown.snap'))[1]
+    equal([line for line in summary if 'mapping' in line],
+          [f'3 mappings leaked, 16 KiB, all by dma.sync failure in request {request}'], 'mappings')
+    equal([line for line in summary if 'IOVA' in line],
+          [f'1 IOVA leaked, 16 KiB, by dma.sync failure in request {request}'], 'IOVAs')
+    check(all(line.endswith(f'(dma.sync failure in request {request}, cpu 0, nvme0)') for line in details),
+          'each line says by whom', details)
+    # Nothing else is different, so what has no request is due to it as well.
+    _, details = diff('good/end.snap', 'bad/end.snap')
+    check(all('dma.sync failure' in line for line in details), 'each line says by whom', details)
+
+
+@cases.case('summary/names-the-setting')
+def _():
+    replay('good', '-f', SYNC, *rollback('fixed'))
+    replay('bad', '-f', SYNC, *rollback('old'), code=1)
+    summary, details = diff('good/teardown.snap', 'bad/teardown.snap')
+    check('configured differently: behaviour.blkdma-rollback: fixed -> old' in summary, 'the setting', summary)
+    check(any(line.endswith('(behaviour.blkdma-rollback: fixed -> old)') for line in details), 'as a cause', details)
+
+
+@cases.case('summary/without-a-run-beside-it-there-is-no-fault')
+def _():
+    replay('good', *rollback('old'))
+    replay('bad', *rollback('old'), '-f', SYNC, code=1)
+    write('bad/run.json', 'this is no JSON')
+    summary, details = diff('good/teardown.snap', 'bad/teardown.snap')
+    check('3 mappings leaked, 16 KiB' in summary, 'no cause', summary)
+    check(not any('failure' in line for line in details), 'no cause', details)
+
+
+@cases.case('summary/json-has-it-too')
+def _():
+    replay('good', *rollback('old'))
+    replay('bad', *rollback('old'), '-f', SYNC, code=1)
+    summary, details = diff('good/teardown.snap', 'bad/teardown.snap')
+    said = json.loads(program.expect(1, 'diff', '--json', 'good/teardown.snap', 'bad/teardown.snap').out)
+    equal([item['text'] for item in said['summary']], summary, 'summary')
+    equal(said['count'], len(details), 'details')
+    check(all('dma.sync' in item['cause'] for item in said['changes']), 'causes', said)
+
+
+@cases.case('same/prints-nothing')
+def _():
+    replay('out')
+    equal(program.expect(0, 'diff', 'out/end.snap', 'out/end.snap').out, '', 'stdout')
+    equal(json.loads(program.expect(0, 'diff', '--json', 'out/end.snap', 'out/end.snap').out)['count'], 0, 'count')
+
+
+@cases.case('moved/mapping-of-a-request-at-another-address')
+def _():
+    replay('a', *rollback('old'), '-f', SYNC, code=1)
+    text = read('a', 'teardown.snap').rpartition('digest')[0]
+    write('b.snap', re.sub(r'(?m)^(map .*iova=0x0000000)0f', r'\g<1>1f', re.sub(r'-0x00000000f', '-0x00000001f', text))
+          .replace('iova=0x00000000fff', 'iova=0x00000001fff').replace('range=0x00000000fff', 'range=0x00000001fff'))
+    _, details = diff('a/teardown.snap', 'b.snap')
+    moved = [line for line in details if line.startswith('mapping moved')]
+    equal(len(moved), 3, 'moved', '\n'.join(details))
+    check(all(re.search(r'iova=0x00000001f\S+ iova 0x00000000f\S+ -> 0x00000001f', line) for line in moved), 'from and to', moved)
+    check(not any(line.startswith(('mapping added', 'mapping removed')) for line in details), 'no other', details)
+
+
+def on_terminal(*args, **env):
+    """What the program prints on a terminal."""
+    master, slave = pty.openpty()
+    with subprocess.Popen([program.path, *args], stdout=slave, stdin=subprocess.DEVNULL,
+                          env={**os.environ, 'TERM': 'xterm', **env}) as process:
+        os.close(slave)
+        out = b''
+        try:
+            while chunk := os.read(master, 65536):
+                out += chunk
+        except OSError:  # the other end is closed
+            pass
+        equal(process.wait(), 1, 'exit code', out)
+    os.close(master)
+    return out.decode()
+
+
+@cases.case('colour/on-a-terminal-alone-and-unless-no-color')
+def _():
+    replay('good')
+    replay('bad', *rollback('old'), '-f', SYNC, code=1)
+    args = 'diff', 'good/teardown.snap', 'bad/teardown.snap'
+    check('\033[32mIOVA leaked' in on_terminal(*args), 'colour')
+    for env in {'NO_COLOR': '1'}, {'TERM': 'dumb'}:
+        check('\033' not in on_terminal(*args, **env), f'no colour with {env}')
+    check('\033' not in on_terminal('diff', '--json', *args[1:]), 'no colour in JSON')
+    check('\033' not in program.expect(1, *args).out, 'no colour in a file')
+
+
+@cases.case('check/every-cut-and-every-flipped-bit-of-a-teardown')
+def _():
+    """Every cut of a snapshot, and one bit of each byte: all bits of all bytes are test-snapshot's."""
+    replay('out', *rollback('old'), '-f', SYNC, code=1)
+    whole = read('out', 'teardown.snap').encode()
+    small = b''.join(line + b'\n' for line in whole.splitlines()
+                     if re.match(rb'iommusim|\[(domain|held|mapping)\]|# time|domain|live|map', line))
+    small += b'digest sha256:' + hashlib.sha256(small).hexdigest().encode() + b'\n'
+    program.expect(0, 'snapshot', 'check', write('small.snap', small))
+    for at in range(0, len(small), 7):
+        program.refuses('snapshot', 'check', write('bad.snap', small[:at]))
+        flipped = bytearray(small)
+        flipped[at] ^= 1 << at % 8
+        program.refuses('snapshot', 'check', write('bad.snap', bytes(flipped)))
+
+
+# ---- bisect ----
+
+def bisect(good, bad, *more, code=1):
+    return program.expect(code, 'bisect', '-f', SYNC, f'--good={good}', f'--bad={bad}', *more, BOOT)
+
+
+@cases.case('bisect/finds-the-behaviour-and-the-event')
+def _():
+    said = json.loads(bisect('version=fixed', 'blkdma-rollback=old,bounce-link=old,p2p-vec-free=leak', '--json').out)
+    equal([(row['name'], row['good'], row['bad']) for row in said['behaviours']],
+          [('blkdma-rollback', 'fixed', 'old')], 'behaviours')
+    check(said['behaviours_tried'] >= 3, 'tried', said)
+    equal((said['violations_good'], said['violations_bad']), (0, 1), 'violations')
+    event = said['first_event']
+    check('request 273: unmap' in event['good'], 'the good run undoes the mapping', event)
+    check('request 273: unmap' not in event['bad'] and event['bad'] != event['good'], 'the bad one does not', event)
+
+
+@cases.case('bisect/behaviours-that-make-no-difference')
+def _():
+    equal(bisect('p2p-vec-free=fixed', 'p2p-vec-free=leak', code=0).out,
+          'both runs end alike: behaviours that differ: 1\n', 'stdout')
+
+
+@cases.case('bisect/leaves-nothing-behind-and-says-the-same-again')
+def _():
+    os.mkdir('tmp')
+    first = bisect('blkdma-rollback=fixed', 'blkdma-rollback=old,metadata-gap=own').out
+    again = program.expect(1, 'bisect', '-f', SYNC, '--good=blkdma-rollback=fixed',
+                           '--bad=blkdma-rollback=old,metadata-gap=own', BOOT, env={'TMPDIR': os.path.abspath('tmp')}).out
+    equal(again, first, 'stdout')
+    equal(os.listdir('tmp'), [], 'temporary files')
+
+
+REFUSED = {
+    'no-sets': ([], '--good'),
+    'name-unknown': (['--good=nosuch=1', '--bad=bounce-link=old'], 'nosuch'),
+    'value-unknown': (['--good=bounce-link=maybe', '--bad=bounce-link=old'], 'old, fixed'),
+    'version-unknown': (['--good=version=5.0', '--bad=bounce-link=old'], '5.0'),
+    'no-value': (['--good=bounce-link', '--bad=bounce-link=old'], 'NAME=VALUE'),
+    'sets-alike': (['--good=bounce-link=old', '--bad=bounce-link=old'], 'same'),
+}
+
+
+@cases.case('bisect/refuses-what-it-cannot-do')
+def _():
+    for name, (options, part) in REFUSED.items():
+        check(part in program.refuses('bisect', *options, BOOT), f'{name}: "{part}" in the message')
+    check('many times' in program.refuses('bisect', '--good=bounce-link=old', '--bad=bounce-link=fixed', '-'), 'a pipe')
+
+
+cases.main()
