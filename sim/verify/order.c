@@ -5,8 +5,9 @@
 
 #include "sim/verify/order-model.h"
 
-#define CHECKPOINTS_MAX	   256	 /* models kept: about 100 KiB each */
-#define COPY_STEPS	   64	 /* what copying a model counts for */
+#define CHECKPOINTS_MAX	   256 /* models kept: about 100 KiB each */
+#define COPY_STEPS	   64  /* what copying a model counts for at least: that of four CPUs */
+#define COPY_STEPS_CPU	   16
 #define OVERLAP_MAX	   16384 /* how many parts back one that overlaps is looked for */
 #define POSTPONED_OVER_MIN 64	 /* parts that a call is postponed over, at least */
 #define PAIRS_MAX	   4000	 /* tried for one difference */
@@ -74,7 +75,7 @@ static bool run_part(struct search *search, struct order_model *model, uint32_t 
 
 static struct order_model *copy_model(struct search *search, const struct order_model *model)
 {
-	search->steps += COPY_STEPS;
+	search->steps += MAX(COPY_STEPS, COPY_STEPS_CPU * (uint64_t)search->problem.start->cpus);
 	return order_model_copy(model);
 }
 
