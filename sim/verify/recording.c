@@ -572,7 +572,10 @@ struct verify_recording *verify_recording_read(const char *path, GError **error)
 	reader.in_flight = g_hash_table_new(NULL, NULL);
 	reader.allocators = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	ok = read_all(&reader, stream, error);
-	if (ok) {
+	/* Of nothing, nothing can be learnt. */
+	if (ok && !recording->event_count) {
+		ok = check(recording, error);
+	} else if (ok) {
 		link_streams(recording);
 		choose_allocator(&reader);
 		learn_start(recording);
