@@ -12,8 +12,7 @@
 
 struct range {
 	uint64_t first, last;
-	uint64_t
-		tag; /* what the rule wants alike: of one that advances, its distance to the address; of others a hash */
+	uint64_t tag; /* of what the rule wants alike: 0: nothing */
 };
 
 /* A union of ranges. */
@@ -28,6 +27,7 @@ struct watch {
 	const struct snapshot_noun *noun, *other;
 	char **fields, **other_fields;
 	char **values;	   /* SNAPSHOT_ONE_OF: to choose from */
+	char **alike;	   /* NULL: nothing is */
 	bool settled;	   /* all of @other stands before the first @noun */
 	GHashTable *known; /* value of other_field -> struct cover, or NULL for SNAPSHOT_VALUE_EXISTS */
 
@@ -84,6 +84,7 @@ static void watch_clear(void *data)
 	g_strfreev(watch->fields);
 	g_strfreev(watch->other_fields);
 	g_strfreev(watch->values);
+	g_strfreev(watch->alike);
 	g_hash_table_unref(watch->known);
 	g_string_free(watch->group, TRUE);
 }
@@ -251,11 +252,25 @@ static bool holds(const struct snapshot_line *line, const char *condition)
 	return !wanted;
 }
 
+/* Adds to @tag what the fact says in @field: of one that advances its distance to the address, so that it is the same all
+ * along the range. */
+static uint64_t tag_add(uint64_t tag, const struct snapshot_line *line, const struct snapshot_noun *noun,
+			const char *field, uint64_t first)
+{
+	const char *value = snapshot_line_get(line, field);
+	uint64_t number;
+
+	if (value && g_strcmp0(noun->advance, field) == 0 && text_parse_u64(value, &number))
+		return (tag ^ (number - first)) * UINT64_C(0x9e3779b97f4a7c15);
+	for (; value && *value; value++)
+		tag = (tag ^ (unsigned char)*value) * UINT64_C(0x100000001b3);
+	return tag;
+}
+
 /* Returns the fact's range, with the tag that @watch asks for. */
 static struct range line_range(const struct watch *watch, const struct snapshot_line *line,
 			       const struct snapshot_noun *noun)
 {
-	const char *alike = watch->rule->alike, *value = alike ? snapshot_line_get(line, alike) : NULL;
 	struct range range = {0};
 	bool parsed;
 
@@ -263,14 +278,8 @@ static struct range line_range(const struct watch *watch, const struct snapshot_
 		return range;
 	parsed = snapshot_parse_range(snapshot_line_get(line, noun->range), &range.first, &range.last);
 	g_assert(parsed);
-	if (!value)
-		return range;
-	if (g_strcmp0(noun->advance, alike) == 0 && text_parse_u64(value, &range.tag)) {
-		range.tag -= range.first;
-		return range;
-	}
-	for (range.tag = 1; *value; value++)
-		range.tag = (range.tag ^ (unsigned char)*value) * UINT64_C(0x100000001b3);
+	for (char **field = watch->alike; field && *field; field++)
+		range.tag = tag_add(range.tag + 1, line, noun, *field, range.first);
 	return range;
 }
 
@@ -322,9 +331,13 @@ static bool fits(const struct watch *watch, const char *value, struct range rang
 	void *cover = NULL;
 	bool known = g_hash_table_lookup_extended(watch->known, value, NULL, &cover);
 
+	bool so;
+
 	if (watch->rule->kind == SNAPSHOT_APART)
-		return !known || !cover_meets(cover, range);
-	return known && (watch->rule->kind == SNAPSHOT_VALUE_EXISTS || cover_has(cover, range));
+		so = !known || !cover_meets(cover, range);
+	else
+		so = known && (watch->rule->kind == SNAPSHOT_VALUE_EXISTS || cover_has(cover, range));
+	return so != watch->rule->opposite;
 }
 
 /* Reports what @watch says of a fact; @value as line_values() has it. */
@@ -497,6 +510,8 @@ static void watch_all(struct snapshot_checker *check, const struct snapshot_sect
 			watch.fields = g_strsplit(rule->field ? rule->field : "", ",", -1);
 			if (rule->kind == SNAPSHOT_ONE_OF)
 				watch.values = g_strsplit(rule->other_field, ",", -1);
+			if (rule->alike)
+				watch.alike = g_strsplit(rule->alike, ",", -1);
 			if (rule->other)
 				watch_resolve(&watch, sections, i);
 			watch.known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, cover_free);

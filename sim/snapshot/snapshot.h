@@ -94,9 +94,10 @@ struct snapshot_rule {
 	/** A fact of @noun with this "FIELD=VALUE" is not asked ("owner=none"); "FIELD!=VALUE": without; NULL: all are. */
 	const char *unless;
 	const char *says; /* the finding: "mapping outside every live IOVA range" */
-	/** SNAPSHOT_COVERED_BY: a field of both, in which what covers agrees with what is covered; if it advances in both, at
-	 *  each address. NULL: none. */
+	/** SNAPSHOT_COVERED_BY: fields of both, with commas, in which what covers agrees with what is covered; one that
+	 *  advances along with the range, at each address. NULL: none. */
 	const char *alike;
+	bool opposite; /* of rules with @other: it must not be so */
 };
 
 /** A check that is going on. */
@@ -212,8 +213,8 @@ int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_
 
 #define SNAPSHOT_FINDINGS_MAX 10000 /* of one check; further ones are counted in one more */
 
-/** Checks digest, order and form, that no two facts have the same keys, and what the rules and judges of @sections (ended by NULL)
- *  ask. Findings come in the order of their lines.
+/** Checks digest, order and form, that no two facts have the same keys, and what the rules and judges of @sections (ended
+ *  by NULL) ask. Findings come in the order of their lines.
  *  Fields reported: file, line, finding. Returns 0 sound, 1 with findings, -1 with *@error and nothing reported for what
  *  is damaged: another form or order, a digest that is wrong or missing, an end that is. */
 int snapshot_check(const char *path, const struct snapshot_section *const *sections, snapshot_report report,
