@@ -23,10 +23,6 @@ static unsigned device_number(GHashTable *numbers, const char *key)
 
 static const char *device_state(const struct device *dev)
 {
-	if (dev->released)
-		return "released";
-	if (!dev->added)
-		return "removed";
 	if (dev->bound)
 		return "bound";
 	return dev->deferred ? "deferred" : "unbound";
@@ -43,10 +39,12 @@ static void write_ids(struct snapshot_writer *writer, const struct iommu_fwspec 
 
 static void write_device(struct snapshot_writer *writer, const struct device *dev, unsigned number)
 {
-	snapshot_fact(writer, "device");
+	/* One that is off its bus is there because of who holds it, and for nothing else. */
+	snapshot_fact(writer, dev->added ? "device" : "removed");
 	snapshot_text(writer, "path", dev->path);
 	snapshot_hex(writer, "number", number, 4);
-	snapshot_text(writer, "state", device_state(dev));
+	if (dev->added)
+		snapshot_text(writer, "state", device_state(dev));
 	if (dev->driver)
 		snapshot_text(writer, "driver", dev->driver->name);
 	if (dev->parent && dev->added)
@@ -166,6 +164,12 @@ static const struct snapshot_noun device_nouns[] = {
 	 .added = "device link added",
 	 .removed = "device link removed",
 	 .changed = "device link changed"},
+	{.name = "removed",
+	 .keys = {"path", "number"},
+	 .unseen = refs_unseen,
+	 .added = "removed device still held",
+	 .removed = "removed device no longer held",
+	 .changed = "removed device changed"},
 	{0},
 };
 
@@ -184,7 +188,7 @@ static const struct snapshot_rule device_rules[] = {
 	{.kind = SNAPSHOT_ONE_OF,
 	 .noun = "device",
 	 .field = "state",
-	 .other_field = "released,removed,bound,deferred,unbound",
+	 .other_field = "bound,deferred,unbound",
 	 .says = "device in no state"},
 	{.kind = SNAPSHOT_ONE_OF,
 	 .noun = "link",
@@ -267,7 +271,7 @@ static void judge_fact(void *state, struct snapshot_checker *checker, const stru
 {
 	bool device = strcmp(line->section, "device") == 0;
 
-	if (device && strcmp(line->noun, "device") == 0)
+	if (device && (strcmp(line->noun, "device") == 0 || strcmp(line->noun, "removed") == 0))
 		judge_device(state, line);
 	else if (device && strcmp(line->noun, "group") == 0)
 		judge_group(state, line);

@@ -30,8 +30,27 @@ static const struct snapshot_noun machine_behaviour_nouns[] = {
 	{0},
 };
 
-const struct snapshot_section machine_behaviour_section = {"behaviour", machine_behaviour_nouns,
-							   machine_write_behaviours, NULL, NULL};
+static void machine_judge_behaviour(void *state, struct snapshot_checker *checker,
+				    const struct snapshot_line *line)
+{
+	const char *value = snapshot_line_get(line, "value"), *name;
+	int row;
+
+	if (strcmp(line->section, "behaviour") != 0)
+		return;
+	name = snapshot_line_get(line, "name");
+	row = behaviour_find(name);
+	if (row < 0)
+		snapshot_misfit(checker, line->number, "behaviour that is not known: %s", name);
+	else if (!value || !g_strv_contains(behaviour_rows[row].values, value))
+		snapshot_misfit(checker, line->number, "value that %s does not have: %s", name,
+				value ? value : "none");
+}
+
+static const struct snapshot_judge machine_behaviour_judge = {.fact = machine_judge_behaviour};
+
+const struct snapshot_section machine_behaviour_section = {
+	"behaviour", machine_behaviour_nouns, machine_write_behaviours, NULL, &machine_behaviour_judge};
 
 /* ---- fault ---- */
 
