@@ -209,7 +209,7 @@ static const char *const dma_allocator_unseen[] = {"cached_pfn",       "cached32
 static const char *const dma_cached_unseen[] = {"magazine", "slot", NULL};
 static const char *const dma_depot_unseen[] = {"magazines", "timer", NULL};
 static const char *const dma_queue_unseen[] = {"started", "finished", "timer_cpu", NULL};
-static const char *const dma_queued_unseen[] = {"flushes", NULL};
+static const char *const dma_queued_unseen[] = {"flushes", "tables", NULL};
 static const char *const dma_ring_unseen[] = {"entries", "head", "tail", NULL};
 
 static const char *const dma_cached_changes[] = {
