@@ -38,6 +38,7 @@ int cmd_snapshot_check(const struct command *command, int argc, char **argv);
 int cmd_whois(const struct command *command, int argc, char **argv);
 int cmd_trace_info(const struct command *command, int argc, char **argv);
 int cmd_trace_convert(const struct command *command, int argc, char **argv);
+int cmd_trace_record(const struct command *command, int argc, char **argv);
 int cmd_conform(const struct command *command, int argc, char **argv);
 int cmd_iova_stat(const struct command *command, int argc, char **argv);
 int cmd_pagetable_formats(const struct command *command, int argc, char **argv);
