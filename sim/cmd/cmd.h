@@ -51,6 +51,7 @@ int cmd_devtree_check(const struct command *command, int argc, char **argv);
 int cmd_devtree_graph(const struct command *command, int argc, char **argv);
 int cmd_devtree_leaks(const struct command *command, int argc, char **argv);
 int cmd_devtree_probe(const struct command *command, int argc, char **argv);
+int cmd_topology(const struct command *command, int argc, char **argv);
 int cmd_verify(const struct command *command, int argc, char **argv);
 int cmd_faults_sweep(const struct command *command, int argc, char **argv);
 int cmd_faults_list(const struct command *command, int argc, char **argv);

@@ -38,5 +38,6 @@ const struct command commands[] = {
 	 cmd_devtree_check},
 	{"devtree facts", "what matters to an IOMMU in a board's device tree, one fact a line", "BOARD.dtb",
 	 cmd_devtree_facts},
+	{"topology", "the PCI functions of this host, or saved ones, and a machine file of it", "", cmd_topology},
 	{NULL, NULL, NULL, NULL},
 };
