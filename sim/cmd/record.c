@@ -18,14 +18,15 @@
 
 struct record {
 	char *device, *mode, *depth_text, *output_path;
-	gboolean allow_writes, skip_writes, no_wrap;
+	gboolean allow_writes, no_wrap;
 
 	struct recorder_config config;
 	uint64_t depth; /* 0: as recorded */
 
-	/* What the first reading found, of requests that are taken. */
-	uint64_t requests, changes; /* all of them; of these, that change the target */
+	/* What the first reading found. */
+	uint64_t requests; /* that are taken, and of these: */
 	uint64_t depth_max, bytes_max;
+	uint64_t writes; /* that are not, as they would change the device */
 
 	struct io_transform *trace;
 	struct recorder *recorder;
@@ -41,18 +42,12 @@ struct record {
 
 /* ---- what the trace needs ---- */
 
-static bool record_changes(enum io_op op)
-{
-	return op == IO_WRITE || op == IO_DISCARD || op == IO_WRITE_ZEROES;
-}
-
 static bool record_scan_issue(struct record *record, const struct io_record *request, const char *path,
 			      GError **error)
 {
 	bool has_data = request->op == IO_READ || request->op == IO_WRITE;
 
 	record->requests++;
-	record->changes += record_changes(request->op);
 	if (!has_data)
 		return true;
 	record->bytes_max = MAX(record->bytes_max, recorder_bytes(record->config.target, request));
@@ -74,8 +69,10 @@ static bool record_scan_steps(struct record *record, struct io_transform *trace,
 	enum io_step step;
 
 	while ((step = io_transform_next(trace, &request, &complete, error)) > 0) {
-		if (!recorder_takes(&record->config, request->op))
+		if (!recorder_takes(&record->config, request->op)) {
+			record->writes += step == IO_ISSUE && request->op != IO_PASSTHROUGH;
 			continue;
+		}
 		depth = step == IO_ISSUE ? depth + 1 : depth - 1;
 		record->depth_max = MAX(record->depth_max, depth);
 		if (step == IO_ISSUE && !record_scan_issue(record, request, path, error))
@@ -103,15 +100,14 @@ static bool record_scan(struct record *record, const char *path, const struct tr
 	io_transform_close(trace);
 	if (!ok)
 		return false;
-	if (record->changes && !record->allow_writes)
-		return sim_error_plain(
-			       error,
-			       "%s: has %" G_GUINT64_FORMAT
-			       " requests that would destroy what is on %s: --allow-writes lets them, "
-			       "--skip-writes leaves them out",
-			       path, record->changes, record->device) == 0;
-	return record->requests ||
-	       sim_error_plain(error, "%s: has no request that could be issued", path) == 0;
+	record->writes *= MAX(reading->part.repeat, 1); /* one round was read */
+	if (record->requests)
+		return true;
+	return sim_error_plain(
+		       error, "%s: has no request that could be issued%s", path,
+		       record->writes
+			       ? ": all would destroy what is on the device, which --allow-writes lets them"
+			       : "") == 0;
 }
 
 /* ---- the real thing ---- */
@@ -205,6 +201,12 @@ static void record_warn(const struct record *record)
 {
 	const struct target *target = record->config.target;
 
+	if (record->writes)
+		fprintf(stderr,
+			"iommusim: %" G_GUINT64_FORMAT
+			" requests are left out: they would destroy what is on %s "
+			"(--allow-writes issues them)\n",
+			record->writes, target->path);
 	if (!target->direct)
 		fprintf(stderr,
 			"iommusim: %s: its file system refuses direct I/O (O_DIRECT): the page cache is "
@@ -346,8 +348,6 @@ static bool record_check(struct record *record, const struct cmd_common *common,
 				   record->depth > RING_SLOTS_MAX))
 		return sim_error_plain(error, "--depth=%s: must be a count from 1 to %u", record->depth_text,
 				       RING_SLOTS_MAX) == 0;
-	if (record->allow_writes && record->skip_writes)
-		return sim_error_plain(error, "--allow-writes and --skip-writes: give one") == 0;
 	if (record->output_path && g_str_has_suffix(record->output_path, ".gz"))
 		return sim_error_plain(error, "-o %s: gzip is only read: name it .zst to have it packed",
 				       record->output_path) == 0;
@@ -355,7 +355,7 @@ static bool record_check(struct record *record, const struct cmd_common *common,
 		return sim_error_plain(error, "--json and -o - both want standard output") == 0;
 	record->config.by_time = strcmp(mode, "open") == 0;
 	record->config.wrap = !record->no_wrap;
-	record->config.writes = !record->skip_writes;
+	record->config.writes = record->allow_writes;
 	record->config.go_on = record_go_on;
 	record->config.issued = record_issued;
 	record->config.ended = record_ended;
@@ -399,7 +399,7 @@ static const char record_details[] =
 	"moment. Ctrl-C ends the recording; what was recorded so far is kept.\n"
 	"\n"
 	"Example:\n"
-	"  iommusim trace record --device /dev/nvme0n1 --skip-writes -o mine.iot "
+	"  iommusim trace record --device /dev/nvme0n1 -o mine.iot "
 	"fixtures/traces/v7.0-strict-ext4.trace.txt.zst\n"
 	"  iommusim replay mine.iot\n";
 
@@ -419,7 +419,6 @@ int cmd_trace_record(const struct command *command, int argc, char **argv)
 		 "most requests in flight, instead of as many as the trace had", "N"},
 		{"allow-writes", 0, 0, G_OPTION_ARG_NONE, &record->allow_writes,
 		 "issue writes, discards and write zeroes as well: DESTROYS what is on the device", NULL},
-		{"skip-writes", 0, 0, G_OPTION_ARG_NONE, &record->skip_writes, "leave these out", NULL},
 		{"no-wrap", 0, 0, G_OPTION_ARG_NONE, &record->no_wrap,
 		 "requests beyond the end of the device fail, instead of coming back into it", NULL},
 	};

@@ -139,7 +139,7 @@ def same_requests():
 @case('recording/replays-and-again')
 def whole_recording():
     device()
-    said = record('--skip-writes', '--mode=closed', '-o', 'out.iot', source=BOOT)
+    said = record('--mode=closed', '-o', 'out.iot', source=BOOT)
     check(said['ios'] > 200 and said['errors'] == 0, 'all reads', said)
     equal((said['skipped']['write'], said['skipped']['passthrough'], said['skipped']['read']), (178, 29, 0), 'left out')
     program.expect(0, 'replay', 'out.iot')
@@ -274,26 +274,32 @@ def changing():
                          ('read', 0, 4096)))
 
 
-@case('writes/are-refused')
+@case('writes/are-left-out-and-that-is-said')
 def writes_refused():
-    device()
-    changing()
-    before = tree('.')
-    line = program.refuses('trace', 'record', '--device', 'device', '-o', 'out.iot', 'in.iot')
-    check('3 requests' in line and '--allow-writes' in line and '--skip-writes' in line, 'what to do', line)
-    equal(tree('.') == before, True, 'nothing is changed')
-
-
-@case('writes/are-left-out')
-def writes_skipped():
+    needs_uring()
     device()
     changing()
     before = tree('.')['device']
-    said = record('--skip-writes', '-o', 'out.iot')
+    result = program.expect(0, 'trace', 'record', '--json', '--device', 'device', '-o', 'out.iot', 'in.iot')
+    lines = result.err.splitlines()
+    equal(len(lines), 1, 'one line', result)
+    check('3 requests are left out' in lines[0] and '--allow-writes' in lines[0], 'what to do', result)
+    said = json.loads(result.out)
     equal((said['ios'], said['skipped']['write'], said['skipped']['discard'], said['skipped']['write_zeroes']),
           (2, 1, 1, 1), 'counts')
     equal([issue['op'] for issue in recorded()[0]], ['flush', 'read'], 'what is left')
     equal(tree('.')['device'] == before, True, 'nothing is changed')
+
+
+@case('writes/nothing-else-is-refused')
+def writes_alone():
+    needs_uring()
+    device()
+    trace(*serial(('write', 0, 4096), ('discard', 16, 4096)))
+    before = tree('.')
+    line = program.refuses('trace', 'record', '--device', 'device', '-o', 'out.iot', 'in.iot')
+    check('--allow-writes' in line, 'what to do', line)
+    equal(tree('.') == before, True, 'nothing is changed')
 
 
 @case('writes/reach-their-places-and-no-others')
@@ -423,7 +429,6 @@ def unusable():
             (['--device', 'device', '--depth=0', 'in.iot'], '--depth=0'),
             (['--device', 'device', '--depth=1001', 'in.iot'], '--depth=1001'),
             (['--device', 'device', '--mode=now', 'in.iot'], '--mode=now'),
-            (['--device', 'device', '--allow-writes', '--skip-writes', 'in.iot'], 'give one'),
             (['--device', 'device', '--json', '-o', '-', 'in.iot'], 'standard output'),
             (['--device', 'device', '-o', 'device', 'in.iot'], 'to be written')):
         line = program.refuses(*args, *more)
