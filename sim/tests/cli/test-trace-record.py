@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """trace record: a trace is issued on a file of this machine, and what it writes is a trace of the same requests with the
 latencies measured here. What the kernel refuses is brought about with a seccomp filter. test-trace-record.py IOMMUSIM"""
+import contextlib
 import ctypes
 import errno
 import json
@@ -329,23 +330,52 @@ def writes_beyond():
     equal(ends, {1: -errno.ENOSPC & iot.M64, 2: 0}, 'errors')
 
 
-@case('writes/not-on-a-device-in-use')
+@contextlib.contextmanager
+def block_device():
+    """A loop device over the file that device() makes."""
+    try:
+        made = subprocess.run(['losetup', '-f', '--show', 'device'], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise Skipped('no losetup here') from None
+    if made.returncode:
+        raise Skipped('no loop devices here')
+    name = made.stdout.decode().strip()
+    try:
+        yield name
+    finally:
+        subprocess.run(['losetup', '-d', name], check=True)
+
+
+@case('writes/on-a-block-device')
+def block_writes():
+    device(64 * 1024)
+    trace(*serial(('write', 8, 4096), ('write', 1 << 20, 4096), ('flush', 0, 0), ('read', 120, 4096)))
+    before = tree('.')['device']
+    with block_device() as name:
+        said = record('--allow-writes', dev=name)
+        equal((said['device_bytes'], said['direct'], said['ios'], said['errors'], said['wrapped']),
+              (65536, True, 4, 0, 1), 'counts')
+        check('to be written' in program.refuses('trace', 'record', '--device', name, '-o', name, 'in.iot'), 'itself')
+    after = tree('.')['device']
+    check(after[4096:8192] != before[4096:8192] and after[:4096] != before[:4096], 'written')
+    equal(after[8192:] == before[8192:], True, 'and nothing else')
+
+
+@case('writes/not-on-a-block-device-in-use')
 def in_use():
     needs_uring()
-    with open('/proc/self/mountinfo', encoding='utf-8') as file:
-        sources = [line.split(' - ')[1].split()[1] for line in file]
-    blocks = [name for name in sources if name.startswith('/dev/') and os.access(name, os.R_OK | os.W_OK)]
-    for name in blocks:
+    device(64 * 1024)
+    trace(*serial(('write', 0, 4096), ('read', 0, 4096)))
+    before = tree('.')['device']
+    with block_device() as name:
+        held = os.open(name, os.O_RDONLY | os.O_EXCL)  # as mounting does
         try:
-            os.close(os.open(name, os.O_RDONLY))
-        except OSError:
-            continue
-        break
-    else:
-        raise Skipped('no mounted block device that could be opened')
-    trace(iot.issue('write', 0), iot.end(1))
-    line = program.refuses('trace', 'record', '--allow-writes', '--device', name, 'in.iot')
-    check('mounted or in use' in line, 'why', line)
+            line = program.refuses('trace', 'record', '--allow-writes', '--device', name, 'in.iot')
+            check('mounted or in use' in line, 'why', line)
+            equal(record(dev=name)['ios'], 1, 'reading it is no harm')
+        finally:
+            os.close(held)
+    equal(tree('.')['device'] == before, True, 'nothing is changed')
 
 
 # ---- what the kernel refuses ----
