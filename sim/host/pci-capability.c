@@ -3,42 +3,17 @@
  * The capabilities that there are, and their fields. Offsets and bits are those of the PCI Express Base Specification 5.0, 7.5 to
  * 7.9, and of the PCI Local Bus Specification 3.0, 6.8 (MSI, MSI-X).
  */
-#include <string.h>
-
 #include "sim/host/pci-config.h"
 
-#define NUMBER(key, label, offset, low, bits)                            \
-	{                                                                \
-		key, label, offset, low, bits, PCI_NUMBER, 0, 0, 0, NULL \
-	}
-#define COUNT(key, label, offset, low, bits)                             \
-	{                                                                \
-		key, label, offset, low, bits, PCI_NUMBER, 0, 1, 0, NULL \
-	}
-#define POWER(key, label, offset, low, bits, unit)                         \
-	{                                                                  \
-		key, label, offset, low, bits, PCI_POWER, 0, unit, 0, NULL \
-	}
-#define HEX(key, label, offset, low, bits)                            \
-	{                                                             \
-		key, label, offset, low, bits, PCI_HEX, 0, 0, 0, NULL \
-	}
-#define PLACE(key, label, offset, low, bits)                            \
-	{                                                               \
-		key, label, offset, low, bits, PCI_HEX, low, 0, 0, NULL \
-	}
-#define FLAG(key, label, offset, low)                               \
-	{                                                           \
-		key, label, offset, low, 1, PCI_FLAG, 0, 0, 0, NULL \
-	}
-#define NAME(key, label, offset, low, bits, names)                      \
-	{                                                               \
-		key, label, offset, low, bits, PCI_NAME, 0, 0, 0, names \
-	}
-#define END                                           \
-	{                                             \
-		NULL, NULL, 0, 0, 0, 0, 0, 0, 0, NULL \
-	}
+/* clang-format off */
+#define NUMBER(key, label, offset, low, bits) {key, label, offset, low, bits, PCI_NUMBER, 0, 0, 0, NULL}
+#define COUNT(key, label, offset, low, bits) {key, label, offset, low, bits, PCI_NUMBER, 0, 1, 0, NULL}
+#define POWER(key, label, offset, low, bits, unit) {key, label, offset, low, bits, PCI_POWER, 0, unit, 0, NULL}
+#define HEX(key, label, offset, low, bits) {key, label, offset, low, bits, PCI_HEX, 0, 0, 0, NULL}
+#define PLACE(key, label, offset, low, bits) {key, label, offset, low, bits, PCI_HEX, low, 0, 0, NULL}
+#define FLAG(key, label, offset, low) {key, label, offset, low, 1, PCI_FLAG, 0, 0, 0, NULL}
+#define NAME(key, label, offset, low, bits, names) {key, label, offset, low, bits, PCI_NAME, 0, 0, 0, names}
+#define END {NULL, NULL, 0, 0, 0, 0, 0, 0, 0, NULL}
 
 static const struct pci_field power_fields[] = {
 	NUMBER("power_version", "version", 2, 0, 3),
@@ -56,10 +31,14 @@ static const struct pci_field msi_fields[] = {
 };
 
 static const struct pci_field msix_fields[] = {
-	FLAG("enabled", "enabled", 2, 15),	 FLAG("masked", "masked", 2, 14),
-	COUNT("vectors", "vectors", 2, 0, 11),	 NUMBER("table_bar", "table in BAR", 4, 0, 3),
-	PLACE("table_offset", "at", 4, 3, 29),	 NUMBER("pending_bar", "pending bits in BAR", 8, 0, 3),
-	PLACE("pending_offset", "at", 8, 3, 29), END,
+	FLAG("enabled", "enabled", 2, 15),
+	FLAG("masked", "masked", 2, 14),
+	COUNT("vectors", "vectors", 2, 0, 11),
+	NUMBER("table_bar", "table in BAR", 4, 0, 3),
+	PLACE("table_offset", "at", 4, 3, 29),
+	NUMBER("pending_bar", "pending bits in BAR", 8, 0, 3),
+	PLACE("pending_offset", "at", 8, 3, 29),
+	END,
 };
 
 static const char *const port_types[] = {
@@ -230,6 +209,7 @@ static const struct pci_cap_kind kinds[] = {
 	{X | 0x2e, "doe", "data object exchange", 24, NULL},
 	{0, NULL, NULL, 0, NULL},
 };
+/* clang-format on */
 
 const struct pci_cap_kind *pci_cap_kind_find(unsigned id)
 {
