@@ -54,7 +54,7 @@ struct snapshot_noun {
 		added; /* what diff calls one that only the second file has: "mapping added"; NULL: nothing, as
 			      another noun tells it */
 	const char *removed; /* … only the first: "mapping removed" */
-	const char *changed; /* … both, with other fields: "mapping changed" */
+	const char *changed; /* … both, with other fields: "mapping changed"; NULL: "changed" */
 	const char *moved;   /* advance field differs: "mapping moved"; NULL: as changed */
 	/** Field of its owner, "owner": what has the same owner and the same advance field somewhere else has moved, and
 	 *  what has neither is another one; NULL: what is elsewhere is another one. */

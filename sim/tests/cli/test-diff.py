@@ -134,6 +134,16 @@ def _():
     check('mapping added' in program.expect(1, 'diff', '--ignore=iova,domain', 'a.snap', 'b.snap').out, 'a key stays')
 
 
+@cases.case('unknown/field-of-a-noun-that-is-not-compared')
+def _():
+    text = 'iommusim-snapshot 1\n[fault]\nrule name=a number=0x0001 passes=1 fired=0'
+    write('a.snap', f'{text}\n')
+    write('b.snap', f'{text} later=7\n')
+    _, details = diff('a.snap', 'b.snap')
+    equal(details, ['changed: name=a number=0x0001 later (none) -> 7'], 'details')
+    program.expect(0, 'diff', '--ignore=later', 'a.snap', 'b.snap')
+
+
 @cases.case('same/prints-nothing')
 def _():
     replay('out')
