@@ -55,6 +55,21 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 	return false;
 }
 
+/** Returns what stands at the end of --help: details, and the example; free with g_free(). */
+static char *cmd_closing(const struct command *command)
+{
+	g_auto(GStrv) lines = g_strsplit(command->example ? command->example : "", "\n", -1);
+	GString *text = g_string_new(command->details);
+
+	if (text->len)
+		g_string_append_c(text, '\n');
+	if (command->example)
+		g_string_append(text, "Example:\n");
+	for (char **line = lines; command->example && *line; line++)
+		g_string_append_printf(text, "  %s\n", *line);
+	return g_string_free(text, FALSE);
+}
+
 bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries,
 	       unsigned min, unsigned max, struct cmd_common *ret_common)
 {
@@ -64,20 +79,20 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 		{"help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this text", NULL},
 		{"json", 0, 0, G_OPTION_ARG_NONE, &common.json, "print one JSON document", NULL},
 		{"progress", 0, 0, G_OPTION_ARG_FILENAME, &common.progress,
-		 "show progress on stderr: auto (where it is a terminal), always, never", "WHEN"},
+		 "show progress on stderr; auto: where it is a terminal (default)", "auto|always|never"},
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &common.args, NULL, NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	GOptionContext *context = g_option_context_new(command->usage);
 	g_autofree char *name = g_strdup_printf("iommusim %s", command->name);
+	g_autofree char *closing = cmd_closing(command);
 	GError *error = NULL;
 	bool ok;
 
 	/* GOption names the program in its help by this. */
 	g_set_prgname(name);
 	g_option_context_set_summary(context, command->summary);
-	if (command->details)
-		g_option_context_set_description(context, command->details);
+	g_option_context_set_description(context, closing);
 	if (entries)
 		g_option_context_add_main_entries(context, entries, NULL);
 	g_option_context_add_main_entries(context, shared, NULL);

@@ -490,7 +490,7 @@ int cmd_devtree_probe(const struct command *command, int argc, char **argv)
 	struct probe_options options = {0};
 	const GOptionEntry entries[] = {
 		{"profile", 0, 0, G_OPTION_ARG_STRING, &options.profile_name,
-		 "whose drivers: old, v1, fixed (default), fwspec, as-posted or helper", "NAME"},
+		 "whose drivers (default: fixed)", "old|v1|fixed|fwspec|as-posted|helper"},
 		{"fail", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.fails,
 		 "the N-th pass (default 1) of a driver's stage fails: S0 to S7, fwspec, private, group, "
 		 "link, register",

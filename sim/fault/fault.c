@@ -436,9 +436,21 @@ bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t n
 	return fault_rules_add_nth_of(rules, glob, NULL, nth, error, false);
 }
 
+/** Returns the keys that a rule can have, with commas; free with g_free(). */
+static char *fault_key_names(void)
+{
+	GString *names = g_string_new("point, action");
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(fault_keys); i++)
+		g_string_append_printf(names, ", %s", fault_keys[i].name);
+	return g_string_free(names, FALSE);
+}
+
 static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *file, const char *group,
 			       const char *key, GError **error)
 {
+	g_autofree char *names = NULL;
+
 	for (unsigned i = 0; i < G_N_ELEMENTS(fault_keys); i++) {
 		const char *value = keyfile_get(file, group, key);
 
@@ -449,8 +461,9 @@ static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *fi
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, key),
 				      "%s = %s: must be %s", key, value, fault_keys[i].wanted);
 	}
+	names = fault_key_names();
 	return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, key),
-			      "unknown key \"%s\" in a fault rule", key);
+			      "unknown key \"%s\" in a fault rule (known: %s)", key, names);
 }
 
 /** Takes the action of the rule: every point that it covers must know it. */

@@ -49,6 +49,8 @@ struct config_key {
 
 #define AT(member) offsetof(struct machine_config, member)
 
+#define CONFIG_COST_TAKES "a number of ns from 0 to 4000000"
+
 #define WALK_LEVEL(key, level, text)                                                                                   \
 	{"iotlb", key, CONFIG_NUMBER, AT(walk_level_entries[level]), 0, 4096, .what = text, .of_hardware = true}
 
@@ -390,7 +392,7 @@ static int config_set_cost(struct machine_config *config, const char *key, const
 			config->cost_ns[kind] = number;
 			return 1;
 		}
-		*ret_wanted = g_strdup("a number of ns from 0 to 4000000");
+		*ret_wanted = g_strdup(CONFIG_COST_TAKES);
 		return -1;
 	}
 	return 0;
@@ -626,6 +628,67 @@ char **machine_config_changes(const struct machine_config *config)
 	g_ptr_array_add(changes, NULL);
 	return (char **)g_ptr_array_free(changes, FALSE);
 }
+
+/* ---- telling ---- */
+
+static void config_show(void (*show)(void *data, const struct machine_config_key *key), void *data, const char *group,
+			const char *name, struct machine_config_key key)
+{
+	g_autofree char *full = g_strdup_printf("%s.%s", group, name);
+
+	key.name = full;
+	show(data, &key);
+}
+
+static const char *config_behaviour_value(const struct machine_config *config, enum behaviour row)
+{
+	unsigned value = machine_config_behaviour(config, row);
+
+	return value == BEHAVIOUR_NONE ? "-" : behaviour_rows[row].values[value];
+}
+
+void machine_config_keys(const struct machine_config *config,
+			 void (*show)(void *data, const struct machine_config_key *key), void *data)
+{
+	struct machine_config plain;
+
+	machine_config_init(&plain);
+	plain.hardware = config->hardware; /* whose values are nobody's choice */
+	plain.board = config->board;
+	config_add_hardware(&plain);
+	plain.hardware = 0;
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+		const struct config_key *key = &config_keys[i];
+		g_autoptr(GString) value = g_string_new(NULL), initial = g_string_new(NULL);
+		g_autofree char *takes = config_wanted(key);
+
+		config_append_value(value, config, key);
+		config_append_value(initial, &plain, key);
+		config_show(show, data, key->group, key->name,
+			    (struct machine_config_key){.value = value->str, .initial = initial->str, .takes = takes, .what = key->what});
+	}
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		g_autofree char *name = config_cost_key(kind);
+		g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, config->cost_ns[kind]);
+		g_autofree char *initial = g_strdup_printf("%" G_GUINT64_FORMAT, plain.cost_ns[kind]);
+
+		config_show(show, data, "cost", name,
+			    (struct machine_config_key){.value = value, .initial = initial, .takes = CONFIG_COST_TAKES, .what = work_kinds[kind].what});
+	}
+	plain.version = config->version; /* the same of the behaviours */
+	for (unsigned row = 0; row < BEHAVIOURS; row++) {
+		g_autofree char *choices = g_strjoinv(", ", (char **)behaviour_rows[row].values);
+		g_autofree char *takes = g_strdup_printf("one of %s", choices);
+
+		config_show(show, data, "behaviour", behaviour_rows[row].name,
+			    (struct machine_config_key){.value = config_behaviour_value(config, (enum behaviour)row),
+							.initial = config_behaviour_value(&plain, (enum behaviour)row),
+							.takes = takes,
+							.what = behaviour_rows[row].what});
+	}
+}
+
+/* ---- writing a file ---- */
 
 char *machine_config_text(const struct machine_config *config)
 {

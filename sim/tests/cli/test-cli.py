@@ -14,7 +14,7 @@ cases = Cases()
 case = cases.case
 
 COMMANDS = ['replay', 'diff', 'snapshot show', 'snapshot check', 'pagetable formats', 'pagetable dump',
-            'pagetable walk', 'trace convert', 'trace info', 'behaviours', 'faults list']
+            'pagetable walk', 'trace convert', 'trace info', 'behaviours', 'faults list', 'faults points', 'trace formats', 'machine show']
 RESULTS = {'run.json', 'end.snap', 'teardown.snap', 'timeline.csv', 'machine.ini'}
 LINK_MIDWAY = os.path.join(FIXTURES, 'faults', 'link-midway.ini')
 SYNC = os.path.join(FIXTURES, 'faults', 'sync.ini')
@@ -97,6 +97,10 @@ REFUSED = [
     ('replay-at-unknown', ['replay', '--at=merge', BOOT], 'issue, queue or setup'),
     ('replay-at-queue-without-any', ['replay', '--at=queue', BOOT], 'no queue events'),
     ('info-format-unknown', ['trace', 'info', '--trace-format=tape', BOOT], 'tape'),
+    ('machine-show-argument', ['machine', 'show', 'x.ini'], '"x.ini"'),
+    ('machine-show-output-below-a-file', ['machine', 'show', '-o', os.path.join(LINK_MIDWAY, 'm.ini')], 'link-midway.ini'),
+    ('faults-points-argument', ['faults', 'points', BOOT], 'no argument'),
+    ('trace-formats-argument', ['trace', 'formats', 'iot'], '"iot"'),
     ('behaviours-argument', ['behaviours', 'all'], '"all"'),
     ('behaviours-option-unknown', ['behaviours', '--version=7'], '--version'),
     ('faults-no-trace', ['faults', 'list'], 'at least 1 argument'),
@@ -137,6 +141,24 @@ def _():
         result = program.expect(0, *command.split(), '--help')
         check(result.out.startswith(f'Usage:\n  iommusim {command} '), f'help of {command}', result)
         equal(result.err, '', 'stderr')
+
+
+@case('machine/show-writes-a-file-that-reads-back')
+def _():
+    program.expect(0, 'machine', 'show', '--set', 'iommu.mode=lazy', '--set', 'kernel.version=6.18', '-o', 'm.ini')
+    keys = {key['key']: key for key in json.loads(program.expect(0, 'machine', 'show', '-c', 'm.ini', '--json').out)['keys']}
+    equal((keys['iommu.mode']['value'], keys['iommu.mode']['default']), ('lazy', 'strict'), 'iommu.mode')
+    equal(keys['behaviour.blkdma-rollback']['value'], 'old', 'a behaviour of 6.18')
+    equal([name for name, key in keys.items() if key['value'] != key['default']], ['kernel.version', 'iommu.mode'], 'changed')
+    program.expect(0, 'machine', 'show', '-c', 'm.ini', '-o', 'again.ini')
+    equal(read('again.ini'), read('m.ini'), 'the file written again')
+
+
+@case('trace/formats-that-are-written-are-those-of-convert')
+def _():
+    formats = json.loads(program.expect(0, 'trace', 'formats', '--json').out)['formats']
+    listed = program.expect(0, 'trace', 'convert', '--help').out.split('\nFormats:\n')[1].split('\n\n')[0]
+    equal({row['name'] for row in formats if row['writes']}, set(re.findall(r'^  (\w+)', listed, re.M)), 'written')
 
 
 @case('help/version')
