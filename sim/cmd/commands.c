@@ -42,7 +42,7 @@ const struct command commands[] = {
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours,
 	 .example = "iommusim behaviours"},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform,
-	 .example = "iommusim conform fixtures/golden/iova"},
+	 .example = "iommusim conform fixtures/golden/alloc-order"},
 	{"verify", "compare the model with what a recorded kernel's own DMA and IOMMU layers did", "TRACE",
 	 cmd_verify, .example = "iommusim verify --snapshots=none " EXAMPLE_TRACE},
 	{"devtree leaks", "the references that the IOMMU drivers of a board leak, by kernel", "BOARD.dtb",
