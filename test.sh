@@ -2,8 +2,16 @@
 # SPDX-License-Identifier: MIT
 # Builds with address and undefined-behaviour sanitizers and runs every test; builds for release and runs what only holds
 # there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist.
+#	--package: builds the Debian packages, checks them, and uses them in a clean root instead
 set -eu
 cd "$(dirname "$0")"
+case ${1-} in
+--package) exec .ci/package ;;
+?*)
+	echo "test.sh: $1? Without anything it runs the tests; --package is the packages' test." >&2
+	exit 2
+	;;
+esac
 .ci/install
 
 if [ ! -e build-test/build.ninja ]; then

@@ -23,9 +23,10 @@ def fences(text):
 
 
 def steps(block):
-    """The commands of a console block, each with what is quoted under it; a command goes on behind a backslash."""
+    """The commands of a console block as they stand there, each with what is quoted under it. A command goes on in the next line
+    behind a backslash, and where that begins with "> "."""
     for part in re.split(r'^\$ ', block, flags=re.M)[1:]:
-        match = re.match(r'((?:[^\n]*\\\n)*[^\n]*)\n?(.*)', part, re.S)
+        match = re.match(r'((?:[^\n]*\\\n)*[^\n]*(?:\n> [^\n]*)*)\n?(.*)', part, re.S)
         yield match[1], match[2]
 
 
@@ -50,7 +51,7 @@ def script_of(text):
         elif kind == 'sh':
             script.append(f"printf '{MARK}sh {line}\\n'\n{block}")
         else:
-            script += [f"printf '{MARK}console\\n'\n{command}" for command, _ in steps(block)]
+            script += [f"printf '{MARK}console\\n'\n" + command.replace('\n> ', '\n') for command, _ in steps(block)]
     return '\n'.join(script) + f"\nprintf '{MARK}end\\n'\n", skipped
 
 

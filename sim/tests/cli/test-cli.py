@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import subprocess
 import sys
 
 from tap import (BOOT, BOOT_BLKTRACE, FIXTURES, SYNTHETIC, Cases, Program, check, check_one_line, equal, read, tree,
@@ -159,6 +160,19 @@ def _():
     formats = json.loads(program.expect(0, 'trace', 'formats', '--json').out)['formats']
     listed = program.expect(0, 'trace', 'convert', '--help').out.split('\nFormats:\n')[1].split('\n\n')[0]
     equal({row['name'] for row in formats if row['writes']}, set(re.findall(r'^  (\w+)', listed, re.M)), 'written')
+
+
+@case('output/without-proc')
+def _():
+    """As in a chroot: where /proc is empty, files appear all the same, and nothing else does."""
+    own = ['unshare', '--mount', '--map-root-user', 'sh', '-c']
+    if subprocess.run([*own, 'mount -t tmpfs none /proc'], capture_output=True, check=False).returncode:
+        print('# not run: no mount namespaces here')
+        return
+    done = subprocess.run([*own, f'mount -t tmpfs none /proc && exec "{program.path}" machine show -o m.ini'],
+                          capture_output=True, check=False)
+    equal((done.returncode, done.stderr), (0, b''), 'exit and messages')
+    equal(os.listdir('.'), ['m.ini'], 'files')
 
 
 @case('help/version')
