@@ -45,13 +45,14 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 	if (count >= min && count <= max)
 		return true;
 	if (max == G_MAXUINT)
-		cmd_fail("%s takes at least %u argument%s (%s)", command->name, min, min == 1 ? "" : "s",
-			 command->usage);
+		cmd_fail("%s takes at least %u argument%s (%s); see \"iommusim %s --help\"", command->name, min,
+			 min == 1 ? "" : "s", command->usage, command->name);
 	else if (max == 0)
-		cmd_fail("%s takes no argument: \"%s\"", command->name, common->args[0]);
+		cmd_fail("%s takes no argument: \"%s\"; see \"iommusim %s --help\"", command->name, common->args[0],
+			 command->name);
 	else
-		cmd_fail("%s takes %u argument%s (%s), not %u", command->name, max, max == 1 ? "" : "s",
-			 command->usage, count);
+		cmd_fail("%s takes %u argument%s (%s), not %u; see \"iommusim %s --help\"", command->name, max,
+			 max == 1 ? "" : "s", command->usage, count, command->name);
 	return false;
 }
 
@@ -105,8 +106,10 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 		common.exit_code = cmd_print(text) ? EXIT_DONE : EXIT_UNUSABLE;
 	}
 	g_option_context_free(context);
-	if (!ok)
-		cmd_fail_error(error);
+	if (!ok) {
+		cmd_fail("%s; see \"%s --help\"", error->message, name);
+		g_error_free(error);
+	}
 	if (ok && !common.args)
 		common.args = g_new0(char *, 1);
 	if (!ok || help || !cmd_check_common(command, &common, min, max)) {

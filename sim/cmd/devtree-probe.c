@@ -54,7 +54,7 @@ static bool probe_add_fail(struct fault_rules *rules, const char *fail, GError *
 		return false;
 	}
 	if (!platform_iommu_find(words[0])) {
-		sim_error_plain(error, "--fail=%s: no driver is called \"%s\"", fail, words[0]);
+		sim_error_plain(error, "--fail=%s: no driver is called \"%s\"; \"iommusim devtree list\" names those of a board", fail, words[0]);
 		return false;
 	}
 	point = g_strconcat(words[1][0] == 'S' ? "devtree.probe." : "devtree.", words[1], NULL);

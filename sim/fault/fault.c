@@ -499,7 +499,7 @@ static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *
 				      rule->name);
 	if (fault_rule_cover(rules, rule, glob) == 0)
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, "point"),
-				      "no fault point is called \"%s\"; see \"iommusim faults list\"", glob);
+				      "no fault point is called \"%s\"; see \"iommusim faults points\"", glob);
 	if (!keyfile_get(file, group, "nth") && !keyfile_get(file, group, "probability"))
 		return sim_error_line(error, keyfile_name(file), line,
 				      "rule \"%s\" can never fire: give it nth or probability", rule->name);
@@ -520,7 +520,7 @@ static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const
 
 	if (!g_str_has_prefix(group, "fault ") || group[strlen("fault ")] == '\0') {
 		sim_error_line(error, keyfile_name(file), keyfile_line(file, group, NULL),
-			       "unknown group [%s]: a rule is a group [fault NAME]", group);
+			       "unknown group [%s]: a rule is a group [fault NAME]; a machine file goes with -c", group);
 		return NULL;
 	}
 	rule = fault_rule_new(group + strlen("fault "));

@@ -423,6 +423,35 @@ static bool config_group_known(const char *group)
 	return strcmp(group, "cost") == 0 || strcmp(group, "behaviour") == 0;
 }
 
+/** Returns what to say of a group that there is not; free with g_free(). */
+static char *config_unknown_group(const char *group)
+{
+	if (g_str_has_prefix(group, "fault"))
+		return g_strdup_printf("unknown group [%s]: a faults file goes with -f", group);
+	return g_strdup_printf("unknown group [%s]; see \"iommusim machine show\"", group);
+}
+
+static void config_add_key(void *data, const struct machine_config_key *key)
+{
+	g_ptr_array_add((GPtrArray *)data, g_strdup(key->name));
+}
+
+/** The same of a key. */
+static char *config_unknown_key(const char *group, const char *key)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *asked = g_strdup_printf("%s.%s", group, key);
+	struct machine_config plain;
+	const char *meant;
+
+	machine_config_init(&plain);
+	machine_config_keys(&plain, config_add_key, names);
+	g_ptr_array_add(names, NULL);
+	meant = text_nearest(asked, (const char *const *)names->pdata);
+	return meant ? g_strdup_printf("unknown key \"%s\" in [%s]: did you mean %s?", key, group, meant)
+		     : g_strdup_printf("unknown key \"%s\" in [%s]; see \"iommusim machine show\"", key, group);
+}
+
 /** Sets GROUP.KEY. Returns NULL, or what is wrong; free with g_free(). */
 static char *config_assign(struct machine_config *config, const char *group, const char *key, const char *value)
 {
@@ -430,7 +459,7 @@ static char *config_assign(struct machine_config *config, const char *group, con
 	int done = 0;
 
 	if (!config_group_known(group))
-		return g_strdup_printf("unknown group [%s]", group);
+		return config_unknown_group(group);
 	if (strcmp(group, "cost") == 0)
 		done = config_set_cost(config, key, value, &wanted);
 	else if (strcmp(group, "behaviour") == 0)
@@ -446,7 +475,7 @@ static char *config_assign(struct machine_config *config, const char *group, con
 	}
 	config_add_hardware(config);
 	if (done == 0)
-		return g_strdup_printf("unknown key \"%s\" in [%s]", key, group);
+		return config_unknown_key(group, key);
 	return done > 0 ? NULL : g_strdup_printf("%s = %s: must be %s", key, value, wanted);
 }
 
@@ -463,8 +492,9 @@ bool machine_config_load(struct machine_config *config, const char *path, GError
 		g_auto(GStrv) keys = keyfile_keys(file, *group);
 
 		if (!config_group_known(*group)) {
-			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL),
-				       "unknown group [%s]", *group);
+			g_autofree char *wrong = config_unknown_group(*group);
+
+			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL), "%s", wrong);
 			goto out;
 		}
 		for (char **key = keys; *key; key++) {
@@ -489,7 +519,7 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 	g_autofree char *group = NULL, *key = NULL, *value = NULL, *wrong = NULL;
 
 	if (!equals) {
-		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE", assignment);
+		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE, such as iommu.mode=lazy", assignment);
 		return false;
 	}
 	group = g_strndup(assignment, (gsize)(dot - assignment));

@@ -110,6 +110,62 @@ REFUSED = [
 ]
 
 
+# Mistakes of somebody new: (name, arguments, what the message tells to do). clean and board.* are there.
+ADVISED = [
+    ('command', ['replya', BOOT], 'did you mean "replay"?'),
+    ('command-of-two-words', ['snapshot', 'chekc', 'a'], 'did you mean "snapshot check"?'),
+    ('command-of-a-family', ['traec', 'info', BOOT], 'did you mean "trace info"?' ),
+    ('option', ['replay', '--modes=open', BOOT], 'see "iommusim replay --help"'),
+    ('argument-missing', ['replay'], 'see "iommusim replay --help"'),
+    ('argument-too-much', ['diff', 'a', 'b', 'c'], 'see "iommusim diff --help"'),
+    ('argument-of-none', ['behaviours', '7.0'], 'see "iommusim behaviours --help"'),
+    ('snapshot-as-trace', ['replay', 'clean/end.snap'], 'a snapshot: for iommusim diff'),
+    ('run-as-trace', ['replay', 'clean'], 'its snapshots are end.snap and teardown.snap'),
+    ('run-as-snapshot', ['diff', 'clean', 'clean'], 'its snapshots are end.snap and teardown.snap'),
+    ('machine-file-as-trace', ['replay', 'clean/machine.ini'], 'a machine file: it goes with -c'),
+    ('faults-file-as-trace', ['replay', SYNC], 'a faults file: it goes with -f'),
+    ('blob-as-trace', ['trace', 'info', 'board.dtb'], 'a device tree blob: for iommusim devtree'),
+    ('source-as-trace', ['trace', 'info', 'board.dts'], 'dtc -O dtb'),
+    ('source-as-blob', ['devtree', 'list', 'board.dts'], 'dtc -O dtb'),
+    ('trace-as-blob', ['devtree', 'list', SYNTHETIC], 'a trace: for iommusim replay'),
+    ('source-as-board', ['replay', '--dtb', 'board.dts', BOOT], 'dtc -O dtb'),
+    ('trace-as-snapshot', ['snapshot', 'show', BOOT], 'a trace: for iommusim replay'),
+    ('machine-file-as-snapshot', ['snapshot', 'check', 'clean/machine.ini'], 'a machine file: it goes with -c'),
+    ('trace-as-machine-file', ['replay', '-c', BOOT, BOOT], 'a trace: for iommusim replay'),
+    ('snapshot-as-machine-file', ['replay', '-c', 'clean/end.snap', BOOT], 'a snapshot: for iommusim diff'),
+    ('faults-file-as-machine-file', ['replay', '-c', SYNC, BOOT], 'a faults file goes with -f'),
+    ('machine-file-as-faults-file', ['replay', '-f', 'clean/machine.ini', BOOT], 'a machine file goes with -c'),
+    ('key', ['replay', '--set', 'iommu.mod=lazy', BOOT], 'did you mean iommu.mode?'),
+    ('key-far-off', ['replay', '--set', 'iommu.colour=red', BOOT], 'see "iommusim machine show"'),
+    ('key-of-a-behaviour', ['replay', '--set', 'behaviour.blkdma-rolback=old', BOOT], 'did you mean behaviour.blkdma-rollback?'),
+    ('group', ['replay', '--set', 'moon.phase=1', BOOT], 'see "iommusim machine show"'),
+    ('key-without-group', ['replay', '--set', 'mode=lazy', BOOT], 'such as iommu.mode=lazy'),
+    ('version', ['replay', '--set', 'kernel.version=6.10', BOOT], 'one of 6.1, 6.6, 6.12'),
+    ('point', ['replay', '--fail=dma.lnk:4', BOOT], 'see "iommusim faults points"'),
+    ('point-without-count', ['replay', '--fail=dma.link', BOOT], 'such as dma.link:40'),
+    ('sets', ['bisect', BOOT], 'such as --good=version=fixed'),
+    ('set-without-name', ['bisect', '--good=fixed', '--bad=7.0', BOOT], 'such as version=fixed'),
+    ('version-of-a-set', ['bisect', '--good=version=fixed', '--bad=version=8', BOOT], 'see "iommusim behaviours"'),
+    ('page-table-format', ['pagetable', 'dump', '--format=vtd', 'clean/end.snap'], 'see "iommusim pagetable formats"'),
+    ('driver', ['devtree', 'probe', '--fail=mtk:S3', 'board.dtb'], '"iommusim devtree list"'),
+    ('recording', ['verify', os.path.join(FIXTURES, 'traces', 'loop-mix.blkparse.txt')], "recording of the kernel's events"),
+]
+
+
+@case('advised/what-to-do-next')
+def _():
+    replay('clean')
+    source = os.path.join(FIXTURES, 'boards', 'mtk-iommu.dts')
+    with open(source, 'rb') as file:
+        write('board.dts', file.read())
+    subprocess.run(['dtc', '-q', '-O', 'dtb', '-o', 'board.dtb', 'board.dts'], check=True)
+    for name, args, says in ADVISED:
+        message = program.refuses(*args)
+        check(says in message, f'{name}: a message with {says!r} expected', message)
+    listed = program.expect(2, 'trace').err
+    check('  trace info ' in listed and '  replay ' not in listed, 'the commands of a family', listed)
+
+
 def refused(args, says):
     message = program.refuses(*args)
     check(says in message, f'a message with {says!r} expected', message)
