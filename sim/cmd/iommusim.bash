@@ -96,15 +96,15 @@ _iommusim_values()
 	[[ $1 == *'|'* ]] && tr '|' '\n' <<<"$1" | grep -x '[a-z][a-z0-9-]*'
 }
 
-# Offers the lines of standard input that begin with $1. (compgen -W would expand them: a file may be called $(reboot).)
+# Offers the lines of $2 that begin with $1. (A chroot may have no /dev/fd, so nothing here reads from <(…); compgen -W would expand them: a file may be called $(reboot).)
 _iommusim_offer()
 {
 	local line
 
 	COMPREPLY=()
 	while IFS= read -r line; do
-		[[ $line == "$1"* ]] && COMPREPLY+=("$line")
-	done
+		[[ -n $line && $line == "$1"* ]] && COMPREPLY+=("$line")
+	done <<<"$2"
 }
 
 _iommusim()
@@ -118,14 +118,14 @@ _iommusim()
 	current=${words[-1]}
 	previous=${words[-2]}
 	if ((${#words[@]} < 3)); then
-		_iommusim_offer "$current" < <(_iommusim_commands | cut -d' ' -f1 | sort -u; printf -- '--help\n--version\n')
+		_iommusim_offer "$current" "$(_iommusim_commands | cut -d' ' -f1 | sort -u; printf -- '--help\n--version\n')"
 		return
 	fi
 	command=${words[1]}
 	[[ $command == *[^a-z]* ]] && return
 	if ! _iommusim_commands | grep -qx -e "$command"; then
 		if ((${#words[@]} == 3)); then
-			_iommusim_offer "$current" < <(_iommusim_commands | sed -n "s/^$command //p"; echo --help)
+			_iommusim_offer "$current" "$(_iommusim_commands | sed -n "s/^$command //p"; echo --help)"
 			return
 		fi
 		command="${words[1]} ${words[2]}"
@@ -137,16 +137,16 @@ _iommusim()
 		previous=${current%%=*}
 		current=${current#*=}
 		usage=$(_iommusim_takes "$previous" <<<"$options")
-		_iommusim_offer "$current" < <(_iommusim_values "$usage" "$current" "$previous")
+		_iommusim_offer "$current" "$(_iommusim_values "$usage" "$current" "$previous")"
 	elif [[ $previous == -* && -n $(_iommusim_takes "$previous" <<<"$options") ]]; then
 		usage=$(_iommusim_takes "$previous" <<<"$options")
-		_iommusim_offer "$current" < <(_iommusim_values "$usage" "$current" "$previous")
+		_iommusim_offer "$current" "$(_iommusim_values "$usage" "$current" "$previous")"
 	elif [[ $current == -* ]]; then
-		_iommusim_offer "$current" < <(sed 's/^-[a-zA-Z] //; s/=.*/=/' <<<"$options")
+		_iommusim_offer "$current" "$(sed 's/^-[a-zA-Z] //; s/=.*/=/' <<<"$options")"
 	else
 		# shellcheck disable=SC2086
 		usage=$("$program" $command --help 2>/dev/null | sed -n '2s/.*…\] *//p')
-		_iommusim_offer "$current" < <(_iommusim_files "$usage" "$current" | sort -u)
+		_iommusim_offer "$current" "$(_iommusim_files "$usage" "$current" | sort -u)"
 	fi
 	if [[ ${COMPREPLY[0]} == *[=:] ]]; then
 		compopt -o nospace 2>/dev/null # it goes on

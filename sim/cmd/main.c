@@ -57,19 +57,27 @@ static bool main_is_family(const char *word)
 	return false;
 }
 
-/** Says that there is no command of the words @first and @second, which may be NULL, and which was meant. */
-static int main_refuse(const char *first, const char *second)
+/** Returns the command, or the first word of one, that @asked may have been meant for, or NULL; free with g_free(). */
+static char *main_meant(const char *asked)
 {
-	g_autofree char *asked = second ? g_strjoin(" ", first, second, NULL) : g_strdup(first);
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-	const char *meant;
 
 	for (const struct command *command = commands; command->name; command++) {
 		g_ptr_array_add(names, g_strdup(command->name));
 		g_ptr_array_add(names, g_strndup(command->name, strcspn(command->name, " ")));
 	}
 	g_ptr_array_add(names, NULL);
-	meant = text_nearest(asked, (const char *const *)names->pdata);
+	return g_strdup(text_nearest(asked, (const char *const *)names->pdata));
+}
+
+/** Says that there is no command @asked, and which was meant: perhaps one of that word and @next, which may be NULL. */
+static int main_refuse(const char *asked, const char *next)
+{
+	g_autofree char *both = next ? g_strjoin(" ", asked, next, NULL) : NULL;
+	g_autofree char *meant = both ? main_meant(both) : NULL;
+
+	if (!meant)
+		meant = main_meant(asked);
 	return meant ? cmd_fail("no command \"%s\": did you mean \"%s\"? See \"iommusim --help\"", asked,
 				meant)
 		     : cmd_fail("no command \"%s\"; see \"iommusim --help\"", asked);
@@ -102,11 +110,14 @@ int main(int argc, char **argv)
 		if (words)
 			return command->run(command, argc - words, argv + words);
 	}
-	if (main_is_family(argv[1]) && argc > 2 && strcmp(argv[2], "--help") != 0)
-		return main_refuse(argv[1], argv[2]);
+	if (main_is_family(argv[1]) && argc > 2 && strcmp(argv[2], "--help") != 0) {
+		g_autofree char *asked = g_strjoin(" ", argv[1], argv[2], NULL);
+
+		return main_refuse(asked, NULL);
+	}
 	if (main_is_family(argv[1])) {
 		main_help(argc > 2 ? stdout : stderr, argv[1]);
 		return argc > 2 ? EXIT_DONE : EXIT_UNUSABLE;
 	}
-	return main_refuse(argv[1], NULL);
+	return main_refuse(argv[1], argv[2]);
 }
