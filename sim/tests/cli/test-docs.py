@@ -22,7 +22,8 @@ cases = Cases()
 
 def prepare():
     """Makes the working directory what the pages say that it is. Returns the environment of their commands."""
-    for name, target in (('fixtures', FIXTURES), ('docs', os.path.join(PROJECT, 'docs')), ('build', BUILD), ('TRACE', BOOT)):
+    for name, target in (('fixtures', FIXTURES), ('docs', os.path.join(PROJECT, 'docs')), ('build', BUILD), ('TRACE', BOOT),
+                         *((room, os.path.join(PROJECT, room)) for room in ('sim', 'iommu', 'blockdma', 'devtree'))):
         os.symlink(target, name)
     subprocess.run(['dtc', '-q', '-O', 'dtb', '-o', 'BOARD.dtb', 'fixtures/boards/mtk-iommu.dts'], check=True)
     os.mkdir('run')  # a recording of one's own
