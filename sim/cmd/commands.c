@@ -35,6 +35,9 @@ const struct command commands[] = {
 	 .example = "iommusim trace info " EXAMPLE_TRACE},
 	{"trace convert", "write a trace in another format", "TRACE", cmd_trace_convert,
 	 .example = "iommusim trace convert --to=iot -o boot.iot " EXAMPLE_TRACE},
+	{"trace record", "issue a trace's requests for real, and record how long each takes", "TRACE", cmd_trace_record,
+	 .example = "truncate -s 2G scratch.img\n"
+		    "iommusim trace record --device scratch.img --mode=closed -o mine.iot " EXAMPLE_TRACE},
 	{"trace formats", "every trace format that can be read or written", "", cmd_trace_formats,
 	 .example = "iommusim trace formats"},
 	{"machine show", "every key of the machine file: value, default, what it may be", "",
@@ -64,5 +67,7 @@ const struct command commands[] = {
 	 cmd_devtree_check, .example = EXAMPLE_BOARD "iommusim devtree check mtk.dtb"},
 	{"devtree facts", "what matters to an IOMMU in a board's device tree, one fact a line", "BOARD.dtb",
 	 cmd_devtree_facts, .example = EXAMPLE_BOARD "iommusim devtree facts mtk.dtb"},
+	{"topology", "the PCI functions of this host, or saved ones, and a machine file of it", "", cmd_topology,
+	 .example = "iommusim topology"},
 	{0},
 };
