@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "blockdma/controller.h"
 #include "blockdma/prep.h"
 #include "sim/behaviour/behaviour.h"
 
@@ -119,10 +120,9 @@ static bool nvme_dbbuf_need_event(uint16_t event, uint16_t value, uint16_t old)
 	return (uint16_t)(value - event - 1) < (uint16_t)(value - old);
 }
 
-/** Gives a doorbell of @queue its new @value: in memory, where there is such memory, and only when needed in *@doorbell.
- *  Returns whether the controller was told. */
-static bool nvme_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigned index, uint16_t value,
-		      uint16_t *doorbell)
+/** Gives a doorbell of @queue its new @value: in memory, where there is such memory. Returns whether the register has to be
+ *  written as well. */
+static bool nvme_must_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigned index, uint16_t value)
 {
 	if (nvme->dbbuf.used && queue->qid) {
 		uint32_t *shadow = nvme_dbbuf_value(nvme, index);
@@ -134,7 +134,6 @@ static bool nvme_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigne
 			return false;
 		}
 	}
-	*doorbell = value;
 	sim_charge(nvme->sim, WORK_DOORBELL, 1);
 	nvme->stats.doorbells++;
 	return true;
@@ -289,9 +288,14 @@ static void nvme_ring_sq(struct nvme *nvme, struct nvme_queue *queue, bool last)
 	/* A tail that came round to where the doorbell stands would say that there is nothing. */
 	if (!last && nvme_ring_next(queue, queue->sq_tail) != queue->last_sq_tail)
 		return;
-	if (nvme_ring(nvme, queue, nvme_dbbuf_index(queue->qid), queue->sq_tail, &queue->sq_doorbell))
-		queue->awake = true;
 	queue->last_sq_tail = queue->sq_tail;
+	if (!nvme_must_ring(nvme, queue, nvme_dbbuf_index(queue->qid), queue->sq_tail))
+		return;
+	/* Nobody answers a write: one that is lost looks like any other to the driver. */
+	if (sim_fault(nvme->sim, FAULT_CONTROLLER_DOORBELL))
+		return;
+	queue->sq_doorbell = queue->sq_tail;
+	queue->awake = true;
 }
 
 void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod, bool last)
@@ -352,7 +356,8 @@ void nvme_ring_cq(struct nvme *nvme, unsigned qid)
 {
 	struct nvme_queue *queue = &nvme->queues[qid];
 
-	nvme_ring(nvme, queue, nvme_dbbuf_index(qid) + 1, queue->cq_head, &queue->cq_doorbell);
+	if (nvme_must_ring(nvme, queue, nvme_dbbuf_index(qid) + 1, queue->cq_head))
+		queue->cq_doorbell = queue->cq_head;
 }
 
 /* NVM Express base specification, "Status Field": type and code. */

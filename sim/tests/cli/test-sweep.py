@@ -196,7 +196,7 @@ def _():
 @cases.case('/sweep/progress/tells-how-long')
 def _():
     run = program.expect(0, 'faults', 'sweep', *FIXED, '--limit=20', '--points=controller.*', '--progress=always', BOOT)
-    check(re.search(r'\d+ of 118 pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
+    check(re.search(r'\d+ of 138 pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
 
 
 @cases.case('/sweep/options/bad-ones-are-refused')
@@ -245,6 +245,17 @@ def _():
     equal((found['errors'], found['retries']), (0, 0), 'errors and retries')
     found = failed('point = controller.lost_completion\nnth = 30\naction = all')['replay']
     equal((found['errors'], found['resets']), (0, 1), 'errors and resets')
+
+
+@cases.case('/action/doorbell-that-is-lost-is-made-up-for-by-the-next-or-by-a-reset')
+def _():
+    resets = set()
+    for number in 1, 30, 100: # the last is told of by none
+        found = failed(f'point = controller.doorbell\nnth = {number}\n')['replay']
+        equal((found['errors'], found['ios']), (0, 100), 'errors and ends')
+        equal(found['retries'], found.get('resets', 0), 'tried again where a reset cancelled it')
+        resets.add(found['retries'])
+    check(resets == {0, 1}, 'both happen', resets)
 
 
 @cases.case('/action/translation-fault-fails-the-command-and-it-is-tried-again')
