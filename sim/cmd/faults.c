@@ -48,6 +48,7 @@ int cmd_faults_list(const struct command *command, int argc, char **argv)
 		facts_free(facts);
 		if (!cmd_print(text))
 			code = EXIT_UNUSABLE;
+		run_warn_idle_rules(run.rules);
 	} else {
 		code = cmd_fail_error(error);
 	}
