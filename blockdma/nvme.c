@@ -23,6 +23,8 @@ static const struct fault_point nvme_points[] = {
 	 "nvme_setup_discard() in drivers/nvme/host/core.c"},
 	{"nvme.hmb", -ENOMEM, "no memory for a piece of the host memory buffer: smaller ones are tried",
 	 "nvme_alloc_host_mem() in drivers/nvme/host/pci.c"},
+	{"nvme.dbbuf", -ENOMEM, "no memory for shadow doorbells: registers alone are written",
+	 "nvme_dbbuf_dma_alloc() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};
@@ -88,17 +90,23 @@ static const uint32_t *nvme_dbbuf_event(const struct nvme *nvme, unsigned index)
 	return (const uint32_t *)physmem_bytes(&nvme->sim->mem, nvme->dbbuf.events_paddr) + index;
 }
 
+static int nvme_dbbuf_alloc(struct nvme *nvme, uint64_t *ret_paddr, uint64_t *ret_addr)
+{
+	unsigned order = nvme->dbbuf.order;
+	int err = sim_fault_size(nvme->sim, FAULT_NVME_DBBUF, (uint64_t)FRAME_SIZE << order);
+
+	return err ? err : dma_alloc_coherent(nvme->dev, order, FRAME_NVME_QUEUE, ret_paddr, ret_addr);
+}
+
 /** nvme_dbbuf_dma_alloc: without the memory, the device goes on with registers alone. */
 static void nvme_dbbuf_init(struct nvme *nvme)
 {
 	struct nvme_dbbuf *dbbuf = &nvme->dbbuf;
 
 	dbbuf->order = physmem_order((nvme->config.io_queues + 1) * UINT64_C(8));
-	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->values_paddr,
-			       &dbbuf->values_addr) != 0)
+	if (nvme_dbbuf_alloc(nvme, &dbbuf->values_paddr, &dbbuf->values_addr) != 0)
 		return;
-	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->events_paddr,
-			       &dbbuf->events_addr) != 0)
+	if (nvme_dbbuf_alloc(nvme, &dbbuf->events_paddr, &dbbuf->events_addr) != 0)
 		dma_free_coherent(nvme->dev, dbbuf->order, dbbuf->values_paddr, dbbuf->values_addr);
 	else
 		dbbuf->used = true;
