@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host time and memory of a replay: "bench-replay IOMMUSIM MAKE-TRACE [IOS]". Makes a blktrace of 4 KiB
+ * Host time and memory of a replay: "bench-replay IOMMUSIM MAKE-TRACE RECORDING [IOS]". Makes a blktrace of 4 KiB
  * requests in a directory of its own and runs the program on it in each mode. Times are CPU seconds of the
  * program (user and system), beside plain operations measured here in the same minute: m is a malloc and free
  * pair, g1k a pair of GTree operations with a thousand keys. Each figure is the least disturbed of a few
@@ -198,22 +198,32 @@ static unsigned sweep_pairs(const char *dir)
 	return pairs;
 }
 
-/** The fault sweep: at least 10,000 runs, as many side by side as said. Wall time: that is what jobs are for. */
+#define SWEEP_IOS 450 /* so many of the recording have more than 10,000 pairs */
+
+/** The fault sweep of a recording: at least 10,000 runs, as many side by side as said. Wall time: that is what jobs are for. */
 static void bench_sweep(const char *iommusim, const char *trace, const char *results)
 {
 	static const char *const jobs[] = {"--jobs=1", "--jobs=2"};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(jobs); i++) {
-		const char *argv[] = {iommusim,	     "faults",	 "sweep", "--set=kernel.version=fixed",
-				      "--set=machine.cpus=4", "--limit=1250", "--progress=never", "-o",
-				      results,	     jobs[i],	 trace,	  NULL};
+		const char *argv[] = {iommusim,
+				      "faults",
+				      "sweep",
+				      "--set=kernel.version=fixed",
+				      "--limit=" G_STRINGIFY(SWEEP_IOS),
+				      "--progress=never",
+				      "-o",
+				      results,
+				      jobs[i],
+				      trace,
+				      NULL};
 		struct cost cost = cost_of(argv);
 		unsigned pairs = sweep_pairs(results);
 
 		if (pairs < 10000)
 			g_error("only %u pairs", pairs);
-		printf("faults sweep %s: %u pairs of 1250 I/Os, %.1f s, %.0f pairs/s (CPU: %.0f pairs/s)\n",
-		       jobs[i], pairs, cost.elapsed_s, pairs / cost.elapsed_s, pairs / cost.cpu_s);
+		printf("faults sweep %s: %u pairs of %u I/Os, %.1f s, %.0f pairs/s (CPU: %.0f pairs/s)\n",
+		       jobs[i], pairs, SWEEP_IOS, cost.elapsed_s, pairs / cost.elapsed_s, pairs / cost.cpu_s);
 		fflush(stdout);
 	}
 }
@@ -226,8 +236,8 @@ int main(int argc, char **argv)
 	uint64_t ios = 1000000;
 	double m_ns;
 
-	if (argc < 3 || argc > 4 || (argc == 4 && !text_parse_u64(argv[3], &ios)) || !ios) {
-		fputs("usage: bench-replay IOMMUSIM MAKE-TRACE [IOS]\n", stderr);
+	if (argc < 4 || argc > 5 || (argc == 5 && !text_parse_u64(argv[4], &ios)) || !ios) {
+		fputs("usage: bench-replay IOMMUSIM MAKE-TRACE RECORDING [IOS]\n", stderr);
 		return 2;
 	}
 	g_autofree char *count = g_strdup_printf("ios=%" G_GUINT64_FORMAT, ios);
@@ -240,7 +250,7 @@ int main(int argc, char **argv)
 	printf("%" G_GUINT64_FORMAT " I/Os of 4 KiB, %d CPUs, depth 32, blktrace\n", ios, CPUS);
 	bench_rows(argv[1], name, ios, m_ns);
 	bench_start(argv[1], name);
-	bench_sweep(argv[1], name, results);
+	bench_sweep(argv[1], argv[3], results);
 	for (unsigned cpu = 0; cpu < CPUS; cpu++) {
 		g_autofree char *path = g_strdup_printf("%s.blktrace.%u", name, cpu);
 
