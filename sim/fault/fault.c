@@ -35,6 +35,7 @@ struct fault_rule {
 	int64_t times_left;
 	uint64_t space_left;
 	uint64_t passes;
+	uint64_t left_out; /* passes of its points that the filters left out */
 	uint64_t fired;
 };
 
@@ -100,7 +101,7 @@ static void fault_rule_begin(struct fault_rule *rule, const struct sim *sim)
 	rule->interval_count = 0;
 	rule->times_left = rule->times;
 	rule->space_left = rule->space;
-	rule->passes = 0;
+	rule->passes = rule->left_out = 0;
 	rule->fired = 0;
 }
 
@@ -158,6 +159,13 @@ bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char
 	*ret_passes = rule->passes;
 	*ret_fired = rule->fired;
 	return true;
+}
+
+uint64_t fault_rule_left_out(const struct fault_rules *rules, unsigned index)
+{
+	const struct fault_rule *rule = g_ptr_array_index(rules->rules, index);
+
+	return rule->left_out;
 }
 
 const struct fault_firing *fault_firings(const struct fault_rules *rules, unsigned *ret_count)
@@ -239,8 +247,10 @@ int fault_decide(struct sim *sim, unsigned point, uint64_t size)
 	for (guint i = 0; i < rules->rules->len; i++) {
 		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
 
-		if (!fault_rule_concerned(rule, sim, point, size))
+		if (!fault_rule_concerned(rule, sim, point, size)) {
+			rule->left_out += rule->covers[point];
 			continue;
+		}
 		rule->passes++;
 		if (error || !fault_rule_decide(rule, size))
 			continue;

@@ -94,6 +94,9 @@ const struct fault_point *fault_point_get(const struct fault_rules *rules, unsig
 bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name,
 		     uint64_t *ret_passes, uint64_t *ret_fired);
 
+/** Returns how many passes of its points the filters of rule @index, which there is, left out. */
+uint64_t fault_rule_left_out(const struct fault_rules *rules, unsigned index);
+
 /** What a request is, so that it is found in a trace. */
 struct fault_request {
 	const char *op; /* "write"; borrowed */

@@ -330,6 +330,7 @@ static void test_filter_size_counts_only_what_is_in_range(void)
 		g_assert_cmpint(sim_fault_size(sim, POINT_LINK, at[i].size), ==, at[i].error);
 	g_assert_true(fault_rule_stat(rules, 0, &name, &passed, &fired));
 	g_assert_cmpuint(passed, ==, 3);
+	g_assert_cmpuint(fault_rule_left_out(rules, 0), ==, 2);
 	disarm(rules, sim);
 	rules = arm("[fault a]\npoint = dma.link\nnth = 1\nsize = 512\n", &sim);
 	g_assert_cmpint(sim_fault_size(sim, POINT_LINK, 513), ==, 0);

@@ -2,6 +2,7 @@
 """The faults file and --fail, as a user meets them: what fires says all of itself, what never does is said once, each way in
 which the hardware fails does what it should, and a mistake is named with its line. test-faults.py IOMMUSIM"""
 import json
+import os
 import re
 import sys
 
@@ -91,6 +92,60 @@ def _():
             check(re.search(r'warning: \[fault late\] never fired in 1\d\d passes$', run.err.strip()), 'which, and how many', run)
     found, _ = replayed(*MIXED, '-f', 'f.ini')
     equal([row['fired'] for row in found['fault_rules']], [0, 1], 'run.json')
+
+
+@cases.case('/idle/what-filters-left-out-is-said')
+def _():
+    for line, wanted in (('cpu = 77', '0 passes (its filters left out 1'), ('device = nvme7', '0 passes (its filters left out 1'),
+                         ('before = 1ns', '0 passes (its filters left out 1')):
+        write('f.ini', f'[fault a]\npoint = dma.link\nnth = 1\n{line}\n')
+        run = program.expect(0, 'replay', *FIXED, *MIXED, '-f', 'f.ini', BOOT)
+        check_one_line(run)
+        check(wanted in run.err, line, run)
+
+
+# ---- a file written by hand ----
+
+MISTAKES = (
+    ('[fault a]\npoint = dma.lnk\nnth = 1\n', '2: no fault point is called "dma.lnk"; see "iommusim faults list"'),
+    ('[fault a]\npoint = dma.link, dma.sync\nnth = 1\n', '2: no fault point is called "dma.link, dma.sync"; see "iommusim faults list"'),
+    ('[fault a]\npoint = dma.link\nnth = 0\n', '3: nth = 0: must be a count from 1'),
+    ('[fault a]\npoint = dma.link\nnth = first\n', '3: nth = first: must be a count from 1'),
+    ('[fault a]\npoint = dma.link\n', '1: rule "a" can never fire: give it nth or probability'),
+    ('[fault a]\nnth = 1\n', '1: rule "a" names no point'),
+    ('[faults a]\npoint = dma.link\nnth = 1\n', '1: unknown group [faults a]: a rule is a group [fault NAME]'),
+    ('point = dma.link\n', '1: key "point" stands before the first [GROUP]'),
+    ('[fault a]\npoint = dma.link\nnht = 2\n', '3: unknown key "nht" in a fault rule'),
+    ('[fault a]\npoint = dma.link\nnth = 1\nnth = 2\n', '4: duplicate key "nth" in [fault a], first on line 3'),
+    ('[fault a]\npoint = dma.*\nnth = 1\n[fault a]\n', '4: duplicate group [fault a], first on line 1'),
+    ('[fault a]\npoint = dma.link\nprobability = 150\n', '3: probability = 150: must be a percentage, 0 to 100'),
+    ('[fault a]\npoint = dma.link\nprobability = 5\nnth = 1\n', '3: nth decides alone: probability has no effect beside it'),
+    ('[fault a]\npoint = dma.link\nnth = 1\nerrno = 12\n', '4: errno = 12: must be the name of an error, such as ENOMEM'),
+    ('[fault a]\npoint = dma.link\nnth = 1\npersist = true\n', '4: persist = true: must be yes or no'),
+    ('[fault a]\npoint = dma.link\nnth = 1\ncpu = all\n', '4: cpu = all: must be the number of a CPU'),
+    ('[fault a]\npoint = dma.link\nnth = 1\nafter = soon\n', '4: after = soon: must be a time, such as 1ms'),
+    ('[fault a]\npoint = dma.link\nnth = 1\nafter = 5ms\nbefore = 1ms\n', '1: rule "a" can never fire: after is not before before'),
+    ('[fault a]\npoint = dma.link\nnth = 1\nsize = 64k-4k\n',
+     '4: size = 64k-4k: must be a size or a range of them, such as 4k-64k'),
+    ('[fault a]\npoint = dma.link\nnth = 1\nverbose = 3\n', '4: verbose = 3: must be 0, 1 or 2'),
+    ('[fault a]\npoint = dma.link\nnth = 1\naction = lost\n', '4: action = lost: dma.link has no actions'),
+    ('[fault a]\npoint = controller.*\nnth = 1\naction = 0x281\n',
+     '4: action = 0x281: of controller.lost_completion must be command, interrupt or all'),
+    ('[fault a]\npoint dma.link\n', '2: expected [GROUP], KEY = VALUE or # COMMENT'),
+    ('[fault a]\npoint = dma.link\nnth = 1 # first\n', '3: nth = 1 # first: must be a count from 1'),
+)
+
+
+@cases.case('/mistakes/each-is-named-with-its-line-and-nothing-is-written')
+def _():
+    for text, wanted in MISTAKES:
+        write('my.ini', text)
+        for command in (['replay', '-o', 'out'], ['faults', 'list'], ['faults', 'sweep', '-o', 'out']):
+            equal(program.refuses(*command, '-f', 'my.ini', BOOT), f'my.ini:{wanted}', text)
+        check(not os.path.exists('out'), 'nothing is written', text)
+    for fail, wanted in (('dma.link', 'must be POINT:N, N a count from 1'), ('dma.link:0', 'must be POINT:N, N a count from 1'),
+                         ('dma.lnk:1', 'no fault point is called "dma.lnk"; see "iommusim faults list"')):
+        equal(program.refuses('replay', f'--fail={fail}', BOOT), f'--fail={fail}: {wanted}', fail)
 
 
 # ---- how the hardware fails ----
