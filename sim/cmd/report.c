@@ -439,13 +439,14 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 static char *report_struck(const struct fault_firing *firing)
 {
 	const struct fault_request *request = &firing->request;
-	g_autofree char *bytes = text_size(request->bytes);
+	g_autofree char *size = text_size(request->bytes);
+	g_autofree char *bytes = request->bytes ? g_strconcat(", ", size, NULL) : g_strdup("");
 
 	if (!firing->actor)
 		return g_strdup("set-up or a timer");
 	if (!request->op)
 		return g_strdup_printf("request %" G_GUINT64_FORMAT, firing->actor);
-	return g_strdup_printf("request %" G_GUINT64_FORMAT " (%s, %s at sector %" G_GUINT64_FORMAT ")",
+	return g_strdup_printf("request %" G_GUINT64_FORMAT " (%s%s at sector %" G_GUINT64_FORMAT ")",
 			       firing->actor, request->op, bytes, request->sector);
 }
 
@@ -482,7 +483,8 @@ static void report_firing(struct facts *facts, const struct fault_rules *rules, 
 	if (firing->request.op) {
 		facts_text(facts, "op", NULL, firing->request.op);
 		facts_u64(facts, "sector", NULL, firing->request.sector);
-		facts_u64(facts, "bytes", NULL, firing->request.bytes);
+		if (firing->request.bytes)
+			facts_u64(facts, "bytes", NULL, firing->request.bytes);
 	}
 	facts_end(facts);
 }

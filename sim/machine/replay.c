@@ -481,6 +481,9 @@ static bool replay_tell_request(void *data, const struct sim *sim, struct fault_
 		    head->replay->machine->name != sim->device)
 			continue;
 		*ret_request = (struct fault_request){req_op_names[head->req.op], head->req.sector, head->req.bytes};
+		/* The list of a discard is the driver's own. */
+		if (head->req.op == REQ_OP_DISCARD)
+			ret_request->bytes = 0;
 		while (piece->next != NO_SLOT) {
 			piece = replay_at(head->replay, piece->next);
 			ret_request->bytes += piece->req.bytes;

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""docs/three-bugs.md does what it says: each command prints what is quoted under it. test-three-bugs.py IOMMUSIM PROJECT
+"""docs/three-bugs.md and docs/faults.md do what they say: each command prints what is quoted under it.
+test-three-bugs.py IOMMUSIM PROJECT
 
-With --print as third argument it prints the page as it should be instead."""
+With --print PAGE behind these it prints that page as it should be instead."""
+import json
 import os
 import re
 import subprocess
@@ -11,7 +13,11 @@ import tempfile
 from tap import FIXTURES, Cases, check, equal, read
 
 BLOCK = re.compile(r'^```console\n(.*?)^```\n', re.M | re.S)
-PAGE = os.path.join(sys.argv[2], 'docs', 'three-bugs.md')
+PAGES = 'three-bugs.md', 'faults.md'
+
+
+def page(name):
+    return read(os.path.join(HOME, sys.argv[2], 'docs', name))
 
 
 def steps(block):
@@ -37,8 +43,8 @@ def run(command, setting):
     return done.stdout.decode()
 
 
-def page_as_it_should_be():
-    text = read(PAGE)
+def page_as_it_should_be(name):
+    text = page(name)
     setting = ''
 
     def fill(match):
@@ -53,29 +59,46 @@ def page_as_it_should_be():
 
 
 HOME = os.getcwd()
+SETTING = 'T=fixtures/traces/v7.0-strict-ext4.trace.txt.zst'
 cases = Cases()
 
 
-@cases.case('three-bugs/every-command-prints-what-is-quoted')
-def _():
+def says_what_is_printed(name):
     prepare()
-    equal(page_as_it_should_be().splitlines(), read(PAGE).splitlines(), 'the page')
+    wanted = page_as_it_should_be(name)
+    for line, there in zip(wanted.splitlines(), page(name).splitlines()):
+        equal(there, line, 'the page')
+    equal(page(name), wanted, 'the page')
 
 
-@cases.case('three-bugs/all-families-are-there')
+for each in PAGES:
+    cases.add(f'{each}/every-command-prints-what-is-quoted', says_what_is_printed, each)
+
+
+@cases.case('three-bugs.md/all-families-are-there')
 def _():
-    text = read(PAGE)
+    text = page('three-bugs.md')
     for name in ('rcache-midway.ini', 'link-midway.ini', 'sync.ini', 'mtk-register.ini'):
         check(f'-f fixtures/faults/{name}' in text, f'{name} is shown')
     for value in ('checked', 'unchecked', 'old', 'fixed', 'v1', 'fwspec'):
         check(re.search(rf'^\$ .*={value} ', text, re.M), f'{value} is shown')
 
 
-if sys.argv[3:] == ['--print']:
+@cases.case('faults.md/every-point-has-its-facts')
+def _():
+    """The table of what can fail names the points that there are, and no other."""
+    prepare()
+    points = {row['point'] for row in json.loads(run('iommusim faults list --json --limit=1 $T', SETTING))['points']}
+    table = page('faults.md').partition('| what the facts say')[2].partition('\n\n')[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r'`([a-z_.A-Z0-9]+)`', row.split('|')[2])}
+    equal(sorted(named ^ points), [], 'in one of both')
+
+
+if sys.argv[3:4] == ['--print']:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         prepare()
-        print(page_as_it_should_be(), end='')
+        print(page_as_it_should_be(sys.argv[4]), end='')
         os.chdir(HOME)
 else:
     cases.main()
