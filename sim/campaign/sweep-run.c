@@ -254,7 +254,8 @@ static void sweep_judge_live(GString *said, const struct sweep_outcome *outcome,
 			     const struct sweep_outcome *reference)
 {
 	/* A request that the device failed has ended before its time. */
-	sweep_say_live(said, outcome->live, reference->live, outcome->stats.errors <= reference->stats.errors);
+	sweep_say_live(said, outcome->live, reference->live,
+		       outcome->stats.errors <= reference->stats.errors);
 }
 
 /** Returns the findings, a mask of 1 << kind, that other rules bring about. */

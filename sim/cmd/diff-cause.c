@@ -95,7 +95,8 @@ static void read_faults(struct cause_side *side, const char *path)
 		fault->cpu = number_of(object, "cpu");
 		fault->pass = number_of(object, "pass");
 		if (number_of(object, "request"))
-			fault->owner = g_strdup_printf("req:%" G_GUINT64_FORMAT, number_of(object, "request"));
+			fault->owner =
+				g_strdup_printf("req:%" G_GUINT64_FORMAT, number_of(object, "request"));
 		g_ptr_array_add(side->faults, fault);
 	}
 }
@@ -129,9 +130,9 @@ static void name_fault(struct cause_fault *fault)
 						       fault->owner + strlen("req:"));
 	else
 		fault->cause.summary = g_strdup_printf("%s failure at %s", fault->point, time);
-	fault->cause.whole = g_strdup_printf("%s%s%s, pass %" G_GUINT64_FORMAT ", cpu %" G_GUINT64_FORMAT ", %s",
-					     fault->cause.summary, fault->owner ? " at " : "",
-					     fault->owner ? time : "", fault->pass, fault->cpu, fault->device);
+	fault->cause.whole = g_strdup_printf(
+		"%s%s%s, pass %" G_GUINT64_FORMAT ", cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
+		fault->owner ? " at " : "", fault->owner ? time : "", fault->pass, fault->cpu, fault->device);
 }
 
 static void side_read(struct cause_side *side, const char *path)

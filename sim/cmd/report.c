@@ -457,11 +457,12 @@ static void report_show_firing(struct facts *facts, const struct fault_rules *ru
 	g_autofree char *time = text_time(firing->time_ns), *struck = report_struck(firing);
 
 	facts_line(facts, "  %s at %s, cpu %u, %s: pass %" G_GUINT64_FORMAT ", %s, for %s",
-		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device, firing->pass,
-		   fault_errno_name(firing->error), struck);
+		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device,
+		   firing->pass, fault_errno_name(firing->error), struck);
 }
 
-static void report_firing(struct facts *facts, const struct fault_rules *rules, const struct fault_firing *firing)
+static void report_firing(struct facts *facts, const struct fault_rules *rules,
+			  const struct fault_firing *firing)
 {
 	const char *name;
 	uint64_t passes, fired;
@@ -515,7 +516,8 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 		report_firing(facts, run->rules, &firings[i]);
 	facts_list_end(facts);
 	if (fault_firings_missed(run->rules))
-		facts_u64(facts, "firings_not_listed", "firings not listed", fault_firings_missed(run->rules));
+		facts_u64(facts, "firings_not_listed", "firings not listed",
+			  fault_firings_missed(run->rules));
 }
 
 void report_findings(struct facts *facts, const struct findings *findings, gboolean violations, const char *key,

@@ -139,7 +139,8 @@ void run_warn_idle_rules(const struct fault_rules *rules)
 
 		if (fired)
 			continue;
-		fprintf(stderr, "iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes", name, passes);
+		fprintf(stderr, "iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes",
+			name, passes);
 		if (left_out)
 			fprintf(stderr, " (its filters left out %" G_GUINT64_FORMAT ")", left_out);
 		fputc('\n', stderr);

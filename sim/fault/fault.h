@@ -99,7 +99,7 @@ uint64_t fault_rule_left_out(const struct fault_rules *rules, unsigned index);
 
 /** What a request is, so that it is found in a trace. */
 struct fault_request {
-	const char *op; /* "write"; borrowed */
+	const char *op;		/* "write"; borrowed */
 	uint64_t sector, bytes; /* 0 bytes: it moves no data of its own */
 };
 

@@ -49,7 +49,8 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 
 		slot = piece->next;
 		piece->state = STATE_FREE;
-		g_array_append_val(replay->shared->free_slots, piece->slot);
+		piece->next = replay->shared->free_slot;
+		replay->shared->free_slot = piece->slot;
 	}
 }
 
@@ -462,8 +463,8 @@ static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
 
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 {
+	struct replay_wait batch = {NO_SLOT, NO_SLOT};
 	struct sim *sim = replay->sim;
-	g_autoptr(GPtrArray) batch = g_ptr_array_new();
 	struct nvme_iod *iod;
 	uint64_t begun_ns, end_ns;
 	uint16_t status;
@@ -479,7 +480,7 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 			continue;
 		}
 		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
-			g_ptr_array_add(batch, rr);
+			replay_append(replay, &batch, rr);
 			continue;
 		}
 		replay_unmap(replay, rr);
@@ -487,11 +488,11 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 	}
 	if (any)
 		nvme_ring_cq(replay->nvme, qid);
-	for (guint i = 0; i < batch->len; i++)
-		replay_unmap(replay, g_ptr_array_index(batch, i));
+	for (uint32_t slot = batch.first; slot != NO_SLOT; slot = replay_at(replay, slot)->wait_next)
+		replay_unmap(replay, replay_at(replay, slot));
 	end_ns = sim_step_end(sim, begun_ns);
-	for (guint i = 0; i < batch->len; i++)
-		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
+	while (batch.first != NO_SLOT)
+		replay_decide(replay, replay_take_first(replay, &batch), NVME_SC_SUCCESS, end_ns);
 	replay_wake(replay, qid);
 }
 

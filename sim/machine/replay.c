@@ -391,8 +391,6 @@ static void replay_init(struct replay *replay)
 	const struct machine_config *config = &replay->machine->config;
 
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	replay->meta_scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
 	replay->dispatch = g_new(struct replay_dispatch, replay->nvme->queue_count);
 	replay->interrupts = g_new0(struct replay_interrupt, replay->nvme->queue_count);
@@ -464,8 +462,8 @@ static void replay_finish(struct replay *replay)
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
 	segments_forget(&replay->forms);
-	g_array_unref(replay->scratch);
-	g_array_unref(replay->meta_scratch);
+	bio_vec_list_finish(&replay->scratch);
+	bio_vec_list_finish(&replay->meta_scratch);
 	g_array_unref(replay->by_trace_slot);
 }
 
@@ -480,7 +478,8 @@ static bool replay_tell_request(void *data, const struct sim *sim, struct fault_
 		if (!head->pieces_left || head->head != head->slot || head->req.number != sim->actor ||
 		    head->replay->machine->name != sim->device)
 			continue;
-		*ret_request = (struct fault_request){req_op_names[head->req.op], head->req.sector, head->req.bytes};
+		*ret_request =
+			(struct fault_request){req_op_names[head->req.op], head->req.sector, head->req.bytes};
 		/* The list of a discard is the driver's own. */
 		if (head->req.op == REQ_OP_DISCARD)
 			ret_request->bytes = 0;
@@ -502,7 +501,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 		shared->count++;
 	shared->replays = g_new0(struct replay, shared->count);
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
-	shared->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	shared->free_slot = NO_SLOT;
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
 	machine = shared->machine;
 	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
@@ -536,7 +535,6 @@ static void replay_shared_finish(struct replay_shared *shared)
 	sim_handle(shared->sim, EVENT_REQUEUE, NULL, NULL);
 	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
 		sim_handle(shared->sim, kind, NULL, NULL);
-	g_array_unref(shared->free_slots);
 	g_ptr_array_unref(shared->requests);
 	g_free(shared->replays);
 }

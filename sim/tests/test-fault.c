@@ -342,7 +342,8 @@ static void test_action_is_of_the_rule_that_fired(void)
 {
 	struct sim *sim;
 	struct fault_rules *rules = arm("[fault a]\npoint = controller.lost\nnth = 2\naction = seven\n"
-					"[fault b]\npoint = controller.*\nnth = 3\n", &sim);
+					"[fault b]\npoint = controller.*\nnth = 3\n",
+					&sim);
 
 	g_assert_cmpint(sim_fault(sim, POINT_LOST), ==, 0);
 	g_assert_cmpuint(sim->fault_action, ==, FAULT_NO_ACTION);
@@ -358,7 +359,8 @@ static void test_verbose_says_what_is_logged(void)
 	struct sim *sim;
 	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nnth = 1\nverbose = 0\n"
 					"[fault b]\npoint = dma.link\nnth = 2\n"
-					"[fault c]\npoint = dma.link\nnth = 3\nverbose = 2\n", &sim);
+					"[fault c]\npoint = dma.link\nnth = 3\nverbose = 2\n",
+					&sim);
 	const struct fault_firing *firings;
 	unsigned count;
 
@@ -509,7 +511,8 @@ static void test_rules_count_what_others_let_fail(void)
 	struct sim *sim;
 	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nnth = 2\n"
 					"[fault b]\npoint = dma.*\nnth = 3\n"
-					"[fault c]\npoint = dma.link\nnth = 2\nerrno = EIO\n", &sim);
+					"[fault c]\npoint = dma.link\nnth = 2\nerrno = EIO\n",
+					&sim);
 	g_autofree char *got = passes(sim, POINT_LINK, 5, 1);
 	const char *name;
 	uint64_t passed, fired;
@@ -534,12 +537,15 @@ static void test_rules_of_the_command_line_have_names_of_their_own(void)
 	g_assert_true(fault_rules_add_nth(rules, "dma.link", 2, 0));
 	g_assert_true(fault_rules_add_nth_of(rules, "dma.link", "nvme1", 2, 0, false));
 	g_assert_false(fault_rules_add_nth(rules, "dma.tea", 2, 0));
-	g_assert_false(load(rules, "[fault a]\npoint = dma.link\nnth = 1\n[fault dma.link:3]\npoint = dma.link\nnth = 1\n",
-			    &error));
+	g_assert_false(
+		load(rules,
+		     "[fault a]\npoint = dma.link\nnth = 1\n[fault dma.link:3]\npoint = dma.link\nnth = 1\n",
+		     &error));
 	g_assert_nonnull(strstr(error->message, ":4: there is a rule \"dma.link:3\" already"));
 	for (unsigned i = 0; i < 3; i++) {
 		g_assert_true(fault_rule_stat(rules, i, &name, &passed, &fired));
-		g_assert_cmpstr(name, ==, ((const char *const[]){"dma.link:2", "dma.link:3", "nvme1:dma.link:2"})[i]);
+		g_assert_cmpstr(name, ==,
+				((const char *const[]){"dma.link:2", "dma.link:3", "nvme1:dma.link:2"})[i]);
 	}
 	g_assert_false(fault_rule_stat(rules, 3, &name, &passed, &fired));
 	fault_rules_free(rules);
