@@ -47,8 +47,13 @@ static const struct fault_point controller_points[] = {
 	 "NVM Express base specification, status 4h"},
 	{"controller.fatal", -EIO, "the controller fails (CSTS.CFS) and completes nothing more",
 	 "nvme_should_reset() in drivers/nvme/host/pci.c"},
-	{"controller.translation", -EIO, "the IOMMU refuses an access: the command fails, or of a queue the controller",
+	{"controller.translation", -EIO,
+	 "the IOMMU refuses an access: the command fails, or of a queue the controller",
 	 "pagetable-facts section 6, and NVM Express base specification, status 4h"},
+	{"controller.doorbell", -ETIMEDOUT,
+	 "the write of a submission queue's tail is lost: the next one tells of it, or the time-out handler "
+	 "runs",
+	 "nvme_write_sq_db() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table controller_fault_table = {FAULT_ROOM_CONTROLLER, G_N_ELEMENTS(controller_points),
@@ -292,15 +297,18 @@ static uint64_t controller_data_len(const struct controller *ctrl, const struct 
 	}
 }
 
-/** Returns how far queue @queue is filled, as the controller knows it: from the doorbell, or, awake, from its shadow. */
+/** Returns how far queue @queue is filled, as the controller knows it: from the doorbell, or from its shadow, where it looks
+ *  for itself only while awake: what the register had when it was last written is long outdated. */
 static uint16_t controller_tail(struct controller *ctrl, const struct nvme_queue *queue,
 				struct controller_command *cmd)
 {
 	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
 	const uint32_t *shadow;
 
-	if (!dbbuf->used || queue->qid == 0 || !queue->awake)
+	if (!dbbuf->used || queue->qid == 0)
 		return queue->sq_doorbell;
+	if (!queue->awake)
+		return queue->sq_head;
 	shadow = controller_memory(ctrl, dbbuf->values_addr + nvme_dbbuf_index(queue->qid) * sizeof(*shadow),
 				   false, cmd);
 	ctrl->fatal |= !shadow;

@@ -16,6 +16,7 @@ enum {
 	FAULT_CONTROLLER_TRANSFER_ERROR,
 	FAULT_CONTROLLER_FATAL,
 	FAULT_CONTROLLER_TRANSLATION,
+	FAULT_CONTROLLER_DOORBELL, /* asked where the driver writes it: nvme.c */
 };
 
 extern const struct fault_table controller_fault_table;
@@ -65,8 +66,8 @@ struct controller {
 	struct controller_stats stats;
 };
 
-/** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command, or the
- *  controller has failed: before, or because it cannot reach the queue. */
+/** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command, as far as its
+ *  doorbell tells, or the controller has failed: before, or because it cannot reach the queue. */
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command);
 
 /** Writes the completion of @command into the completion queue of @qid. Returns false, with nothing written, when the

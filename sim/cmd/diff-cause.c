@@ -12,9 +12,9 @@
 /** A fault that fired. */
 struct cause_fault {
 	char *point;
-	uint64_t time_ns, cpu;
+	uint64_t time_ns, cpu, pass;
 	char *device;
-	char *owner; /* "req:1841": for whom; NULL: not known */
+	char *owner; /* "req:1841": for whom; NULL: set-up, a timer */
 	struct diff_cause cause;
 };
 
@@ -95,6 +95,10 @@ static void read_faults(struct cause_side *side, const char *path)
 		fault->device = g_strdup(text_of(object, "device"));
 		fault->time_ns = number_of(object, "time_ns");
 		fault->cpu = number_of(object, "cpu");
+		fault->pass = number_of(object, "pass");
+		if (number_of(object, "request"))
+			fault->owner =
+				g_strdup_printf("req:%" G_GUINT64_FORMAT, number_of(object, "request"));
 		g_ptr_array_add(side->faults, fault);
 	}
 }
@@ -110,7 +114,7 @@ static int see_header(void *data, const char *key, const char *value, GError **e
 	return 0;
 }
 
-/* What faults are of stands before the mappings, which may be many. */
+/* Which sections there are says of when the snapshot is; those before the mappings, which may be many. */
 static int see_section(void *data, const char *name, GError **error)
 {
 	struct cause_side *side = data;
@@ -119,43 +123,23 @@ static int see_section(void *data, const char *name, GError **error)
 	return strcmp(name, "mapping") == 0;
 }
 
-/** What was taken on the CPU and at the time of a fault was taken by the request that met it: a step is one request's. */
-static int see_fact(void *data, const struct snapshot_line *line, GError **error)
-{
-	struct cause_side *side = data;
-	const char *owner = snapshot_line_get(line, "owner"), *cpu = snapshot_line_get(line, "cpu");
-	const char *time = snapshot_line_get(line, "time_ns");
-	uint64_t cpu_number, time_ns;
-
-	if (!side->faults->len || !owner || !cpu || !time || !g_str_has_prefix(owner, "req:") ||
-	    !text_parse_u64(cpu, &cpu_number) || !text_parse_u64(time, &time_ns))
-		return 0;
-	for (guint i = 0; i < side->faults->len; i++) {
-		struct cause_fault *fault = g_ptr_array_index(side->faults, i);
-
-		if (!fault->owner && fault->cpu == cpu_number && fault->time_ns == time_ns)
-			fault->owner = g_strdup(owner);
-	}
-	return 0;
-}
-
 static void name_fault(struct cause_fault *fault)
 {
-	if (fault->owner) {
+	g_autofree char *time = text_time(fault->time_ns);
+
+	if (fault->owner)
 		fault->cause.summary = g_strdup_printf("%s failure in request %s", fault->point,
 						       fault->owner + strlen("req:"));
-	} else {
-		g_autofree char *time = text_time(fault->time_ns);
-
+	else
 		fault->cause.summary = g_strdup_printf("%s failure at %s", fault->point, time);
-	}
-	fault->cause.whole = g_strdup_printf("%s, cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
-					     fault->cpu, fault->device);
+	fault->cause.whole = g_strdup_printf(
+		"%s%s%s, pass %" G_GUINT64_FORMAT ", cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
+		fault->owner ? " at " : "", fault->owner ? time : "", fault->pass, fault->cpu, fault->device);
 }
 
 static void side_read(struct cause_side *side, const char *path)
 {
-	static const struct snapshot_visitor visitor = {see_header, see_section, see_fact};
+	static const struct snapshot_visitor visitor = {see_header, see_section, NULL};
 
 	side->settings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	side->faults = g_ptr_array_new_with_free_func(fault_free);

@@ -563,9 +563,14 @@ static void tell_device(struct explain *explain, const struct controller_command
 	facts_end(facts);
 }
 
-static void tell_unmap(struct explain *explain)
+/** @written: the controller could write the completion. */
+static void tell_unmap(struct explain *explain, bool written)
 {
 	facts_begin(explain->facts, "unmap", "unmap, when it completes");
+	if (!written)
+		facts_line(explain->facts,
+			   "the completion cannot be written, and the controller fails (CSTS.CFS): when the "
+			   "command's time is over it is reset, and the command, cancelled, is tried again");
 	if (!explain_has_calls(&explain->hearing))
 		facts_line(explain->facts, "nothing to undo");
 	explain_tell_calls(&explain->hearing, explain->facts, "calls", NULL, "outside of a call",
@@ -591,34 +596,39 @@ static void reset_controller(struct explain *explain)
 	machine->ctrl.fatal = false;
 }
 
-/** The controller does nothing for the command any more. */
+/** The controller does nothing for the command: it has failed, or was not told of it. */
 static void tell_failed_controller(struct explain *explain)
 {
 	struct facts *facts = explain->facts;
 
 	facts_begin(facts, "device", "device");
-	facts_line(facts, "the controller fails (CSTS.CFS) and does nothing: when the command's time is over "
-			  "it is reset, "
-			  "and the command, cancelled, is tried again");
+	facts_line(facts, explain->machine->ctrl.fatal
+				  ? "the controller fails (CSTS.CFS) and does nothing: when the command's "
+				    "time is over it is "
+				    "reset, and the command, cancelled, is tried again"
+				  : "the doorbell is lost, and the controller does nothing: if no other "
+				    "command rings before "
+				    "the command's time is over, no Abort finds it, and a reset cancels it");
 	facts_bool(facts, "stops", NULL, true);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(facts);
 }
 
-static void complete_piece(struct explain *explain, struct piece *piece,
+/** Returns whether the controller could write the completion; else nothing has happened. */
+static bool complete_piece(struct explain *explain, struct piece *piece,
 			   const struct controller_command *done)
 {
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;
 	uint16_t status;
 
-	/* The queues were mapped before any rule counted. */
 	if (!controller_complete(&machine->ctrl, qid, done))
-		g_assert_not_reached();
+		return false;
 	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
 		g_assert_not_reached();
 	nvme_ring_cq(machine->nvme, qid);
 	nvme_unmap_rq(machine->nvme, piece->iod);
+	return true;
 }
 
 static void send_piece(struct explain *explain, struct piece *piece)
@@ -626,7 +636,7 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;
 	struct controller_command done;
-	bool works;
+	bool works, written = true;
 
 	nvme_submit(machine->nvme, qid, piece->iod, true);
 	works = controller_execute(&machine->ctrl, qid, &done);
@@ -637,10 +647,10 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	else
 		tell_failed_controller(explain);
 	if (works && done.loss != CONTROLLER_LOSES_ALL)
-		complete_piece(explain, piece, &done);
-	else
+		written = complete_piece(explain, piece, &done);
+	if (!works || done.loss == CONTROLLER_LOSES_ALL || !written)
 		reset_controller(explain);
-	tell_unmap(explain);
+	tell_unmap(explain, written);
 }
 
 /** Takes @piece through the machine and tells of it. */

@@ -435,16 +435,59 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 }
 
-/** The line of the summary that a rule with verbose = 2 asks for. */
-static void report_firing(struct facts *facts, const struct fault_rules *rules, const struct fault_firing *firing)
+/** Returns for whom a fault struck, in words; free with g_free(). */
+static char *report_struck(const struct fault_firing *firing)
 {
-	g_autofree char *time = text_time(firing->time_ns);
-	g_autofree char *who = firing->actor ? g_strdup_printf("request %" G_GUINT64_FORMAT, firing->actor)
-					     : g_strdup("set-up or a timer");
+	const struct fault_request *request = &firing->request;
+	g_autofree char *size = text_size(request->bytes);
+	g_autofree char *bytes = request->bytes ? g_strconcat(", ", size, NULL) : g_strdup("");
+
+	if (!firing->actor)
+		return g_strdup("set-up or a timer");
+	if (!request->op)
+		return g_strdup_printf("request %" G_GUINT64_FORMAT, firing->actor);
+	return g_strdup_printf("request %" G_GUINT64_FORMAT " (%s%s at sector %" G_GUINT64_FORMAT ")",
+			       firing->actor, request->op, bytes, request->sector);
+}
+
+/** The line of the summary that a rule with verbose = 2 asks for. */
+static void report_show_firing(struct facts *facts, const struct fault_rules *rules,
+			       const struct fault_firing *firing)
+{
+	g_autofree char *time = text_time(firing->time_ns), *struck = report_struck(firing);
 
 	facts_line(facts, "  %s at %s, cpu %u, %s: pass %" G_GUINT64_FORMAT ", %s, for %s",
-		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device, firing->pass,
-		   fault_errno_name(firing->error), who);
+		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device,
+		   firing->pass, fault_errno_name(firing->error), struck);
+}
+
+static void report_firing(struct facts *facts, const struct fault_rules *rules,
+			  const struct fault_firing *firing)
+{
+	const char *name;
+	uint64_t passes, fired;
+
+	fault_rule_stat(rules, firing->rule, &name, &passes, &fired);
+	if (firing->shown)
+		report_show_firing(facts, rules, firing);
+	facts_begin(facts, NULL, NULL);
+	facts_text(facts, "rule", NULL, name);
+	facts_text(facts, "point", NULL, fault_point_get(rules, firing->point)->name);
+	facts_u64(facts, "pass", NULL, firing->pass);
+	facts_u64(facts, "time_ns", NULL, firing->time_ns);
+	facts_u64(facts, "cpu", NULL, firing->cpu);
+	facts_text(facts, "device", NULL, firing->device);
+	facts_u64(facts, "errno", NULL, (uint64_t)-firing->error);
+	facts_text(facts, "error", NULL, fault_errno_name(firing->error));
+	if (firing->actor)
+		facts_u64(facts, "request", NULL, firing->actor);
+	if (firing->request.op) {
+		facts_text(facts, "op", NULL, firing->request.op);
+		facts_u64(facts, "sector", NULL, firing->request.sector);
+		if (firing->request.bytes)
+			facts_u64(facts, "bytes", NULL, firing->request.bytes);
+	}
+	facts_end(facts);
 }
 
 static void report_faults(struct facts *facts, const struct run_report *run)
@@ -469,19 +512,12 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 	firings = fault_firings(run->rules, &count);
 	facts_list_begin(facts, "firings", NULL);
-	for (unsigned i = 0; i < count; i++) {
-		if (firings[i].shown)
-			report_firing(facts, run->rules, &firings[i]);
-		facts_begin(facts, NULL, NULL);
-		facts_text(facts, "point", NULL, fault_point_get(run->rules, firings[i].point)->name);
-		facts_u64(facts, "pass", NULL, firings[i].pass);
-		facts_u64(facts, "time_ns", NULL, firings[i].time_ns);
-		facts_u64(facts, "cpu", NULL, firings[i].cpu);
-		facts_text(facts, "device", NULL, firings[i].device);
-		facts_u64(facts, "errno", NULL, (uint64_t)-firings[i].error);
-		facts_end(facts);
-	}
+	for (unsigned i = 0; i < count; i++)
+		report_firing(facts, run->rules, &firings[i]);
 	facts_list_end(facts);
+	if (fault_firings_missed(run->rules))
+		facts_u64(facts, "firings_not_listed", "firings not listed",
+			  fault_firings_missed(run->rules));
 }
 
 void report_findings(struct facts *facts, const struct findings *findings, gboolean violations, const char *key,

@@ -134,11 +134,17 @@ void run_warn_idle_rules(const struct fault_rules *rules)
 
 	if (!rules)
 		return;
-	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++)
-		if (!fired)
-			fprintf(stderr,
-				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n",
-				name, passes);
+	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++) {
+		uint64_t left_out = fault_rule_left_out(rules, i);
+
+		if (fired)
+			continue;
+		fprintf(stderr, "iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes",
+			name, passes);
+		if (left_out)
+			fprintf(stderr, " (its filters left out %" G_GUINT64_FORMAT ")", left_out);
+		fputc('\n', stderr);
+	}
 }
 
 static int run_compare_u64(const void *a, const void *b)

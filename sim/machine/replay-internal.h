@@ -49,6 +49,7 @@ struct replay_request {
 	uint8_t state;
 	uint8_t retries;
 	bool due;	/* asap: the trace has completed it already */
+	bool fetched;	/* the controller has its command */
 	bool posted;	/* its completion is in the queue */
 	uint8_t status; /* enum blk_status: of the head, the first that was not OK */
 };
@@ -213,6 +214,9 @@ void replay_submit_pieces(struct replay *replay, struct replay_request *head);
 void replay_wake(struct replay *replay, unsigned qid);
 /** The time of @rr will be over at its deadline, or is already. */
 void replay_arm(struct replay *replay, struct replay_request *rr);
+/** The doorbell of @qid was rung at @rung_ns: the controller fetches every command of which it knows, in order, and so also
+ *  those of which an earlier doorbell, that was lost, did not tell. */
+void replay_rung(struct replay *replay, unsigned qid, uint64_t rung_ns);
 /** Unmaps what the driver holds for @rr. */
 void replay_unmap(struct replay *replay, struct replay_request *rr);
 /** nvme_complete_rq: the command ended with @status at @end_ns, and nothing is mapped for it any more. */
@@ -223,13 +227,15 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu);
 /** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
  *  needs no interrupt of its own. */
 void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu);
-/** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
+/** Lets the controller complete @rr, unless it has failed, has lost it or never heard of it. Returns whether anybody is told. */
 bool replay_post(struct replay *replay, struct replay_request *rr);
 /** asap: the trace says that the request at @head completes on @cpu. */
 void replay_trace_complete(struct replay *replay, struct replay_request *head, unsigned cpu);
 
 /* ---- time-outs ---- */
 
+/** The controller has fetched an Abort. */
+void replay_abort_fetched(struct replay *replay, const struct controller_command *command);
 /** Registers what happens when time is over, and at what follows. */
 void replay_handle_timeouts(struct replay_shared *shared);
 

@@ -208,29 +208,76 @@ void replay_arm(struct replay *replay, struct replay_request *rr)
 	event_queue_push(&replay->sim->events, rr->deadline_ns, EVENT_TIMEOUT, rr->slot);
 }
 
-/** The command of @rr is in its queue, and the controller was told at @rung_ns. */
-static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
+/** The command of @rr is in its queue. */
+static void replay_queued(struct replay *replay, struct replay_request *rr)
 {
-	struct sim *sim = replay->sim;
 	const struct machine_config *config = &replay->machine->config;
-	bool works = controller_execute(&replay->machine->ctrl, rr->qid, &rr->command);
 
-	g_assert(works || replay->machine->ctrl.fatal);
 	rr->state = STATE_IN_FLIGHT;
 	rr->refused_ns = NEVER;
-	rr->posted = false;
+	rr->fetched = rr->posted = false;
 	rr->done_ns = NEVER;
-	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
-	if (works && replay_timed(replay))
+	rr->deadline_ns = replay->sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+}
+
+/** The controller has fetched the command of @rr, of which it was told at @rung_ns. */
+static void replay_fetched(struct replay *replay, struct replay_request *rr,
+			   const struct controller_command *command, uint64_t rung_ns)
+{
+	struct sim *sim = replay->sim;
+
+	rr->command = *command;
+	rr->fetched = true;
+	if (replay_timed(replay))
 		rr->done_ns = replay_device_ns(replay, &rr->command, rung_ns);
-	else if (works && rr->due)
+	else if (rr->due)
 		rr->done_ns = sim->now_ns;
 	if (rr->done_ns != NEVER)
 		event_queue_push(&sim->events, rr->done_ns, EVENT_COMPLETION, rr->slot);
 	/* Only what will not be done in time needs a timer. */
-	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING ||
+	if (rr->command.loss != CONTROLLER_LOSES_NOTHING ||
 	    (rr->done_ns != NEVER && rr->done_ns > rr->deadline_ns))
 		replay_arm(replay, rr);
+}
+
+/** Returns whose the next command in @queue is that the controller has not fetched; there is one. */
+static uint64_t replay_next_actor(const struct replay *replay, const struct nvme_queue *queue)
+{
+	const struct nvme_sqe *sqe =
+		physmem_bytes(&replay->sim->mem, queue->sq_paddr + (uint64_t)queue->sq_head * NVME_SQE_BYTES);
+	const struct nvme_iod *iod = &queue->iods[sqe->command_id & 0xfff];
+
+	return nvme_is_abort(replay->nvme, iod) ? replay->sim->actor : iod->req->number;
+}
+
+void replay_rung(struct replay *replay, unsigned qid, uint64_t rung_ns)
+{
+	struct nvme_queue *queue = &replay->nvme->queues[qid];
+	struct controller_command command;
+
+	while (queue->sq_head != queue->sq_tail) {
+		replay->sim->actor = replay_next_actor(replay, queue);
+		if (!controller_execute(&replay->machine->ctrl, qid, &command))
+			return;
+		if (command.abort)
+			replay_abort_fetched(replay, &command);
+		else
+			replay_fetched(replay, replay_of(&queue->iods[command.command_id & 0xfff]), &command,
+				       rung_ns);
+	}
+}
+
+/** The commands of the @count @requests, all of one queue, are in it, and the doorbell was rung at @rung_ns. */
+static void replay_started(struct replay *replay, struct replay_request *const *requests, unsigned count,
+			   uint64_t rung_ns)
+{
+	for (unsigned i = 0; i < count; i++)
+		replay_queued(replay, requests[i]);
+	replay_rung(replay, requests[0]->qid, rung_ns);
+	/* The controller has failed, or was not told. */
+	for (unsigned i = 0; i < count; i++)
+		if (!requests[i]->fetched)
+			replay_arm(replay, requests[i]);
 }
 
 /** Submits @rr, which has a tag, on its CPU at the current time. */
@@ -250,7 +297,7 @@ static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 	if (status != BLK_STS_OK)
 		replay_refused(replay, rr, status);
 	else
-		replay_started(replay, rr, end_ns);
+		replay_started(replay, &rr, 1, end_ns);
 }
 
 /** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
@@ -320,8 +367,8 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 		replay_submit_ready(replay, plug, &ready);
 		replay_submit_back(replay, plug, &ready, status);
 		end_ns = sim_step_end(sim, begun_ns);
-		for (unsigned i = 0; i < ready.count; i++)
-			replay_started(replay, ready.requests[i], end_ns);
+		if (ready.count)
+			replay_started(replay, ready.requests, ready.count, end_ns);
 		for (unsigned i = 0; i < plug->count; i++)
 			replay_refused(replay, plug->requests[i], status[i]);
 	}
@@ -488,6 +535,9 @@ bool replay_post(struct replay *replay, struct replay_request *rr)
 {
 	struct controller *ctrl = &replay->machine->ctrl;
 
+	replay->sim->actor = rr->req.number;
+	if (!rr->fetched)
+		return false;
 	if (!ctrl->fatal &&
 	    (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL))
 		return false;

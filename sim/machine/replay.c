@@ -467,6 +467,31 @@ static void replay_finish(struct replay *replay)
 	g_array_unref(replay->by_trace_slot);
 }
 
+/** Says which request is being served: for the log of faults, hence seldom. */
+static bool replay_tell_request(void *data, const struct sim *sim, struct fault_request *ret_request)
+{
+	const struct replay_shared *shared = data;
+
+	for (guint i = 0; i < shared->requests->len; i++) {
+		const struct replay_request *head = g_ptr_array_index(shared->requests, i), *piece = head;
+
+		if (!head->pieces_left || head->head != head->slot || head->req.number != sim->actor ||
+		    head->replay->machine->name != sim->device)
+			continue;
+		*ret_request =
+			(struct fault_request){req_op_names[head->req.op], head->req.sector, head->req.bytes};
+		/* The list of a discard is the driver's own. */
+		if (head->req.op == REQ_OP_DISCARD)
+			ret_request->bytes = 0;
+		while (piece->next != NO_SLOT) {
+			piece = replay_at(head->replay, piece->next);
+			ret_request->bytes += piece->req.bytes;
+		}
+		return true;
+	}
+	return false;
+}
+
 static void replay_shared_init(struct replay_shared *shared, struct io_transform *const *traces,
 			       struct replay_part *parts)
 {
@@ -495,10 +520,14 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	replay_handle_io(shared);
 	replay_handle_timeouts(shared);
 	replay_plan_snapshots(shared, 0, 0);
+	if (shared->sim->fault_rules)
+		fault_rules_tell(shared->sim->fault_rules, replay_tell_request, shared);
 }
 
 static void replay_shared_finish(struct replay_shared *shared)
 {
+	if (shared->sim->fault_rules)
+		fault_rules_tell(shared->sim->fault_rules, NULL, NULL);
 	replay_collect_locks(shared);
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_finish(&shared->replays[i]);

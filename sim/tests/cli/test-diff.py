@@ -41,8 +41,10 @@ def _():
           [f'3 mappings leaked, 16 KiB, all by dma.sync failure in request {request}'], 'mappings')
     equal([line for line in summary if 'IOVA' in line],
           [f'1 IOVA leaked, 16 KiB, by dma.sync failure in request {request}'], 'IOVAs')
-    check(all(line.endswith(f'(dma.sync failure in request {request}, cpu 0, nvme0)') for line in details),
-          'each line says by whom', details)
+    fired, = json.loads(read('bad', 'run.json'))['firings']
+    equal(fired['request'], int(request), 'request')
+    who = f'(dma.sync failure in request {request} at 9.62 s, pass {fired["pass"]}, cpu 0, nvme0)'
+    check(all(line.endswith(who) for line in details), f'each line says {who}', details)
     # Nothing else is different, so what has no request is due to it as well.
     _, details = diff('good/end.snap', 'bad/end.snap')
     check(all('dma.sync failure' in line for line in details), 'each line says by whom', details)

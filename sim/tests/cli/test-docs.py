@@ -3,6 +3,7 @@
 
 Its commands run in a folder that looks like a clone, or like a copy of the installed examples: fixtures, docs, build. TRACE,
 BOARD.dtb and run are what these words stand for in the pages. With --print behind PAGE it prints the page as it should be."""
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import tempfile
 
 import pages
-from tap import BOOT, BOOT_BLKTRACE, FIXTURES, Cases, check, read, write
+from tap import BOOT, BOOT_BLKTRACE, FIXTURES, Cases, Program, check, equal, read, write
 
 PROGRAM, PROJECT, BUILD = (os.path.abspath(path) for path in sys.argv[1:4])
 PAGE = sys.argv[4]
@@ -51,6 +52,15 @@ if PAGE == 'docs/three-bugs.md':
             check(f'-f fixtures/faults/{name}' in text, f'{name} is shown')
         for value in ('checked', 'unchecked', 'old', 'fixed', 'v1', 'fwspec'):
             check(re.search(rf'^\$ .*={value} ', text, re.M), f'{value} is shown')
+
+if PAGE == 'docs/faults.md':
+    @cases.case('docs/faults/every-point-has-its-facts')
+    def _():
+        """The table of what can fail names the points that there are, and no other."""
+        known = json.loads(Program(PROGRAM).expect(0, 'faults', 'points', '--json').out)['points']
+        table = read(PROJECT, PAGE).partition('| what the facts say')[2].partition('\n\n')[0]
+        named = {name for row in table.splitlines()[2:] for name in re.findall(r'`([a-z_.A-Z0-9]+)`', row.split('|')[2])}
+        equal(sorted(named ^ {row['point'] for row in known}), [], 'in one of both')
 
 
 if sys.argv[5:] == ['--print']:
