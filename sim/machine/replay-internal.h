@@ -31,7 +31,7 @@ enum replay_state {
 struct replay_request {
 	struct request req;
 	struct replay *replay; /* whose it is */
-	GArray *vecs, *meta_vecs;
+	struct bio_vec_list vecs, meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
 	struct device_work work; /* where the device is with it */
@@ -43,8 +43,8 @@ struct replay_request {
 	uint32_t slot;
 	uint32_t trace_slot; /* of the record, for a completion that the trace tells */
 	uint32_t head;	     /* slot of the first piece; this one, if there is one piece */
-	uint32_t next;	     /* slot of the next piece or in a waiting list, NO_SLOT at the end */
-	uint32_t wait_next;
+	uint32_t next;	     /* slot of the next piece, or free one; NO_SLOT at the end */
+	uint32_t wait_next; /* in a waiting list, or of those that an interrupt takes together */
 	uint32_t pieces_left; /* of the head */
 	uint16_t qid;
 	uint16_t cpu;
@@ -91,8 +91,7 @@ struct replay_shared {
 	struct replay *replays; /* one a controller */
 	unsigned count;
 	GPtrArray *requests; /* by slot */
-	GArray *free_slots;
-	GPtrArray *batch;	   /* completions that are being taken */
+	uint32_t free_slot; /* the first of those not in use, which are a list by @next; NO_SLOT */
 	uint64_t in_flight; /* heads not ended */
 
 	struct walkers walkers;
@@ -129,8 +128,8 @@ struct replay {
 	struct replay_interrupt *interrupts; /* by queue */
 	struct replay_abort aborts[NVME_ADMIN_DEPTH];
 	bool resetting; /* the queues are stopped */
-	GArray *scratch;	     /* segments of the record at hand */
-	GArray *meta_scratch;	     /* the same of its integrity data, where it was recorded */
+	struct bio_vec_list scratch; /* segments of the record at hand */
+	struct bio_vec_list meta_scratch; /* the same of its integrity data, where it was recorded */
 	uint32_t meta_at;	     /* how much of these its pieces have taken */
 	uint64_t meta_skip;
 	struct prng prng, form_prng; /* of segments that are made; of forms, recorded-mix */

@@ -51,7 +51,8 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 
 		slot = piece->next;
 		piece->state = STATE_FREE;
-		g_array_append_val(replay->shared->free_slots, piece->slot);
+		piece->next = replay->shared->free_slot;
+		replay->shared->free_slot = piece->slot;
 	}
 }
 
@@ -424,14 +425,13 @@ static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
 
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 {
+	struct replay_wait batch = {NO_SLOT, NO_SLOT};
 	struct sim *sim = replay->sim;
-	GPtrArray *batch = replay->shared->batch;
 	struct nvme_iod *iod;
 	uint64_t begun_ns, end_ns;
 	uint16_t status;
 	bool any = false;
 
-	g_assert(batch->len == 0);
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
@@ -442,7 +442,7 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 			continue;
 		}
 		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
-			g_ptr_array_add(batch, rr);
+			replay_append(replay, &batch, rr);
 			continue;
 		}
 		replay_unmap(replay, rr);
@@ -450,12 +450,11 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 	}
 	if (any)
 		nvme_ring_cq(replay->nvme, qid);
-	for (guint i = 0; i < batch->len; i++)
-		replay_unmap(replay, g_ptr_array_index(batch, i));
+	for (uint32_t slot = batch.first; slot != NO_SLOT; slot = replay_at(replay, slot)->wait_next)
+		replay_unmap(replay, replay_at(replay, slot));
 	end_ns = sim_step_end(sim, begun_ns);
-	for (guint i = 0; i < batch->len; i++)
-		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
-	g_ptr_array_set_size(batch, 0);
+	while (batch.first != NO_SLOT)
+		replay_decide(replay, replay_take_first(replay, &batch), NVME_SC_SUCCESS, end_ns);
 	replay_wake(replay, qid);
 }
 

@@ -391,8 +391,6 @@ static void replay_init(struct replay *replay)
 	const struct machine_config *config = &replay->machine->config;
 
 	replay->by_trace_slot = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	replay->scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	replay->meta_scratch = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	replay->waiting = g_new(struct replay_wait, replay->nvme->queue_count);
 	replay->dispatch = g_new(struct replay_dispatch, replay->nvme->queue_count);
 	replay->interrupts = g_new0(struct replay_interrupt, replay->nvme->queue_count);
@@ -465,8 +463,8 @@ static void replay_finish(struct replay *replay)
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
 	segments_forget(&replay->forms);
-	g_array_unref(replay->scratch);
-	g_array_unref(replay->meta_scratch);
+	bio_vec_list_finish(&replay->scratch);
+	bio_vec_list_finish(&replay->meta_scratch);
 	g_array_unref(replay->by_trace_slot);
 }
 
@@ -479,8 +477,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 		shared->count++;
 	shared->replays = g_new0(struct replay, shared->count);
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
-	shared->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	shared->batch = g_ptr_array_new();
+	shared->free_slot = NO_SLOT;
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
 	walkers_init(&shared->walkers, &shared->machine->config);
 	machine = shared->machine;
@@ -514,8 +511,6 @@ static void replay_shared_finish(struct replay_shared *shared)
 	sim_handle(shared->sim, EVENT_REQUEUE, NULL, NULL);
 	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
 		sim_handle(shared->sim, kind, NULL, NULL);
-	g_array_unref(shared->free_slots);
-	g_ptr_array_unref(shared->batch);
 	g_ptr_array_unref(shared->requests);
 	g_free(shared->replays);
 }
