@@ -38,12 +38,10 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 		replay->part->errors++;
 		replay->shared->timeline_errors++;
 	} else if (replay_timed(replay)) {
-		histogram_add(&stats->latency[head->req.op], end_ns - head->start_ns);
-		replay->part->latency_ns_sum += end_ns - head->start_ns;
-		replay->part->latency_ns_max = MAX(replay->part->latency_ns_max, end_ns - head->start_ns);
+		replay_count_latency(replay, head->req.op, end_ns - head->start_ns);
 	}
 	replay->shared->timeline_ios++;
-	replay->shared->in_flight--;
+	replay_count_in_flight(replay->shared, -1);
 	replay->in_flight--;
 	replay_detach(replay, head);
 	while (slot != NO_SLOT) {
@@ -109,8 +107,7 @@ static struct replay_request *replay_take_first(struct replay *replay, struct re
 static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
 {
 	replay->dispatch[qid].run_ns = at_ns;
-	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE,
-			 replay_payload(replay, qid));
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, replay_payload(replay, qid));
 }
 
 /** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
@@ -132,7 +129,8 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 		replay->stats->requeues++;
 		rr->state = STATE_REQUEUED;
 		replay_append(replay, &dispatch->list, rr);
-		replay_run_queue_at(replay, rr->qid, sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
+		replay_run_queue_at(replay, rr->qid,
+				    sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
 		return;
 	}
 	sim_find(sim, FINDING_STUCK, NULL,

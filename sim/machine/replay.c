@@ -13,6 +13,12 @@ const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 /* Simulated time at most: costs are added up in picoseconds, in 64 bits. */
 #define REPLAY_TIME_MAX_NS (UINT64_C(200) * 86400 * 1000000000)
 
+/** Returns when something is to be done beside the events. */
+static uint64_t replay_stop_ns(const struct replay_shared *shared)
+{
+	return MIN(MIN(shared->timeline_next_ns, shared->snap_next_ns), shared->warm_next_ns);
+}
+
 /** Moves simulated time to @until_ns, if that lies ahead: events, rows of the time line and snapshots, each at its time. */
 static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GError **error)
 {
@@ -20,10 +26,12 @@ static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GErr
 
 	if (until_ns > REPLAY_TIME_MAX_NS)
 		return sim_error_plain(error, "more than 200 days of simulated time") == 0;
-	while (MIN(shared->timeline_next_ns, shared->snap_next_ns) <= until_ns) {
-		uint64_t stop_ns = MIN(shared->timeline_next_ns, shared->snap_next_ns);
+	while (replay_stop_ns(shared) <= until_ns) {
+		uint64_t stop_ns = replay_stop_ns(shared);
 
 		sim_run_until(sim, MAX(stop_ns, sim->now_ns));
+		if (shared->warm_next_ns == stop_ns)
+			replay_warm(shared);
 		if (shared->timeline_next_ns == stop_ns)
 			replay_close_row(shared, until_ns);
 		if (shared->snap_next_ns == stop_ns && !replay_snapshot_of_time(shared, error))
@@ -285,6 +293,8 @@ static bool replay_steps(struct replay_shared *shared, GError **error)
 			return true;
 		if (next->step == IO_ISSUE && !replay_snapshot_of_count(shared, error))
 			return false;
+		if (next->step == IO_ISSUE)
+			replay_warm_by_count(shared);
 		if (!replay_wait_for(shared, next, &next, error))
 			return false;
 		replay_take_step(next);
@@ -432,13 +442,13 @@ static void replay_collect_own_locks(struct replay *replay)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
 }
 
-/** Adds up who waited for which lock, while they exist. */
-static void replay_collect_locks(struct replay_shared *shared)
+void replay_collect_locks(struct replay_shared *shared)
 {
 	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
 							"submission queue", "flush queue"};
 	struct sim_lock *locks = shared->stats->locks;
 
+	memset(locks, 0, sizeof(shared->stats->locks));
 	for (unsigned i = 0; i < REPLAY_LOCKS; i++)
 		locks[i].name = names[i];
 	for (unsigned i = 0; i < shared->count; i++)
@@ -447,17 +457,8 @@ static void replay_collect_locks(struct replay_shared *shared)
 		replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
 }
 
-/** Adds what the drivers counted. */
-static void replay_add_driver(struct nvme_stats *sum, const struct nvme_stats *stats)
-{
-	G_STATIC_ASSERT(sizeof(*sum) % sizeof(uint64_t) == 0);
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
-		((uint64_t *)sum)[i] += ((const uint64_t *)stats)[i];
-}
-
 static void replay_finish(struct replay *replay)
 {
-	replay_add_driver(&replay->stats->nvme, &replay->nvme->stats);
 	device_time_finish(&replay->device);
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
@@ -500,11 +501,12 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	replay_handle_io(shared);
 	replay_handle_timeouts(shared);
 	replay_plan_snapshots(shared, 0, 0);
+	shared->warm_next_ns = shared->options->warmup_ns ? shared->options->warmup_ns : UINT64_MAX;
 }
 
 static void replay_shared_finish(struct replay_shared *shared)
 {
-	replay_collect_locks(shared);
+	replay_collect(shared);
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_finish(&shared->replays[i]);
 	sim_handle(shared->sim, EVENT_COMPLETION, NULL, NULL);
