@@ -177,7 +177,7 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		ctrl->stats.faults++;
 		return false;
 	}
-	if (ctrl->iotlb) {
+	if (ctrl->iotlb && !cmd->completion_asked) {
 		ok = controller_ask(dev->domain, addr, &result, cmd);
 	} else {
 		ok = dev->domain->pt->ops->lookup(dev->domain->pt, addr, &result.paddr, &result.prot);
@@ -456,6 +456,23 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 	return true;
 }
 
+static uint64_t controller_cqe_addr(const struct nvme_queue *queue)
+{
+	return queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES;
+}
+
+void controller_ask_completion(struct controller *ctrl, unsigned qid, struct controller_command *command)
+{
+	const struct dma_device *dev = ctrl->nvme->dev;
+	struct iotlb_result result = {0};
+
+	if (!ctrl->iotlb || !dma_use_iommu(dev))
+		return;
+	command->phase = CONTROLLER_COMPLETION;
+	command->completion_asked = true;
+	controller_ask(dev->domain, controller_cqe_addr(&ctrl->nvme->queues[qid]), &result, command);
+}
+
 bool controller_complete(struct controller *ctrl, unsigned qid, struct controller_command *command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
@@ -464,7 +481,7 @@ bool controller_complete(struct controller *ctrl, unsigned qid, struct controlle
 	if (ctrl->fatal)
 		return false;
 	command->phase = CONTROLLER_COMPLETION;
-	cqe = controller_memory(ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, command);
+	cqe = controller_memory(ctrl, controller_cqe_addr(queue), true, command);
 	ctrl->fatal = !cqe;
 	if (!cqe)
 		return false;

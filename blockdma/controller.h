@@ -65,6 +65,7 @@ struct controller_command {
 	unsigned accesses; /* memory accesses: command, lists, pages of data */
 	uint32_t lists, list_bytes; /* how many lists, one after the other, and their bytes */
 	enum controller_phase phase; /* in which it is */
+	bool completion_asked;	     /* controller_ask_completion() was called */
 	struct controller_walks walks[CONTROLLER_PHASES];
 };
 
@@ -86,8 +87,12 @@ struct controller {
  *  controller has failed: before, or because it cannot reach the queue. */
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command);
 
-/** Writes the completion of @command into the completion queue of @qid; what that translation took is added to it. Returns false,
- *  with nothing written, when the controller has failed: before, or because it cannot reach the queue. */
+/** Translates the place of the next completion of queue @qid through the IOTLB, for @command, which will be completed later: what
+ *  that takes is added to it, and controller_complete() asks no more. */
+void controller_ask_completion(struct controller *ctrl, unsigned qid, struct controller_command *command);
+
+/** Writes the completion of @command into the completion queue of @qid. Returns false, with nothing written, when the
+ *  controller has failed: before, or because it cannot reach the queue. */
 bool controller_complete(struct controller *ctrl, unsigned qid, struct controller_command *command);
 
 /** Returns what the translations of all phases of @command took. */

@@ -144,6 +144,12 @@ void run_warn_idle_rules(const struct fault_rules *rules)
 				name, passes);
 }
 
+void run_warn_warmup(const struct run *run)
+{
+	if ((run->replay.warmup_ns || run->replay.warmup_count) && !run->probe_error && !run->stats->begun_ns)
+		fprintf(stderr, "iommusim: warning: the run was over before its warm-up: nothing is left out\n");
+}
+
 static int run_compare_u64(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;

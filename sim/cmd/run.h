@@ -49,6 +49,11 @@ bool run_read_config(const struct run_options *options, struct machine_config *c
 /** Warns of rules that never fired: most often a wrong nth. @rules may be NULL. */
 void run_warn_idle_rules(const struct fault_rules *rules);
 
+struct run;
+
+/** Warns of a warm-up that was longer than the run. */
+void run_warn_warmup(const struct run *run);
+
 /** A finished run. */
 struct run {
 	struct machine_config config;

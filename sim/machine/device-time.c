@@ -54,8 +54,11 @@ static uint64_t device_walk_all(struct device_time *device, const struct control
 {
 	uint64_t end_ps = at_ps;
 
-	for (uint32_t i = 0; i < walks->misses; i++)
-		end_ps = MAX(end_ps, device_walk(device, walks, i, at_ps));
+	for (uint32_t i = 0; i < walks->misses; i++) {
+		uint64_t one_ps = device_walk(device, walks, i, at_ps);
+
+		end_ps = MAX(end_ps, one_ps);
+	}
 	return end_ps;
 }
 
@@ -85,9 +88,21 @@ static uint64_t device_read(struct device_time *device, struct controller_walks 
 		uint64_t there_ps = pcie_read_start_ps(&device->link, at_ps) + way_ps;
 		uint64_t back_ps = device_walk(device, &walks, i, there_ps) + way_ps;
 
-		done_ps = MAX(done_ps, part ? pcie_read(&device->link, &at_ps, part, back_ps) : back_ps);
+		if (part)
+			back_ps = pcie_read(&device->link, &at_ps, part, back_ps);
+		done_ps = MAX(done_ps, back_ps);
 	}
 	return done_ps;
+}
+
+/** Returns when the completion of @command, which comes to memory at @there_ps, is in it. */
+static uint64_t device_walk_completion(struct device_time *device, const struct controller_command *command,
+				       uint64_t there_ps)
+{
+	struct controller_walks walks = command->walks[CONTROLLER_COMPLETION];
+
+	there_ps = device_ask(device, &walks, there_ps);
+	return device_walk_all(device, &walks, there_ps);
 }
 
 /** Writes @bytes to memory, and behind them the completion and perhaps an interrupt. */
@@ -104,8 +119,9 @@ static uint64_t device_write(struct device_time *device, struct controller_walks
 	/* Packets of one page after the other come to be translated. */
 	for (uint32_t i = 0; i < walks.misses; i++) {
 		uint64_t there_ps = at_ps + (sent_ps - at_ps) * i / walks.misses + way_ps;
+		uint64_t walked_ps = device_walk(device, &walks, i, there_ps);
 
-		done_ps = MAX(done_ps, device_walk(device, &walks, i, there_ps));
+		done_ps = MAX(done_ps, walked_ps);
 	}
 	return done_ps;
 }
@@ -165,6 +181,7 @@ static uint64_t device_complete(struct device_time *device, struct device_work *
 					     NVME_CQE_BYTES + (work->interrupts ? MSI_BYTES : 0)) +
 			   device->link.latency_ps / 2;
 
+	done_ps = device_walk_completion(device, work->command, done_ps);
 	done_ps = device_remap(device, work, done_ps);
 	device->stats.transfer_ps += done_ps - at_ps;
 	work->step = DEVICE_DONE;
@@ -206,6 +223,7 @@ static uint64_t device_transfer(struct device_time *device, struct device_work *
 	uint64_t done_ps = device_write(device, command->walks[CONTROLLER_DATA], device_data_bytes(command),
 					work->interrupts, begun_ps);
 
+	done_ps = device_walk_completion(device, work->command, done_ps);
 	done_ps = device_remap(device, work, done_ps);
 	device->stats.transfer_ps += done_ps - begun_ps;
 	work->step = DEVICE_DONE;
@@ -228,15 +246,6 @@ uint64_t device_take_step(struct device_time *device, struct device_work *work, 
 	default:
 		g_assert_not_reached();
 	}
-}
-
-uint64_t device_seen_ns(struct device_time *device, const struct controller_walks *walks, uint64_t now_ns)
-{
-	struct controller_walks left = *walks;
-	uint64_t at_ps = device->link.now_ps = now_ns * 1000;
-
-	at_ps = device_ask(device, &left, at_ps);
-	return device_ns(device_walk_all(device, &left, at_ps));
 }
 
 /* ---- set-up ---- */

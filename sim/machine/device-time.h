@@ -90,7 +90,4 @@ struct device_work {
 uint64_t device_take_step(struct device_time *device, struct device_work *work, uint64_t now_ns,
 			  uint64_t at_ns);
 
-/** Returns when the completion can be seen whose translation took @walks: @now_ns, unless that had to walk. */
-uint64_t device_seen_ns(struct device_time *device, const struct controller_walks *walks, uint64_t now_ns);
-
 #endif

@@ -235,9 +235,9 @@ void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t st
 /** Takes all completions off queue @qid on @cpu, which got there somehow. What went well is put aside, to be unmapped and
  *  ended together behind the doorbell; a failure and a passthrough command are dealt with at once. */
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu);
-/** Interrupts @cpu for queue @qid at @at_ns, as soon as it is free, or, without interrupts, lets it look. What completes until
- *  then needs no interrupt of its own. */
-void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu, uint64_t at_ns);
+/** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
+ *  needs no interrupt of its own. */
+void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu);
 /** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
 bool replay_post(struct replay *replay, struct replay_request *rr);
 /** asap: the trace says that the request at @head completes on @cpu. */

@@ -200,6 +200,9 @@ static void replay_device_until(struct replay *replay, struct replay_request *rr
 /** The device takes its next step with @rr, as it has what it needs from @at_ns on. */
 static void replay_device_step(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
 {
+	/* The step that leads to the completion. */
+	if (rr->work.step != DEVICE_FETCH || !(rr->command.bytes + rr->command.meta_bytes))
+		controller_ask_completion(&replay->machine->ctrl, rr->qid, &rr->command);
 	replay_device_until(replay, rr,
 			    device_take_step(&replay->device, &rr->work, replay->sim->now_ns, at_ns));
 }
@@ -484,14 +487,14 @@ static void replay_raise(struct replay *replay, unsigned qid, unsigned cpu)
 	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
 }
 
-void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu, uint64_t at_ns)
+void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
 {
 	struct sim *sim = replay->sim;
 
 	if (replay->interrupts[qid].raised)
 		return;
 	replay_raise(replay, qid, cpu);
-	event_queue_push(&sim->events, MAX(at_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT,
+	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT,
 			 replay_payload(replay, qid));
 }
 
@@ -514,7 +517,6 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 {
 	struct replay_request *rr = replay_request_of_event(sim, EVENT_COMPLETION, slot);
 	struct replay *replay = rr->replay;
-	uint64_t at_ns;
 
 	/* An event of a command that an abort or a reset has ended meanwhile. */
 	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->step_ns != sim->now_ns)
@@ -525,15 +527,13 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 	}
 	if (!replay_post(replay, rr))
 		return;
-	at_ns = device_seen_ns(&replay->device, &rr->command.walks[CONTROLLER_COMPLETION], sim->now_ns);
-	at_ns = MAX(at_ns, sim->cpus[rr->cpu].free_at_ns);
 	/* At once, if it would be the next event anyway. */
-	if (at_ns == sim->now_ns && event_queue_next_ns(&sim->events) > at_ns &&
+	if (sim->cpus[rr->cpu].free_at_ns <= sim->now_ns && event_queue_next_ns(&sim->events) > sim->now_ns &&
 	    !replay->interrupts[rr->qid].raised) {
 		replay_raise(replay, rr->qid, rr->cpu);
 		replay_interrupt_event(sim, replay_payload(replay, rr->qid));
 	} else {
-		replay_interrupt(replay, rr->qid, rr->cpu, at_ns);
+		replay_interrupt(replay, rr->qid, rr->cpu);
 	}
 }
 

@@ -9,6 +9,7 @@
 /** One request of the recording, from its issue on until it is asked for. */
 struct service_ahead {
 	uint64_t number;
+	uint64_t issued_ns;
 	uint64_t latency_ns; /* UINT64_MAX: not known, or not yet */
 };
 
@@ -150,14 +151,13 @@ static void service_learn(struct service *service, const struct io_record *recor
 			  const struct io_complete *complete)
 {
 	struct service_ahead *ahead = service_at(service->recorded, record->number);
-	uint64_t latency_ns = complete->time_ns - record->time_ns;
-
-	if (!record->completes || record->never_completes || complete->requeued)
+	/* What is further back than the window is long is not known any more. */
+	if (!record->completes || record->never_completes || complete->requeued ||
+	    ahead->number != record->number)
 		return;
-	if (ahead->number == record->number)
-		ahead->latency_ns = latency_ns;
+	ahead->latency_ns = complete->time_ns - ahead->issued_ns;
 	service_keep(service, record->to_device || record->op == IO_DISCARD, service_class(record->bytes),
-		     latency_ns);
+		     ahead->latency_ns);
 }
 
 /** Reads on until it is known how long request @number took, or the window is full. */
@@ -174,7 +174,7 @@ static void service_read_until(struct service *service, uint64_t number)
 		case IO_ISSUE:
 			recorded->issued = record->number;
 			*service_at(recorded, record->number) =
-				(struct service_ahead){record->number, UINT64_MAX};
+				(struct service_ahead){record->number, record->time_ns, UINT64_MAX};
 			break;
 		case IO_COMPLETE:
 			service_learn(service, record, &complete);
