@@ -202,6 +202,8 @@ def _():
         near(replay['warmup_ios'], 400, 0.01, f'{warmup}: in the warm-up')
         equal(replay['latencies'][0]['count'], replay['ios'], f'{warmup}: samples')
         equal(replay['data_bytes'], 4096 * replay['ios'], f'{warmup}: data')
+        equal(replay['ops'], [{'op': 'read', 'count': replay['ios'] - replay['warmup_in_flight'],
+                               'data_bytes': replay['data_bytes']}], f'{warmup}: issued behind it')
         equal(replay['elapsed_ns'] + replay['warmup_ns'], whole['replay']['elapsed_ns'], f'{warmup}: time')
         near(replay['ios_per_s'], 1e9 / (2 * SERVICE_NS), 0.01, f'{warmup}: rate')
         counts = {kind['name']: kind['count'] for kind in result['cpu']['work_kinds']}
