@@ -10,6 +10,7 @@
  *	replay-io.c		submission and completion, as blk-mq and the driver have them
  *	replay-timeout.c	commands whose time is over: aborts and resets
  *	replay-output.c		snapshots and the time line
+ *	replay-stats.c		what is counted, and what the warm-up is not
  *
  * Nobody else includes it.
  */
@@ -33,9 +34,10 @@ struct replay_request {
 	struct bio_vec_list vecs, meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
+	struct device_work work; /* where the device is with it */
 	uint64_t start_ns;
 	uint64_t stamp_ns;    /* when the trace has it: of a head that was not submitted yet, open; else NEVER */
-	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
+	uint64_t step_ns;     /* when the device goes on with the command; NEVER: not, or nobody knows */
 	uint64_t deadline_ns; /* when its time is over */
 	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
 	uint32_t slot;
@@ -81,6 +83,11 @@ struct replay_abort {
 	uint64_t done_ns;
 };
 
+/** Columns of the time line that only grow. */
+struct replay_row {
+	uint64_t issued, busy_ns, misses, table_reads, invalidations, up_bytes, down_bytes;
+};
+
 /* What the controllers of a run share. */
 struct replay_shared {
 	struct sim *sim;
@@ -93,9 +100,18 @@ struct replay_shared {
 	uint32_t free_slot; /* the first of those not in use, which are a list by @next; NO_SLOT */
 	uint64_t in_flight; /* heads not ended */
 
+	uint64_t in_flight_since_ns; /* when that changed */
+
+	struct walkers walkers;
+	uint64_t warm_next_ns; /* when the warm-up is over; NEVER: not at a time */
+	struct replay_stats *warm; /* what was counted in the warm-up; NULL: there is none, or it is not over */
+	struct replay_part *warm_parts;
+
 	struct output *timeline;
 	uint64_t timeline_next_ns;
 	uint64_t timeline_ios, timeline_bytes, timeline_errors;
+	uint64_t timeline_latency_count, timeline_latency_ns_sum, timeline_latency_ns_max;
+	struct replay_row timeline_before; /* what the columns that grow had in the row before */
 	uint64_t snap_next_ns, snap_next_count;
 	unsigned snap_ns_at, snap_count_at;
 };
@@ -111,7 +127,7 @@ struct replay {
 	struct replay_stats *stats; /* of the run */
 	struct replay_part *part;   /* what of them is this trace's */
 
-	struct io_transform *trace;
+	struct io_transform *trace, *recording; /* the trace once more, for recorded times; may be NULL */
 	enum io_step step; /* the next of the trace, which waits for its time */
 	const struct io_record *record;
 	struct io_complete complete;
@@ -133,8 +149,7 @@ struct replay {
 	struct segment_rule rule;    /* for requests without segments */
 	struct segment_forms forms;  /* recorded-mix */
 	uint64_t in_flight; /* heads not ended */
-	uint64_t *channel_free_ns;
-	uint64_t link_free_ps;
+	struct device_time device;
 };
 
 static inline struct replay_request *replay_at(const struct replay *replay, uint32_t slot)
@@ -238,6 +253,29 @@ void replay_trace_complete(struct replay *replay, struct replay_request *head, u
 void replay_abort_fetched(struct replay *replay, const struct controller_command *command);
 /** Registers what happens when time is over, and at what follows. */
 void replay_handle_timeouts(struct replay_shared *shared);
+
+/* ---- what is counted ---- */
+
+/** So many more (or fewer) are in flight from now on. */
+static inline void replay_count_in_flight(struct replay_shared *shared, int more)
+{
+	shared->stats->in_flight_ns += shared->in_flight * (shared->sim->now_ns - shared->in_flight_since_ns);
+	shared->in_flight_since_ns = shared->sim->now_ns;
+	shared->in_flight += (uint64_t)(int64_t)more;
+}
+
+/** A request of @op ended well after @latency_ns. */
+void replay_count_latency(struct replay *replay, enum req_op op, uint64_t latency_ns);
+/** The warm-up is over. */
+void replay_warm(struct replay_shared *shared);
+/** Ends the warm-up that is so many requests long, if it is. */
+void replay_warm_by_count(struct replay_shared *shared);
+/** Adds up who waited for which lock, while they exist. */
+void replay_collect_locks(struct replay_shared *shared);
+/** Adds up what machine and devices counted, while they exist, and takes the warm-up off. */
+void replay_collect(struct replay_shared *shared);
+/** Fills *@ret_row with what the columns that grow are now. */
+void replay_row_take(const struct replay_shared *shared, struct replay_row *ret_row);
 
 /* ---- snapshots and the time line ---- */
 
