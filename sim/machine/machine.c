@@ -371,6 +371,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 {
 	int err = 0;
 
+	machine->sim->timed = timed;
 	for (; machine && !err; machine = machine->next)
 		err = machine_probe_one(machine, timed, reterr_step);
 	return err;
