@@ -430,7 +430,7 @@ static void replay_collect_own_locks(struct replay *replay)
 	if (!machine->domain)
 		return;
 	replay_add_lock(&locks[LOCK_IOVA_TREE], iova_tree_lock(machine->iovad));
-	for (unsigned order = 0; order < IOVA_ORDERS; order++)
+	for (unsigned order = 0; order < IOVA_ORDERS && machine->config.allocator == ALLOCATOR_RCACHE; order++)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
 }
 
