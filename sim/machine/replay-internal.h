@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "sim/io/output.h"
+#include "sim/machine/device-time.h"
 #include "sim/machine/replay.h"
 #include "sim/machine/segments.h"
 
@@ -33,9 +34,10 @@ struct replay_request {
 	GArray *vecs, *meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
+	struct device_work work; /* where the device is with it */
 	uint64_t start_ns;
 	uint64_t stamp_ns;    /* when the trace has it: of a head that was not submitted yet, open; else NEVER */
-	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
+	uint64_t step_ns;     /* when the device goes on with the command; NEVER: not, or nobody knows */
 	uint64_t deadline_ns; /* when its time is over */
 	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
 	uint32_t slot;
@@ -90,7 +92,10 @@ struct replay_shared {
 	unsigned count;
 	GPtrArray *requests; /* by slot */
 	GArray *free_slots;
+	GPtrArray *batch;	   /* completions that are being taken */
 	uint64_t in_flight; /* heads not ended */
+
+	struct walkers walkers;
 
 	struct output *timeline;
 	uint64_t timeline_next_ns;
@@ -110,7 +115,7 @@ struct replay {
 	struct replay_stats *stats; /* of the run */
 	struct replay_part *part;   /* what of them is this trace's */
 
-	struct io_transform *trace;
+	struct io_transform *trace, *recording; /* the trace once more, for recorded times; may be NULL */
 	enum io_step step; /* the next of the trace, which waits for its time */
 	const struct io_record *record;
 	struct io_complete complete;
@@ -132,8 +137,7 @@ struct replay {
 	struct segment_rule rule;    /* for requests without segments */
 	struct segment_forms forms;  /* recorded-mix */
 	uint64_t in_flight; /* heads not ended */
-	uint64_t *channel_free_ns;
-	uint64_t link_free_ps;
+	struct device_time device;
 };
 
 static inline struct replay_request *replay_at(const struct replay *replay, uint32_t slot)
@@ -220,9 +224,9 @@ void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t st
 /** Takes all completions off queue @qid on @cpu, which got there somehow. What went well is put aside, to be unmapped and
  *  ended together behind the doorbell; a failure and a passthrough command are dealt with at once. */
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu);
-/** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
- *  needs no interrupt of its own. */
-void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu);
+/** Interrupts @cpu for queue @qid at @at_ns, as soon as it is free, or, without interrupts, lets it look. What completes until
+ *  then needs no interrupt of its own. */
+void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu, uint64_t at_ns);
 /** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
 bool replay_post(struct replay *replay, struct replay_request *rr);
 /** asap: the trace says that the request at @head completes on @cpu. */

@@ -8,6 +8,8 @@
 #define REPLAY_REQUEUE_NS UINT64_C(3000000)
 /* A request that finds no resource for so long never will: the run goes on without it. */
 #define REPLAY_REFUSED_MAX_NS (100 * REPLAY_REQUEUE_NS)
+/* A doorbell so little ahead of the time of all takes its place in line at the device at once. */
+#define REPLAY_NEAR_NS 5000
 /* What blk-mq gathers before the driver sees it: so many requests at most, and nothing behind a large one. Source:
  * blk_add_rq_to_plug() in block/blk-mq.c. */
 #define REPLAY_PLUG_MAX	  32
@@ -73,28 +75,6 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 	rr->state = STATE_FREE;
 	if (--head->pieces_left == 0)
 		replay_end_head(replay, head, end_ns);
-}
-
-/* ---- time on the device ---- */
-
-/** Returns when the command, rung at @rung_ns, is done: fetched, its translations walked, served by its channel, its data
- *  over the link. Everything is "free at"; nothing here is an event. */
-static uint64_t replay_device_ns(struct replay *replay, const struct controller_command *command,
-				 uint64_t rung_ns)
-{
-	const struct machine_config *config = &replay->machine->config;
-	uint64_t *channel = &replay->channel_free_ns[(command->slba >> 3) % config->channels];
-	uint64_t at_ns = rung_ns + config->fetch_ns + command->table_reads * config->memory_ns +
-			 command->ats_requests * config->ats_ns;
-
-	at_ns = MAX(at_ns, *channel) + (command->write ? config->write_ns : config->read_ns);
-	*channel = at_ns;
-	if (command->bytes) {
-		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) +
-				       command->bytes * 1000000 / config->link_mb_s;
-		at_ns = (replay->link_free_ps + 999) / 1000;
-	}
-	return at_ns;
 }
 
 /* ---- submission ---- */
@@ -207,6 +187,37 @@ void replay_arm(struct replay *replay, struct replay_request *rr)
 	event_queue_push(&replay->sim->events, rr->deadline_ns, EVENT_TIMEOUT, rr->slot);
 }
 
+/* ---- the device ---- */
+
+/** The device goes on with @rr at @at_ns. */
+static void replay_device_until(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	rr->step_ns = at_ns;
+	event_queue_push(&replay->sim->events, at_ns, EVENT_COMPLETION, rr->slot);
+	if (at_ns > rr->deadline_ns && replay->sim->now_ns <= rr->deadline_ns)
+		replay_arm(replay, rr);
+}
+
+/** The device takes its next step with @rr, as it has what it needs from @at_ns on. */
+static void replay_device_step(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	replay_device_until(replay, rr,
+			    device_take_step(&replay->device, &rr->work, replay->sim->now_ns, at_ns));
+}
+
+/** The controller is about to ask for the command of @rr at @at_ns. CPUs run ahead of one another: what is near has its place
+ *  in line now, what is far waits for its time, and who comes earlier overtakes it. */
+static void replay_device_rung(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	rr->work.command = &rr->command;
+	rr->work.qid = rr->qid;
+	rr->work.interrupts = !replay->nvme->queues[rr->qid].polled;
+	if (at_ns - replay->sim->now_ns <= REPLAY_NEAR_NS)
+		replay_device_step(replay, rr, at_ns);
+	else
+		replay_device_until(replay, rr, at_ns);
+}
+
 /** The command of @rr is in its queue, and the controller was told at @rung_ns. */
 static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
 {
@@ -218,17 +229,15 @@ static void replay_started(struct replay *replay, struct replay_request *rr, uin
 	rr->state = STATE_IN_FLIGHT;
 	rr->refused_ns = NEVER;
 	rr->posted = false;
-	rr->done_ns = NEVER;
+	rr->step_ns = NEVER;
 	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	rr->work.step = DEVICE_FETCH;
 	if (works && replay_timed(replay))
-		rr->done_ns = replay_device_ns(replay, &rr->command, rung_ns);
+		replay_device_rung(replay, rr, rung_ns + config->fetch_ns);
 	else if (works && rr->due)
-		rr->done_ns = sim->now_ns;
-	if (rr->done_ns != NEVER)
-		event_queue_push(&sim->events, rr->done_ns, EVENT_COMPLETION, rr->slot);
+		replay_device_until(replay, rr, sim->now_ns);
 	/* Only what will not be done in time needs a timer. */
-	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING ||
-	    (rr->done_ns != NEVER && rr->done_ns > rr->deadline_ns))
+	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING)
 		replay_arm(replay, rr);
 }
 
@@ -416,12 +425,13 @@ static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 {
 	struct sim *sim = replay->sim;
-	g_autoptr(GPtrArray) batch = g_ptr_array_new();
+	GPtrArray *batch = replay->shared->batch;
 	struct nvme_iod *iod;
 	uint64_t begun_ns, end_ns;
 	uint16_t status;
 	bool any = false;
 
+	g_assert(batch->len == 0);
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
@@ -445,6 +455,7 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 	end_ns = sim_step_end(sim, begun_ns);
 	for (guint i = 0; i < batch->len; i++)
 		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
+	g_ptr_array_set_size(batch, 0);
 	replay_wake(replay, qid);
 }
 
@@ -470,16 +481,20 @@ static void replay_interrupt_event(struct sim *sim, uint32_t payload)
 	replay_take_completions(replay, qid, interrupt->cpu);
 }
 
-void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
+static void replay_raise(struct replay *replay, unsigned qid, unsigned cpu)
 {
-	struct replay_interrupt *interrupt = &replay->interrupts[qid];
+	replay->interrupts[qid] = (struct replay_interrupt){.raised = true, .cpu = cpu};
+	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
+}
+
+void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu, uint64_t at_ns)
+{
 	struct sim *sim = replay->sim;
 
-	if (interrupt->raised)
+	if (replay->interrupts[qid].raised)
 		return;
-	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
-	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
-	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT,
+	replay_raise(replay, qid, cpu);
+	event_queue_push(&sim->events, MAX(at_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT,
 			 replay_payload(replay, qid));
 }
 
@@ -502,12 +517,27 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 {
 	struct replay_request *rr = replay_request_of_event(sim, EVENT_COMPLETION, slot);
 	struct replay *replay = rr->replay;
+	uint64_t at_ns;
 
 	/* An event of a command that an abort or a reset has ended meanwhile. */
-	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->done_ns != sim->now_ns)
+	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->step_ns != sim->now_ns)
 		return;
-	if (replay_post(replay, rr))
-		replay_interrupt(replay, rr->qid, rr->cpu);
+	if (replay_timed(replay) && rr->work.step != DEVICE_DONE) {
+		replay_device_step(replay, rr, sim->now_ns);
+		return;
+	}
+	if (!replay_post(replay, rr))
+		return;
+	at_ns = device_seen_ns(&replay->device, &rr->command.walks[CONTROLLER_COMPLETION], sim->now_ns);
+	at_ns = MAX(at_ns, sim->cpus[rr->cpu].free_at_ns);
+	/* At once, if it would be the next event anyway. */
+	if (at_ns == sim->now_ns && event_queue_next_ns(&sim->events) > at_ns &&
+	    !replay->interrupts[rr->qid].raised) {
+		replay_raise(replay, rr->qid, rr->cpu);
+		replay_interrupt_event(sim, replay_payload(replay, rr->qid));
+	} else {
+		replay_interrupt(replay, rr->qid, rr->cpu, at_ns);
+	}
 }
 
 /** asap: the controller completes @rr, and @cpu hears of it, at once. */

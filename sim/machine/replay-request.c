@@ -132,6 +132,7 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
 	rr->req.special = record->op == IO_DISCARD;
 	rr->command = (struct controller_command){0};
+	rr->work.number = replay->part->issued + 1;
 	rr->start_ns = replay->sim->now_ns;
 	rr->stamp_ns = NEVER;
 	rr->trace_slot = NO_SLOT;

@@ -400,7 +400,8 @@ static void replay_init(struct replay *replay)
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
 		replay->dispatch[qid] = (struct replay_dispatch){.list = {NO_SLOT, NO_SLOT}, .run_ns = NEVER};
 	}
-	replay->channel_free_ns = g_new0(uint64_t, config->channels);
+	device_time_init(&replay->device, config, replay->number, replay->sim->seed, replay->nvme->queue_count,
+			 &replay->shared->walkers, replay->recording);
 	replay_seed(replay, &replay->prng, "segments");
 	replay_seed(replay, &replay->form_prng, "recorded-mix");
 	replay->rule = (struct segment_rule){.layout = machine_config_made_layout(config),
@@ -462,7 +463,7 @@ static void replay_add_driver(struct nvme_stats *sum, const struct nvme_stats *s
 static void replay_finish(struct replay *replay)
 {
 	replay_add_driver(&replay->stats->nvme, &replay->nvme->stats);
-	g_free(replay->channel_free_ns);
+	device_time_finish(&replay->device);
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
@@ -482,7 +483,9 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	shared->replays = g_new0(struct replay, shared->count);
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
 	shared->free_slots = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	shared->batch = g_ptr_array_new();
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
+	walkers_init(&shared->walkers, &shared->machine->config);
 	machine = shared->machine;
 	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
 		parts[i] = (struct replay_part){0};
@@ -494,7 +497,10 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 						     .options = shared->options,
 						     .stats = shared->stats,
 						     .part = &parts[i],
-						     .trace = traces[i]};
+						     .trace = traces[i],
+						     .recording = shared->options->recordings
+									  ? shared->options->recordings[i]
+									  : NULL};
 		replay_init(&shared->replays[i]);
 	}
 	replay_handle_io(shared);
@@ -512,6 +518,7 @@ static void replay_shared_finish(struct replay_shared *shared)
 	for (unsigned kind = EVENT_INTERRUPT; kind <= EVENT_RUN_QUEUE; kind++)
 		sim_handle(shared->sim, kind, NULL, NULL);
 	g_array_unref(shared->free_slots);
+	g_ptr_array_unref(shared->batch);
 	g_ptr_array_unref(shared->requests);
 	g_free(shared->replays);
 }

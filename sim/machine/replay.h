@@ -31,6 +31,8 @@ struct replay_options {
 	uint64_t limit;	 /* stop after so many requests; 0: no limit */
 	uint64_t depth;	 /* open, closed: at most so many requests in flight; 0: as the queues allow */
 	const char *dir; /* results go here; NULL: nowhere */
+	/** nvme.service = recorded: the traces once more, read ahead for how long requests took, one a trace; NULL: nobody knows. */
+	struct io_transform *const *recordings;
 	const uint64_t *snap_ns;    /* ascending, UINT64_MAX-ended: a snapshot when this time is reached */
 	const uint64_t *snap_count; /* ascending, UINT64_MAX-ended: … when so many requests were issued */
 	uint64_t snap_every_ns;	    /* 0: not */
