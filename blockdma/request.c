@@ -34,11 +34,24 @@ bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *ve
 	return vec->paddr + vec->len == next->paddr && (vec->paddr | mask) == ((next->paddr + next->len - 1) | mask);
 }
 
-void bio_vecs_take(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *ret_vecs)
+void bio_vec_list_grow(struct bio_vec_list *list)
 {
-	g_array_set_size(ret_vecs, 0);
+	list->capacity = MAX(4, 2 * list->capacity);
+	list->vecs = g_renew(struct bio_vec, list->vecs, list->capacity);
+}
+
+void bio_vec_list_finish(struct bio_vec_list *list)
+{
+	g_free(list->vecs);
+	*list = (struct bio_vec_list){0};
+}
+
+void bio_vecs_take(const struct bio_vec_list *list, uint32_t *at, uint64_t *skip, uint64_t bytes,
+		   struct bio_vec_list *ret_list)
+{
+	ret_list->count = 0;
 	while (bytes) {
-		struct bio_vec vec = g_array_index(vecs, struct bio_vec, *at);
+		struct bio_vec vec = list->vecs[*at];
 
 		vec.paddr += *skip;
 		vec.len -= *skip;
@@ -50,7 +63,7 @@ void bio_vecs_take(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t by
 			++*at;
 		}
 		bytes -= vec.len;
-		g_array_append_val(ret_vecs, vec);
+		bio_vec_list_add(ret_list, vec.paddr, vec.len);
 	}
 }
 

@@ -31,6 +31,24 @@ struct bio_vec {
 	uint64_t len;
 };
 
+/** Vectors that grow, for who makes them anew with each request; all zero: none. */
+struct bio_vec_list {
+	struct bio_vec *vecs; /* NULL before the first */
+	uint32_t count;
+	uint32_t capacity;
+};
+
+/** Makes room in @list for at least one more. bio_vec_list_add() calls it. */
+void bio_vec_list_grow(struct bio_vec_list *list);
+void bio_vec_list_finish(struct bio_vec_list *list);
+
+static inline void bio_vec_list_add(struct bio_vec_list *list, uint64_t paddr, uint64_t len)
+{
+	if (list->count == list->capacity)
+		bio_vec_list_grow(list);
+	list->vecs[list->count++] = (struct bio_vec){paddr, len};
+}
+
 /** What the driver tells the block layer of its queue. */
 struct queue_limits {
 	uint64_t max_bytes;
@@ -110,9 +128,10 @@ bool bio_vec_touches(const struct queue_limits *limits, const struct bio_vec *ve
 uint64_t bio_joint_bits(const struct queue_limits *limits, const struct bio_vec *vec,
 			const struct bio_vec *next);
 
-/** Takes the next @bytes off @vecs (of struct bio_vec, and it has as many), from *@at on with *@skip bytes of that one gone, into
- *  @ret_vecs, replacing what that holds. */
-void bio_vecs_take(const GArray *vecs, uint32_t *at, uint64_t *skip, uint64_t bytes, GArray *ret_vecs);
+/** Takes the next @bytes off @list (it has as many), from *@at on with *@skip bytes of that one gone, into @ret_list, replacing
+ *  what that holds. */
+void bio_vecs_take(const struct bio_vec_list *list, uint32_t *at, uint64_t *skip, uint64_t bytes,
+		   struct bio_vec_list *ret_list);
 
 struct req_iterator {
 	const struct bio_vec *vecs;

@@ -48,7 +48,7 @@ static bool parse_vec(const char *key, const char *text, struct bio_vec *ret_vec
 static bool parse_bio(struct explain_request *request, const char *text, GError **error)
 {
 	g_auto(GStrv) words = g_strsplit(text, ",", -1);
-	uint32_t first = request->vecs->len;
+	uint32_t first = request->vecs.count;
 
 	g_array_append_val(request->bio_first, first);
 	if (!words[0])
@@ -63,12 +63,12 @@ static bool parse_bio(struct explain_request *request, const char *text, GError 
 				error,
 				"bvec: \"%s\": address and length must be multiples of 4, as NVMe needs them",
 				*word);
-		if (request->vecs->len == EXPLAIN_VECS_MAX)
+		if (request->vecs.count == EXPLAIN_VECS_MAX)
 			return wrong(error, "bvec: more than %u vectors", EXPLAIN_VECS_MAX);
 		request->bytes += vec.len;
 		if (request->bytes > EXPLAIN_BYTES_MAX)
 			return wrong(error, "bvec: more than 16 MiB");
-		g_array_append_val(request->vecs, vec);
+		bio_vec_list_add(&request->vecs, vec.paddr, vec.len);
 	}
 	return true;
 }
@@ -102,12 +102,12 @@ static bool parse_meta(struct explain_request *request, const char *value, GErro
 
 		if (!parse_vec("meta", *word, &vec, error))
 			return false;
-		if (request->meta->len == NVME_MAX_META_SEGMENTS)
+		if (request->meta.count == NVME_MAX_META_SEGMENTS)
 			return wrong(error, "meta: more than %u pieces", NVME_MAX_META_SEGMENTS);
 		request->meta_bytes += vec.len;
-		g_array_append_val(request->meta, vec);
+		bio_vec_list_add(&request->meta, vec.paddr, vec.len);
 	}
-	return request->meta->len || wrong(error, "meta= needs a value: ADDR+LEN,...");
+	return request->meta.count || wrong(error, "meta= needs a value: ADDR+LEN,...");
 }
 
 static bool parse_queue(struct explain_request *request, const char *value, GError **error)
@@ -189,12 +189,10 @@ static bool check_request(struct explain_request *request, uint32_t block_bytes,
 	if (request->op != REQ_OP_DISCARD)
 		return true;
 	if (!request->bytes) {
-		const struct bio_vec ranges = {EXPLAIN_RANGES_PADDR, NVME_DSM_BYTES};
-
-		g_array_append_val(request->vecs, ranges);
-		request->bytes = ranges.len;
+		bio_vec_list_add(&request->vecs, EXPLAIN_RANGES_PADDR, NVME_DSM_BYTES);
+		request->bytes = NVME_DSM_BYTES;
 	}
-	if (request->vecs->len != 1 || request->bytes != NVME_DSM_BYTES)
+	if (request->vecs.count != 1 || request->bytes != NVME_DSM_BYTES)
 		return wrong(error, "bvec of a discard is where the driver's range list lies: ADDR+4k");
 	return true;
 }
@@ -206,9 +204,7 @@ bool explain_request_parse(struct explain_request *request, const char *text, ui
 	unsigned seen = 0, count = 0;
 	uint32_t first = 0;
 
-	*request = (struct explain_request){.vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec)),
-					    .bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
-					    .meta = g_array_new(FALSE, FALSE, sizeof(struct bio_vec))};
+	*request = (struct explain_request){.bio_first = g_array_new(FALSE, FALSE, sizeof(uint32_t))};
 	for (char **word = words; *word; word++) {
 		if (!**word)
 			continue;
@@ -226,7 +222,7 @@ bool explain_request_parse(struct explain_request *request, const char *text, ui
 
 void explain_request_clear(struct explain_request *request)
 {
-	g_clear_pointer(&request->vecs, g_array_unref);
+	bio_vec_list_finish(&request->vecs);
 	g_clear_pointer(&request->bio_first, g_array_unref);
-	g_clear_pointer(&request->meta, g_array_unref);
+	bio_vec_list_finish(&request->meta);
 }

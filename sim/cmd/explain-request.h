@@ -24,9 +24,9 @@ struct explain_request {
 	uint64_t lba;
 	uint64_t queue;
 	uint64_t bytes; /* of the vectors */
-	GArray *vecs;	/* of struct bio_vec */
+	struct bio_vec_list vecs;
 	GArray *bio_first; /* of uint32_t: number of the first vector of each bio; as many as there are bios, at least 1 */
-	GArray *meta;	     /* of struct bio_vec: integrity data, maybe none */
+	struct bio_vec_list meta; /* integrity data, maybe none */
 	uint64_t meta_bytes; /* of these */
 };
 

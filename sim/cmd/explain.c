@@ -29,7 +29,7 @@ struct explain {
 /** What goes to the driver at once: the request, or a part of it. */
 struct piece {
 	struct request req;
-	GArray *vecs, *meta_vecs;
+	struct bio_vec_list vecs, meta_vecs;
 	struct bio_split split;
 	struct nvme_iod *iod;
 	enum blk_status status;
@@ -120,21 +120,22 @@ static char *split_text(const struct explain *explain, const struct piece *piece
 		explain_maps_lists(explain) ? "of a list" : "without SGLs", limits->virt_boundary_mask);
 }
 
-static void tell_ranges(struct explain *explain, const char *key, const char *title, const GArray *ranges)
+static void tell_ranges(struct explain *explain, const char *key, const char *title,
+			const struct bio_vec_list *ranges)
 {
 	struct facts *facts = explain->facts;
 
 	facts_list_begin(facts, key, NULL);
-	for (guint i = 0; i < ranges->len; i++) {
-		const struct bio_vec *range = &g_array_index(ranges, struct bio_vec, i);
+	for (uint32_t i = 0; i < ranges->count; i++) {
+		const struct bio_vec *range = &ranges->vecs[i];
 		g_autofree char *len = text_size(range->len);
-		bool shown = explain->all || ranges->len <= SHOWN_VECS || i < SHOWN_VECS - 2 ||
-			     i + 1 == ranges->len;
+		bool shown = explain->all || ranges->count <= SHOWN_VECS || i < SHOWN_VECS - 2 ||
+			     i + 1 == ranges->count;
 
 		if (shown)
 			facts_line(facts, "%s %-3u " HEX ", %s", title, i + 1, range->paddr, len);
 		else if (i == SHOWN_VECS - 2)
-			facts_line(facts, "... %u more (--all shows them)", ranges->len - SHOWN_VECS + 1);
+			facts_line(facts, "... %u more (--all shows them)", ranges->count - SHOWN_VECS + 1);
 		facts_begin(facts, NULL, NULL);
 		explain_facts_hex(facts, "pa", range->paddr);
 		facts_u64(facts, "len_bytes", NULL, range->len);
@@ -171,7 +172,7 @@ static void tell_block_layer(struct explain *explain, const struct piece *piece)
 		facts_end(facts);
 		return;
 	}
-	tell_ranges(explain, "vectors", "vector", piece->vecs);
+	tell_ranges(explain, "vectors", "vector", &piece->vecs);
 	facts_line(facts, "%s in %u vector%s of %u bio%s: %u segment%s%s", bytes, req->vec_count,
 		   plural(req->vec_count), req->bio_count, plural(req->bio_count), req->nr_phys_segments,
 		   plural(req->nr_phys_segments), req->special ? ", the driver's list of ranges" : "");
@@ -685,18 +686,18 @@ static void init_piece(const struct explain *explain, struct piece *piece, uint6
 
 	piece->req = (struct request){.number = number,
 				      .sector = request->lba * (block / 512) + done / 512,
-				      .vecs = (struct bio_vec *)(void *)piece->vecs->data,
-				      .vec_count = piece->vecs->len,
+				      .vecs = piece->vecs.vecs,
+				      .vec_count = piece->vecs.count,
 				      .bio_first = (const uint32_t *)(const void *)request->bio_first->data,
 				      .bio_count = request->bio_first->len,
 				      .limits = &explain->limits,
 				      .special = request->op == REQ_OP_DISCARD,
 				      .op = request->op,
 				      .to_device = request->to_device};
-	for (guint i = 0; i < piece->vecs->len; i++)
+	for (guint i = 0; i < piece->vecs.count; i++)
 		piece->req.bytes += piece->req.vecs[i].len;
-	piece->req.meta_vecs = (struct bio_vec *)(void *)piece->meta_vecs->data;
-	piece->req.meta_vec_count = piece->meta_vecs->len;
+	piece->req.meta_vecs = piece->meta_vecs.vecs;
+	piece->req.meta_vec_count = piece->meta_vecs.count;
 	piece->req.meta_bytes = meta_bytes;
 }
 
@@ -713,20 +714,18 @@ static uint64_t piece_meta_bytes(const struct explain *explain, uint64_t bytes)
 static void run_pieces(struct explain *explain)
 {
 	const struct explain_request *request = &explain->request;
-	g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	g_autoptr(GArray) meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	struct bio_vec_list vecs = {0}, meta_vecs = {0};
 	uint64_t done = 0, number = 0, skip = 0, meta_skip = 0;
 	uint32_t at = 0, meta_at = 0;
 
 	facts_list_begin(explain->facts, "requests", NULL);
 	do {
-		const struct bio_vec *rest = &g_array_index(request->vecs, struct bio_vec, at);
-		struct piece piece = {
-			.vecs = vecs, .meta_vecs = meta_vecs, .split = {.bytes = request->bytes}};
+		const struct bio_vec *rest = &request->vecs.vecs[at];
+		struct piece piece = {.split = {.bytes = request->bytes}};
 		uint64_t meta_bytes;
 
 		if (request->op != REQ_OP_DISCARD && request->bio_first->len == 1 && request->bytes)
-			piece.split = bio_split(rest, request->vecs->len - at, skip, &explain->limits);
+			piece.split = bio_split(rest, request->vecs.count - at, skip, &explain->limits);
 		if (piece.split.err) {
 			facts_line(explain->facts,
 				   "the rest, from byte " U64
@@ -734,15 +733,19 @@ static void run_pieces(struct explain *explain)
 				   done, fault_errno_name(piece.split.err));
 			break;
 		}
-		bio_vecs_take(request->vecs, &at, &skip, piece.split.bytes, vecs);
+		bio_vecs_take(&request->vecs, &at, &skip, piece.split.bytes, &vecs);
 		meta_bytes = piece_meta_bytes(explain, piece.split.bytes);
-		bio_vecs_take(request->meta, &meta_at, &meta_skip, meta_bytes, meta_vecs);
+		bio_vecs_take(&request->meta, &meta_at, &meta_skip, meta_bytes, &meta_vecs);
+		piece.vecs = vecs;
+		piece.meta_vecs = meta_vecs;
 		init_piece(explain, &piece, ++number, done, meta_bytes);
 		run_piece(explain, &piece);
 		done += piece.req.bytes;
 	} while (done < request->bytes);
 	facts_list_end(explain->facts);
 	facts_u64(explain->facts, "refused_bytes", NULL, request->bytes - done);
+	bio_vec_list_finish(&vecs);
+	bio_vec_list_finish(&meta_vecs);
 }
 
 /** Names the request, by what its kind has: a flush concerns no block, and a discard's data are the driver's. */
@@ -819,12 +822,12 @@ static bool check_bio(const struct explain *explain, guint bio, uint32_t *segmen
 {
 	const struct explain_request *request = &explain->request;
 	const GArray *firsts = request->bio_first;
-	uint32_t first = g_array_index(firsts, uint32_t, bio), end = request->vecs->len;
+	uint32_t first = g_array_index(firsts, uint32_t, bio), end = request->vecs.count;
 	struct bio_split split;
 
 	if (bio + 1 < firsts->len)
 		end = g_array_index(firsts, uint32_t, bio + 1);
-	split = bio_split(&g_array_index(request->vecs, struct bio_vec, first), end - first, 0,
+	split = bio_split(&request->vecs.vecs[first], end - first, 0,
 			  &explain->limits);
 	*segments += split.segments;
 	if (!split.split && !split.err)
@@ -839,7 +842,7 @@ static bool check_bio(const struct explain *explain, guint bio, uint32_t *segmen
 static bool check_joint(const struct explain *explain, guint bio, GError **error)
 {
 	uint32_t first = g_array_index(explain->request.bio_first, uint32_t, bio + 1);
-	const struct bio_vec *next = &g_array_index(explain->request.vecs, struct bio_vec, first),
+	const struct bio_vec *next = &explain->request.vecs.vecs[first],
 			     *vec = next - 1;
 
 	if (vec->paddr + vec->len == next->paddr || !((vec->paddr + vec->len) | next->paddr) ||
@@ -878,12 +881,12 @@ static bool check_meta(const struct explain *explain, GError **error)
 {
 	unsigned most = explain->limits.max_integrity_segments;
 
-	if (explain->request.meta->len <= most)
+	if (explain->request.meta.count <= most)
 		return true;
 	return sim_error_plain(error,
 			       "--request: meta: %u pieces: a request takes %u (15 with nvme.metadata-sgl, and "
 			       "without lists of entries)",
-			       explain->request.meta->len, most) == 0;
+			       explain->request.meta.count, most) == 0;
 }
 
 /** Makes the machine. Faults count from here on, not from its probe. */

@@ -10,13 +10,13 @@
  *	replay-io.c		submission and completion, as blk-mq and the driver have them
  *	replay-timeout.c	commands whose time is over: aborts and resets
  *	replay-output.c		snapshots and the time line
+ *	replay-stats.c		what is counted, and what the warm-up is not
  *
  * Nobody else includes it.
  */
 #include <stddef.h>
 
 #include "sim/io/output.h"
-#include "sim/machine/device-time.h"
 #include "sim/machine/replay.h"
 #include "sim/machine/segments.h"
 
@@ -31,7 +31,7 @@ enum replay_state {
 struct replay_request {
 	struct request req;
 	struct replay *replay; /* whose it is */
-	GArray *vecs, *meta_vecs;
+	struct bio_vec_list vecs, meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
 	struct device_work work; /* where the device is with it */
@@ -43,8 +43,8 @@ struct replay_request {
 	uint32_t slot;
 	uint32_t trace_slot; /* of the record, for a completion that the trace tells */
 	uint32_t head;	     /* slot of the first piece; this one, if there is one piece */
-	uint32_t next;	     /* slot of the next piece or in a waiting list, NO_SLOT at the end */
-	uint32_t wait_next;
+	uint32_t next;	     /* slot of the next piece, or free one; NO_SLOT at the end */
+	uint32_t wait_next; /* in a waiting list, or of those that an interrupt takes together */
 	uint32_t pieces_left; /* of the head */
 	uint16_t qid;
 	uint16_t cpu;
@@ -82,6 +82,11 @@ struct replay_abort {
 	uint64_t done_ns;
 };
 
+/** Columns of the time line that only grow. */
+struct replay_row {
+	uint64_t issued, busy_ns, misses, table_reads, invalidations, up_bytes, down_bytes;
+};
+
 /* What the controllers of a run share. */
 struct replay_shared {
 	struct sim *sim;
@@ -91,15 +96,21 @@ struct replay_shared {
 	struct replay *replays; /* one a controller */
 	unsigned count;
 	GPtrArray *requests; /* by slot */
-	GArray *free_slots;
-	GPtrArray *batch;	   /* completions that are being taken */
+	uint32_t free_slot; /* the first of those not in use, which are a list by @next; NO_SLOT */
 	uint64_t in_flight; /* heads not ended */
 
+	uint64_t in_flight_since_ns; /* when that changed */
+
 	struct walkers walkers;
+	uint64_t warm_next_ns; /* when the warm-up is over; NEVER: not at a time */
+	struct replay_stats *warm; /* what was counted in the warm-up; NULL: there is none, or it is not over */
+	struct replay_part *warm_parts;
 
 	struct output *timeline;
 	uint64_t timeline_next_ns;
 	uint64_t timeline_ios, timeline_bytes, timeline_errors;
+	uint64_t timeline_latency_count, timeline_latency_ns_sum, timeline_latency_ns_max;
+	struct replay_row timeline_before; /* what the columns that grow had in the row before */
 	uint64_t snap_next_ns, snap_next_count;
 	unsigned snap_ns_at, snap_count_at;
 };
@@ -129,8 +140,8 @@ struct replay {
 	struct replay_interrupt *interrupts; /* by queue */
 	struct replay_abort aborts[NVME_ADMIN_DEPTH];
 	bool resetting; /* the queues are stopped */
-	GArray *scratch;	     /* segments of the record at hand */
-	GArray *meta_scratch;	     /* the same of its integrity data, where it was recorded */
+	struct bio_vec_list scratch; /* segments of the record at hand */
+	struct bio_vec_list meta_scratch; /* the same of its integrity data, where it was recorded */
 	uint32_t meta_at;	     /* how much of these its pieces have taken */
 	uint64_t meta_skip;
 	struct prng prng, form_prng; /* of segments that are made; of forms, recorded-mix */
@@ -236,6 +247,29 @@ void replay_trace_complete(struct replay *replay, struct replay_request *head, u
 
 /** Registers what happens when time is over, and at what follows. */
 void replay_handle_timeouts(struct replay_shared *shared);
+
+/* ---- what is counted ---- */
+
+/** So many more (or fewer) are in flight from now on. */
+static inline void replay_count_in_flight(struct replay_shared *shared, int more)
+{
+	shared->stats->in_flight_ns += shared->in_flight * (shared->sim->now_ns - shared->in_flight_since_ns);
+	shared->in_flight_since_ns = shared->sim->now_ns;
+	shared->in_flight += (uint64_t)(int64_t)more;
+}
+
+/** A request of @op ended well after @latency_ns. */
+void replay_count_latency(struct replay *replay, enum req_op op, uint64_t latency_ns);
+/** The warm-up is over. */
+void replay_warm(struct replay_shared *shared);
+/** Ends the warm-up that is so many requests long, if it is. */
+void replay_warm_by_count(struct replay_shared *shared);
+/** Adds up who waited for which lock, while they exist. */
+void replay_collect_locks(struct replay_shared *shared);
+/** Adds up what machine and devices counted, while they exist, and takes the warm-up off. */
+void replay_collect(struct replay_shared *shared);
+/** Fills *@ret_row with what the columns that grow are now. */
+void replay_row_take(const struct replay_shared *shared, struct replay_row *ret_row);
 
 /* ---- snapshots and the time line ---- */
 

@@ -38,12 +38,10 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 		replay->part->errors++;
 		replay->shared->timeline_errors++;
 	} else if (replay_timed(replay)) {
-		histogram_add(&stats->latency[head->req.op], end_ns - head->start_ns);
-		replay->part->latency_ns_sum += end_ns - head->start_ns;
-		replay->part->latency_ns_max = MAX(replay->part->latency_ns_max, end_ns - head->start_ns);
+		replay_count_latency(replay, head->req.op, end_ns - head->start_ns);
 	}
 	replay->shared->timeline_ios++;
-	replay->shared->in_flight--;
+	replay_count_in_flight(replay->shared, -1);
 	replay->in_flight--;
 	replay_detach(replay, head);
 	while (slot != NO_SLOT) {
@@ -51,7 +49,8 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 
 		slot = piece->next;
 		piece->state = STATE_FREE;
-		g_array_append_val(replay->shared->free_slots, piece->slot);
+		piece->next = replay->shared->free_slot;
+		replay->shared->free_slot = piece->slot;
 	}
 }
 
@@ -108,8 +107,7 @@ static struct replay_request *replay_take_first(struct replay *replay, struct re
 static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
 {
 	replay->dispatch[qid].run_ns = at_ns;
-	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE,
-			 replay_payload(replay, qid));
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, replay_payload(replay, qid));
 }
 
 /** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
@@ -131,7 +129,8 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 		replay->stats->requeues++;
 		rr->state = STATE_REQUEUED;
 		replay_append(replay, &dispatch->list, rr);
-		replay_run_queue_at(replay, rr->qid, sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
+		replay_run_queue_at(replay, rr->qid,
+				    sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
 		return;
 	}
 	sim_find(sim, FINDING_STUCK, NULL,
@@ -424,14 +423,13 @@ static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
 
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 {
+	struct replay_wait batch = {NO_SLOT, NO_SLOT};
 	struct sim *sim = replay->sim;
-	GPtrArray *batch = replay->shared->batch;
 	struct nvme_iod *iod;
 	uint64_t begun_ns, end_ns;
 	uint16_t status;
 	bool any = false;
 
-	g_assert(batch->len == 0);
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
@@ -442,7 +440,7 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 			continue;
 		}
 		if (status == NVME_SC_SUCCESS && rr->req.op != REQ_OP_DRV) {
-			g_ptr_array_add(batch, rr);
+			replay_append(replay, &batch, rr);
 			continue;
 		}
 		replay_unmap(replay, rr);
@@ -450,12 +448,11 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 	}
 	if (any)
 		nvme_ring_cq(replay->nvme, qid);
-	for (guint i = 0; i < batch->len; i++)
-		replay_unmap(replay, g_ptr_array_index(batch, i));
+	for (uint32_t slot = batch.first; slot != NO_SLOT; slot = replay_at(replay, slot)->wait_next)
+		replay_unmap(replay, replay_at(replay, slot));
 	end_ns = sim_step_end(sim, begun_ns);
-	for (guint i = 0; i < batch->len; i++)
-		replay_decide(replay, g_ptr_array_index(batch, i), NVME_SC_SUCCESS, end_ns);
-	g_ptr_array_set_size(batch, 0);
+	while (batch.first != NO_SLOT)
+		replay_decide(replay, replay_take_first(replay, &batch), NVME_SC_SUCCESS, end_ns);
 	replay_wake(replay, qid);
 }
 

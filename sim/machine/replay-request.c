@@ -8,27 +8,23 @@ void replay_request_free(void *data)
 {
 	struct replay_request *rr = data;
 
-	g_array_unref(rr->vecs);
-	g_array_unref(rr->meta_vecs);
+	bio_vec_list_finish(&rr->vecs);
+	bio_vec_list_finish(&rr->meta_vecs);
 	g_free(rr);
 }
 
 static struct replay_request *replay_new_request(struct replay *replay)
 {
 	GPtrArray *requests = replay->shared->requests;
-	GArray *free_slots = replay->shared->free_slots;
 	struct replay_request *rr;
 
-	if (free_slots->len) {
-		uint32_t slot = g_array_index(free_slots, uint32_t, free_slots->len - 1);
-
-		g_array_set_size(free_slots, free_slots->len - 1);
-		return replay_at(replay, slot);
+	if (replay->shared->free_slot != NO_SLOT) {
+		rr = replay_at(replay, replay->shared->free_slot);
+		replay->shared->free_slot = rr->next;
+		return rr;
 	}
 	rr = g_new0(struct replay_request, 1);
 	rr->slot = requests->len;
-	rr->vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	rr->meta_vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 	g_assert(rr->slot < EVENT_PAYLOAD_MAX);
 	g_ptr_array_add(requests, rr);
 	return rr;
@@ -51,12 +47,10 @@ static void replay_take_recorded(struct replay *replay, const struct io_record *
 {
 	for (uint32_t i = 0; i < record->segment_count; i++) {
 		const struct io_segment *segment = &record->segments[i];
-		struct bio_vec vec = {segment->paddr, segment->len_bytes};
+		bool meta = segment->flags & IO_SEGMENT_METADATA;
 
-		if (segment->flags & IO_SEGMENT_METADATA)
-			g_array_append_val(replay->meta_scratch, vec);
-		else
-			g_array_append_val(replay->scratch, vec);
+		bio_vec_list_add(meta ? &replay->meta_scratch : &replay->scratch, segment->paddr,
+				 segment->len_bytes);
 	}
 }
 
@@ -64,10 +58,10 @@ static void replay_take_recorded(struct replay *replay, const struct io_record *
 static void replay_make_segments(struct replay *replay, bool by_form, uint64_t bytes)
 {
 	replay->stats->made_segments++;
-	if (by_form && segments_make_form(&replay->forms, &replay->form_prng, bytes, replay->scratch))
+	if (by_form && segments_make_form(&replay->forms, &replay->form_prng, bytes, &replay->scratch))
 		replay->stats->form_segments++;
 	else
-		segments_make(&replay->prng, &replay->rule, bytes, replay->scratch);
+		segments_make(&replay->prng, &replay->rule, bytes, &replay->scratch);
 }
 
 /** Puts where the data of @record lie into replay->scratch; none for a flush and a write of zeroes. */
@@ -79,30 +73,29 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 	bool by_form = layout == LAYOUT_RECORDED_MIX && record->op != IO_DISCARD;
 	uint64_t bytes = record->op == IO_DISCARD ? NVME_DSM_BYTES : record->bytes;
 
-	g_array_set_size(replay->scratch, 0);
-	g_array_set_size(replay->meta_scratch, 0);
+	replay->scratch.count = replay->meta_scratch.count = 0;
 	replay->meta_at = 0;
 	replay->meta_skip = 0;
 	if (record->op == IO_FLUSH || record->op == IO_WRITE_ZEROES || bytes == 0)
 		return;
 	if (recorded)
 		replay_take_recorded(replay, record);
-	if (!replay->scratch->len) {
+	if (!replay->scratch.count) {
 		replay_make_segments(replay, by_form, bytes);
 		return;
 	}
 	replay->stats->recorded_segments++;
 	if (by_form)
-		segments_learn(&replay->forms, &replay->form_prng, bytes, replay->scratch);
+		segments_learn(&replay->forms, &replay->form_prng, bytes, &replay->scratch);
 }
 
-/** Moves @vecs, which belong to one request and are no longer than one may be, into the memory of the board. */
-static void replay_place(const struct replay *replay, GArray *vecs)
+/** Moves @list, which belong to one request and are no longer than one may be, into the memory of the board. */
+static void replay_place(const struct replay *replay, struct bio_vec_list *list)
 {
 	const struct machine_board *board = replay->machine->config.board;
 
-	for (guint i = 0; board && i < vecs->len; i++)
-		machine_board_place(board, &g_array_index(vecs, struct bio_vec, i));
+	for (uint32_t i = 0; board && i < list->count; i++)
+		machine_board_place(board, &list->vecs[i]);
 }
 
 unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)
@@ -156,20 +149,20 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 	struct segment_rule rule = {.layout = replay->rule.layout};
 	uint64_t bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
 
-	g_array_set_size(rr->meta_vecs, 0);
+	rr->meta_vecs.count = 0;
 	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
 		bytes = 0;
 	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
 		rule.layout = LAYOUT_CONTIGUOUS;
-	if (bytes && replay->meta_scratch->len)
-		bio_vecs_take(replay->meta_scratch, &replay->meta_at, &replay->meta_skip, bytes,
-			      rr->meta_vecs);
+	if (bytes && replay->meta_scratch.count)
+		bio_vecs_take(&replay->meta_scratch, &replay->meta_at, &replay->meta_skip, bytes,
+			      &rr->meta_vecs);
 	else if (bytes)
-		segments_make(&replay->prng, &rule, bytes, rr->meta_vecs);
+		segments_make(&replay->prng, &rule, bytes, &rr->meta_vecs);
 	rr->req.meta_bytes = bytes;
-	rr->req.meta_vecs = (struct bio_vec *)(void *)rr->meta_vecs->data;
-	rr->req.meta_vec_count = rr->meta_vecs->len;
-	replay_place(replay, rr->meta_vecs);
+	rr->req.meta_vecs = rr->meta_vecs.vecs;
+	rr->req.meta_vec_count = rr->meta_vecs.count;
+	replay_place(replay, &rr->meta_vecs);
 	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
 		physmem_claim(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len,
 			      rr->req.number);
@@ -177,10 +170,10 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 
 static void replay_fill_piece(struct replay *replay, struct replay_request *rr, uint64_t bytes)
 {
-	replay_place(replay, rr->vecs);
+	replay_place(replay, &rr->vecs);
 	rr->req.bytes = bytes;
-	rr->req.vecs = (struct bio_vec *)(void *)rr->vecs->data;
-	rr->req.vec_count = rr->vecs->len;
+	rr->req.vecs = rr->vecs.vecs;
+	rr->req.vec_count = rr->vecs.count;
 	rr->req.limits = &replay->nvme->limits;
 	replay_make_metadata(replay, rr);
 	request_prepare(&rr->req);
@@ -196,14 +189,14 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 	uint32_t at = 0;
 	uint64_t skip = 0;
 
-	g_array_set_size(head->vecs, 0);
+	head->vecs.count = 0;
 	head->pieces_left = 1;
-	if (replay->scratch->len == 0)
+	if (replay->scratch.count == 0)
 		replay_fill_piece(replay, head, 0);
-	while (at < replay->scratch->len) {
-		const struct bio_vec *vecs = &g_array_index(replay->scratch, struct bio_vec, at);
+	while (at < replay->scratch.count) {
+		const struct bio_vec *vecs = &replay->scratch.vecs[at];
 		uint64_t bytes =
-			request_split_bytes(vecs, replay->scratch->len - at, skip, &replay->nvme->limits);
+			request_split_bytes(vecs, replay->scratch.count - at, skip, &replay->nvme->limits);
 		struct replay_request *rr = last;
 
 		/* Not even one logical block fits: the recording's own unit was smaller. Take the first segment. */
@@ -218,7 +211,7 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 			replay->stats->splits++;
 			last = rr;
 		}
-		bio_vecs_take(replay->scratch, &at, &skip, bytes, rr->vecs);
+		bio_vecs_take(&replay->scratch, &at, &skip, bytes, &rr->vecs);
 		replay_fill_piece(replay, rr, bytes);
 	}
 	return head;
@@ -257,7 +250,7 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
 	replay->part->max_in_flight = MAX(replay->part->max_in_flight, replay->in_flight);
-	replay->shared->in_flight++;
+	replay_count_in_flight(replay->shared, 1);
 	stats->max_in_flight = MAX(stats->max_in_flight, replay->shared->in_flight);
 	replay_submit_pieces(replay, head);
 }

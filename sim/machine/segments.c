@@ -8,13 +8,6 @@ static uint64_t segments_page(uint32_t page)
 	return SEGMENTS_BASE + ((uint64_t)page << FRAME_LG2);
 }
 
-static void segments_append(GArray *vecs, uint64_t paddr, uint64_t len)
-{
-	struct bio_vec vec = {paddr, len};
-
-	g_array_append_val(vecs, vec);
-}
-
 /* Pages that @bytes from @offset in a page on touch. */
 static uint64_t segments_pages(uint64_t offset, uint64_t bytes)
 {
@@ -43,14 +36,14 @@ static uint64_t segments_run(struct prng *prng, uint64_t pages, uint32_t step)
 	return segments_page(segments_draw(prng, SEGMENTS_PAGES - most - 1, step));
 }
 
-static void segments_make_thp(struct prng *prng, uint64_t offset, uint32_t step, uint64_t bytes, GArray *vecs)
+static void segments_make_thp(struct prng *prng, uint64_t offset, uint32_t step, uint64_t bytes, struct bio_vec_list *vecs)
 {
 	while (bytes) {
 		uint64_t part = MIN(bytes, ((uint64_t)HUGE_PAGES << FRAME_LG2) - offset);
 		uint64_t pages = segments_pages(offset, part);
 		uint32_t huge = prng_below(prng, SEGMENTS_PAGES / HUGE_PAGES);
 
-		segments_append(
+		bio_vec_list_add(
 			vecs,
 			segments_page(huge * HUGE_PAGES + segments_draw(prng, HUGE_PAGES - pages, step)) +
 				offset,
@@ -62,12 +55,12 @@ static void segments_make_thp(struct prng *prng, uint64_t offset, uint32_t step,
 }
 
 static void segments_make_scattered(struct prng *prng, uint64_t offset, uint32_t step, uint64_t bytes,
-				    GArray *vecs)
+				    struct bio_vec_list *vecs)
 {
 	while (bytes) {
 		uint64_t part = MIN(bytes, FRAME_SIZE - offset);
 
-		segments_append(vecs, segments_page(segments_draw(prng, SEGMENTS_PAGES - 1, step)) + offset,
+		bio_vec_list_add(vecs, segments_page(segments_draw(prng, SEGMENTS_PAGES - 1, step)) + offset,
 				part);
 		bytes -= part;
 		offset = 0;
@@ -75,14 +68,14 @@ static void segments_make_scattered(struct prng *prng, uint64_t offset, uint32_t
 	}
 }
 
-void segments_make(struct prng *prng, const struct segment_rule *rule, uint64_t bytes, GArray *vecs)
+void segments_make(struct prng *prng, const struct segment_rule *rule, uint64_t bytes, struct bio_vec_list *vecs)
 {
 	uint64_t offset = segments_first_offset(prng, rule);
 	uint32_t step = (uint32_t)MAX(rule->alignment >> FRAME_LG2, 1);
 
 	switch (rule->layout) {
 	case LAYOUT_CONTIGUOUS:
-		segments_append(vecs, segments_run(prng, segments_pages(offset, bytes), step) + offset,
+		bio_vec_list_add(vecs, segments_run(prng, segments_pages(offset, bytes), step) + offset,
 				bytes);
 		break;
 	case LAYOUT_THP:
@@ -110,39 +103,34 @@ static uint32_t segments_place(struct prng *prng, uint64_t seen)
 	return prng_below(prng, (uint32_t)MIN(seen + 1, UINT32_MAX));
 }
 
-void segments_learn(struct segment_forms *forms, struct prng *prng, uint64_t bytes, const GArray *vecs)
+void segments_learn(struct segment_forms *forms, struct prng *prng, uint64_t bytes, const struct bio_vec_list *vecs)
 {
 	unsigned class = segments_class(bytes);
 	uint32_t place = segments_place(prng, forms->seen[class]++);
-	GArray *form;
+	struct bio_vec_list *form;
 
 	if (place >= SEGMENTS_FORMS)
 		return;
-	if (!forms->forms[class][place])
-		forms->forms[class][place] = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	form = forms->forms[class][place];
-	g_array_set_size(form, 0);
-	for (guint i = 0; i < vecs->len; i++) {
-		const struct bio_vec *vec = &g_array_index(vecs, struct bio_vec, i);
-
-		segments_append(form, vec->paddr % FRAME_SIZE, vec->len);
-	}
+	form = &forms->forms[class][place];
+	form->count = 0;
+	for (uint32_t i = 0; i < vecs->count; i++)
+		bio_vec_list_add(form, vecs->vecs[i].paddr % FRAME_SIZE, vecs->vecs[i].len);
 }
 
-bool segments_make_form(const struct segment_forms *forms, struct prng *prng, uint64_t bytes, GArray *vecs)
+bool segments_make_form(const struct segment_forms *forms, struct prng *prng, uint64_t bytes, struct bio_vec_list *vecs)
 {
 	unsigned class = segments_class(bytes);
 	uint32_t kept = (uint32_t)MIN(forms->seen[class], SEGMENTS_FORMS);
-	const GArray *form;
+	const struct bio_vec_list *form;
 
 	if (!kept)
 		return false;
-	form = forms->forms[class][prng_below(prng, kept)];
-	for (guint i = 0; i < form->len && bytes; i++) {
-		const struct bio_vec *vec = &g_array_index(form, struct bio_vec, i);
-		uint64_t part = i + 1 == form->len ? bytes : MIN(bytes, vec->len);
+	form = &forms->forms[class][prng_below(prng, kept)];
+	for (uint32_t i = 0; i < form->count && bytes; i++) {
+		const struct bio_vec *vec = &form->vecs[i];
+		uint64_t part = i + 1 == form->count ? bytes : MIN(bytes, vec->len);
 
-		segments_append(vecs, segments_run(prng, segments_pages(vec->paddr, part), 1) + vec->paddr,
+		bio_vec_list_add(vecs, segments_run(prng, segments_pages(vec->paddr, part), 1) + vec->paddr,
 				part);
 		bytes -= part;
 	}
@@ -153,5 +141,5 @@ void segments_forget(struct segment_forms *forms)
 {
 	for (unsigned class = 0; class < SEGMENTS_CLASSES; class ++)
 		for (unsigned i = 0; i < SEGMENTS_FORMS; i++)
-			g_clear_pointer(&forms->forms[class][i], g_array_unref);
+			bio_vec_list_finish(&forms->forms[class][i]);
 }

@@ -36,20 +36,19 @@ struct segment_rule {
 
 /** Forms that were seen. All zero: none. */
 struct segment_forms {
-	GArray *forms[SEGMENTS_CLASSES]
-		     [SEGMENTS_FORMS]; /* of struct bio_vec: paddr is the offset in the page */
+	struct bio_vec_list forms[SEGMENTS_CLASSES][SEGMENTS_FORMS]; /* paddr is the offset in the page */
 	uint64_t seen[SEGMENTS_CLASSES];
 };
 
-/** Appends the segments of @bytes, not 0, to @vecs (of struct bio_vec). */
-void segments_make(struct prng *prng, const struct segment_rule *rule, uint64_t bytes, GArray *vecs);
+/** Appends the segments of @bytes, not 0, to @vecs. */
+void segments_make(struct prng *prng, const struct segment_rule *rule, uint64_t bytes, struct bio_vec_list *vecs);
 
 /** Remembers the form of a request of @bytes that lies in @vecs, or leaves it, as @prng says. */
-void segments_learn(struct segment_forms *forms, struct prng *prng, uint64_t bytes, const GArray *vecs);
+void segments_learn(struct segment_forms *forms, struct prng *prng, uint64_t bytes, const struct bio_vec_list *vecs);
 
 /** Appends the segments of @bytes in a form that was seen, drawn by @prng: cut at @bytes, or its last segment made longer.
  *  Returns false, with nothing appended, when there is none of this class. */
-bool segments_make_form(const struct segment_forms *forms, struct prng *prng, uint64_t bytes, GArray *vecs);
+bool segments_make_form(const struct segment_forms *forms, struct prng *prng, uint64_t bytes, struct bio_vec_list *vecs);
 
 void segments_forget(struct segment_forms *forms);
 

@@ -385,16 +385,15 @@ static void assert_segments(const struct segment_rule *place, const uint64_t *si
 		for (unsigned i = 0; i < count * 20; i++) {
 			const struct segment_rule rule = {layout, place->alignment, place->offset};
 			uint64_t bytes = sizes[i % count], sum = 0;
-			g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-			g_autoptr(GArray) again = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+			struct bio_vec_list vecs = {0}, again = {0};
 			struct prng prng = {.state = i}, same = {.state = i};
 
-			segments_make(&prng, &rule, bytes, vecs);
-			segments_make(&same, &rule, bytes, again);
-			g_assert_cmpmem(vecs->data, vecs->len * sizeof(struct bio_vec), again->data,
-					again->len * sizeof(struct bio_vec));
-			for (guint k = 0; k < vecs->len; k++) {
-				const struct bio_vec *vec = &g_array_index(vecs, struct bio_vec, k);
+			segments_make(&prng, &rule, bytes, &vecs);
+			segments_make(&same, &rule, bytes, &again);
+			g_assert_cmpmem(vecs.vecs, vecs.count * sizeof(struct bio_vec), again.vecs,
+					again.count * sizeof(struct bio_vec));
+			for (uint32_t k = 0; k < vecs.count; k++) {
+				const struct bio_vec *vec = &vecs.vecs[k];
 				uint64_t last = vec->paddr + vec->len - 1;
 
 				sum += vec->len;
@@ -405,7 +404,7 @@ static void assert_segments(const struct segment_rule *place, const uint64_t *si
 					g_assert_cmpuint(vec->paddr % FRAME_SIZE, ==, 0);
 				else
 					g_assert_cmpuint(vec->paddr % alignment, ==, place->offset);
-				if (k + 1 < vecs->len)
+				if (k + 1 < vecs.count)
 					g_assert_cmpuint((last + 1) % FRAME_SIZE, ==, 0);
 				g_assert_cmpuint(vec->paddr, >=, SEGMENTS_BASE);
 				g_assert_cmpuint(last, <, SEGMENTS_BASE + ((uint64_t)SEGMENTS_PAGES << FRAME_LG2));
@@ -416,7 +415,9 @@ static void assert_segments(const struct segment_rule *place, const uint64_t *si
 			}
 			g_assert_cmpuint(sum, ==, bytes);
 			if (layout == LAYOUT_CONTIGUOUS)
-				g_assert_cmpuint(vecs->len, ==, 1);
+				g_assert_cmpuint(vecs.count, ==, 1);
+			bio_vec_list_finish(&vecs);
+			bio_vec_list_finish(&again);
 		}
 	/* Every place in a page that is allowed was drawn. */
 	g_assert_cmpuint(places, ==, (UINT64_C(1) << MAX(FRAME_SIZE / alignment, 1)) - 1);
@@ -443,31 +444,33 @@ static void test_segments_in_recorded_forms(void)
 	static const struct bio_vec five[] = {{0x5e00, 512}, {0x9000, 4096}, {0x1000, 8192}, {0x20000, 4096}, {0x7000, 512}};
 	struct segment_forms forms = {0};
 	struct prng prng = {.state = 1};
-	g_autoptr(GArray) form = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
-	g_autoptr(GArray) vecs = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
+	struct bio_vec_list form = {0}, vecs = {0};
 	static const uint64_t longer[] = {512, 4096, 8192, 4096, 15000};
 
-	g_array_append_vals(form, five, G_N_ELEMENTS(five));
-	g_assert_false(segments_make_form(&forms, &prng, 17408, vecs));
-	segments_learn(&forms, &prng, 17408, form);
+	for (unsigned i = 0; i < G_N_ELEMENTS(five); i++)
+		bio_vec_list_add(&form, five[i].paddr, five[i].len);
+	g_assert_false(segments_make_form(&forms, &prng, 17408, &vecs));
+	segments_learn(&forms, &prng, 17408, &form);
 	/* Another class has none. */
-	g_assert_false(segments_make_form(&forms, &prng, 16383, vecs));
-	g_assert_false(segments_make_form(&forms, &prng, 32768, vecs));
-	g_assert_cmpuint(vecs->len, ==, 0);
+	g_assert_false(segments_make_form(&forms, &prng, 16383, &vecs));
+	g_assert_false(segments_make_form(&forms, &prng, 32768, &vecs));
+	g_assert_cmpuint(vecs.count, ==, 0);
 	/* As long, longer, shorter: the lengths, and where in their pages they begin, are the form's. */
-	g_assert_true(segments_make_form(&forms, &prng, 16896 + 15000, vecs));
-	g_assert_cmpuint(vecs->len, ==, 5);
-	for (guint i = 0; i < vecs->len; i++) {
-		g_assert_cmpuint(g_array_index(vecs, struct bio_vec, i).paddr % FRAME_SIZE, ==,
+	g_assert_true(segments_make_form(&forms, &prng, 16896 + 15000, &vecs));
+	g_assert_cmpuint(vecs.count, ==, 5);
+	for (uint32_t i = 0; i < vecs.count; i++) {
+		g_assert_cmpuint(vecs.vecs[i].paddr % FRAME_SIZE, ==,
 				 five[i].paddr % FRAME_SIZE);
-		g_assert_cmpuint(g_array_index(vecs, struct bio_vec, i).len, ==, longer[i]);
-		g_assert_cmpuint(g_array_index(vecs, struct bio_vec, i).paddr, >=, SEGMENTS_BASE);
+		g_assert_cmpuint(vecs.vecs[i].len, ==, longer[i]);
+		g_assert_cmpuint(vecs.vecs[i].paddr, >=, SEGMENTS_BASE);
 	}
-	g_array_set_size(vecs, 0);
-	g_assert_true(segments_make_form(&forms, &prng, 16384, vecs));
-	g_assert_cmpuint(vecs->len, ==, 4);
-	g_assert_cmpuint(g_array_index(vecs, struct bio_vec, 3).len, ==, 16384 - 512 - 4096 - 8192);
+	vecs.count = 0;
+	g_assert_true(segments_make_form(&forms, &prng, 16384, &vecs));
+	g_assert_cmpuint(vecs.count, ==, 4);
+	g_assert_cmpuint(vecs.vecs[3].len, ==, 16384 - 512 - 4096 - 8192);
 	segments_forget(&forms);
+	bio_vec_list_finish(&form);
+	bio_vec_list_finish(&vecs);
 }
 
 /* Of a thousand forms that are told apart by where they begin, a fair sample stays: about as many early as late ones. */
@@ -481,14 +484,13 @@ static void test_forms_are_a_fair_sample(void)
 
 		prng_init(&prng, seed, "forms");
 		for (unsigned i = 0; i < 1000; i++) {
-			g_autoptr(GArray) form = g_array_new(FALSE, FALSE, sizeof(struct bio_vec));
 			struct bio_vec vec = {i * 4, 4096};
+			const struct bio_vec_list form = {&vec, 1, 1};
 
-			g_array_append_val(form, vec);
-			segments_learn(&forms, &prng, 4096, form);
+			segments_learn(&forms, &prng, 4096, &form);
 		}
 		for (unsigned i = 0; i < SEGMENTS_FORMS; i++, all++)
-			early += g_array_index(forms.forms[12][i], struct bio_vec, 0).paddr < 2000;
+			early += forms.forms[12][i].vecs[0].paddr < 2000;
 		segments_forget(&forms);
 	}
 	g_assert_cmpuint(all, ==, 3200);
