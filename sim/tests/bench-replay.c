@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host time and memory of a replay: "bench-replay IOMMUSIM MAKE-TRACE [IOS]". Makes a blktrace of 4 KiB
- * requests in a directory of its own and runs the program on it in each mode. Times are CPU seconds of the
+ * Host time and memory of a replay: "bench-replay IOMMUSIM MAKE-TRACE [IOS]". Makes a trace of 4 KiB requests, in the
+ * program's own format, in a directory of its own, and runs the program on it in each mode, then on a tenth of it and on
+ * ten times as many, which must cost as much an I/O and need no more memory. Times are CPU seconds of the
  * program (user and system), beside plain operations measured here in the same minute: m is a malloc and free
  * pair, g1k a pair of GTree operations with a thousand keys. Each figure is the least disturbed of a few
  * rounds. That a replay does what it should is test-machine's concern; here only the number of I/Os is
@@ -106,6 +107,14 @@ struct cost {
 	double peak_mib;
 };
 
+/** Adds @more to @best, the least disturbed of what was measured so far. */
+static void cost_add(struct cost *best, struct cost more)
+{
+	best->cpu_s = MIN(best->cpu_s, more.cpu_s);
+	best->elapsed_s = MIN(best->elapsed_s, more.elapsed_s);
+	best->peak_mib = MAX(best->peak_mib, more.peak_mib);
+}
+
 /** Runs @argv with its output away and waits for it. Fails the benchmark unless it ends well. */
 static struct cost cost_of(const char *const *argv)
 {
@@ -136,13 +145,8 @@ static struct cost cost_best(const char *const *argv)
 {
 	struct cost best = cost_of(argv);
 
-	for (unsigned round = 1; round < ROUNDS; round++) {
-		struct cost cost = cost_of(argv);
-
-		best.cpu_s = MIN(best.cpu_s, cost.cpu_s);
-		best.elapsed_s = MIN(best.elapsed_s, cost.elapsed_s);
-		best.peak_mib = MAX(best.peak_mib, cost.peak_mib);
-	}
+	for (unsigned round = 1; round < ROUNDS; round++)
+		cost_add(&best, cost_of(argv));
 	return best;
 }
 
@@ -157,6 +161,15 @@ static const struct {
 	{"only reading: trace info", {NULL}, 12}, /* 6 a record */
 };
 
+static void bench_row(const char *name, struct cost cost, uint64_t ios, double m_ns, double goal_m)
+{
+	double ns = cost.cpu_s * 1e9 / (double)ios;
+
+	printf("%-26s %12.0f %9.1f %7.1f %7.0f %9.1f %9.0f\n", name, (double)ios / cost.cpu_s, ns, ns / m_ns,
+	       goal_m, cost.peak_mib, GOAL_MIB);
+	fflush(stdout);
+}
+
 static void bench_rows(const char *iommusim, const char *trace, uint64_t ios, double m_ns)
 {
 	printf("%-26s %12s %9s %7s %7s %9s %9s\n", "replay", "I/Os/CPU-s", "ns/I/O", "m", "goal m",
@@ -165,12 +178,26 @@ static void bench_rows(const char *iommusim, const char *trace, uint64_t ios, do
 		const char *argv[] = {iommusim,	       "replay",	trace, "--progress=never",
 				      rows[i].args[0], rows[i].args[1], NULL};
 		const char *info[] = {iommusim, "trace", "info", trace, NULL};
-		struct cost cost = cost_best(rows[i].args[0] ? argv : info);
-		double ns = cost.cpu_s * 1e9 / (double)ios;
 
-		printf("%-26s %12.0f %9.1f %7.1f %7.0f %9.1f %9.0f\n", rows[i].name, (double)ios / cost.cpu_s,
-		       ns, ns / m_ns, rows[i].goal_m, cost.peak_mib, GOAL_MIB);
-		fflush(stdout);
+		bench_row(rows[i].name, cost_best(rows[i].args[0] ? argv : info), ios, m_ns, rows[i].goal_m);
+	}
+}
+
+/** What an I/O costs must not depend on how many there are: a tenth of the trace, and ten times all of it. */
+static void bench_flat(const char *iommusim, const char *trace, uint64_t ios, double m_ns)
+{
+	g_autofree char *limit = g_strdup_printf("--limit=%" G_GUINT64_FORMAT, MAX(ios / 10, 1));
+
+	for (unsigned i = 0; i < 2; i++) {
+		const char *tenth[] = {iommusim,	   "replay",	    trace,	     limit,
+				       "--progress=never", rows[i].args[0], rows[i].args[1], NULL};
+		const char *tenfold[] = {iommusim,	     "replay",	      trace,	       "--repeat=10",
+					 "--progress=never", rows[i].args[0], rows[i].args[1], NULL};
+		g_autofree char *less = g_strdup_printf("%s, a tenth", rows[i].name);
+		g_autofree char *more = g_strdup_printf("%s, tenfold", rows[i].name);
+
+		bench_row(less, cost_best(tenth), MAX(ios / 10, 1), m_ns, rows[i].goal_m);
+		bench_row(more, cost_of(tenfold), ios * 10, m_ns, rows[i].goal_m);
 	}
 }
 
@@ -204,9 +231,18 @@ static void bench_sweep(const char *iommusim, const char *trace, const char *res
 	static const char *const jobs[] = {"--jobs=1", "--jobs=2"};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(jobs); i++) {
-		const char *argv[] = {iommusim,	     "faults",	 "sweep", "--set=kernel.version=fixed",
-				      "--set=machine.cpus=4", "--limit=1250", "--progress=never", "-o",
-				      results,	     jobs[i],	 trace,	  NULL};
+		const char *argv[] = {iommusim,
+				      "faults",
+				      "sweep",
+				      "--set=kernel.version=fixed",
+				      "--set=machine.cpus=4",
+				      "--limit=1250",
+				      "--progress=never",
+				      "-o",
+				      results,
+				      jobs[i],
+				      trace,
+				      NULL};
 		struct cost cost = cost_of(argv);
 		unsigned pairs = sweep_pairs(results);
 
@@ -223,7 +259,7 @@ int main(int argc, char **argv)
 	g_autofree char *dir = g_dir_make_tmp("bench-replay-XXXXXX", NULL);
 	g_autofree char *name = g_build_filename(dir, "bench", NULL);
 	g_autofree char *results = g_build_filename(dir, "sweep", NULL);
-	uint64_t ios = 1000000;
+	uint64_t ios = 10000000;
 	double m_ns;
 
 	if (argc < 3 || argc > 4 || (argc == 4 && !text_parse_u64(argv[3], &ios)) || !ios) {
@@ -231,21 +267,26 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	g_autofree char *count = g_strdup_printf("ios=%" G_GUINT64_FORMAT, ios);
+	g_autofree char *trace = g_strconcat(name, ".iot", NULL);
 	const char *make[] = {argv[2], name, count, "remote=25", NULL};
+	const char *convert[] = {argv[1], "trace", "convert", "--to=iot", "-o", trace, name, NULL};
 
 	cost_of(make);
-	m_ns = unit_best(unit_malloc_ns, 4000000);
-	printf("m (malloc_free_64) %.2f ns, g1k (gtree_1k) %.1f ns\n", m_ns,
-	       unit_best(unit_gtree_ns, 400000));
-	printf("%" G_GUINT64_FORMAT " I/Os of 4 KiB, %d CPUs, depth 32, blktrace\n", ios, CPUS);
-	bench_rows(argv[1], name, ios, m_ns);
-	bench_start(argv[1], name);
-	bench_sweep(argv[1], name, results);
+	cost_of(convert);
 	for (unsigned cpu = 0; cpu < CPUS; cpu++) {
 		g_autofree char *path = g_strdup_printf("%s.blktrace.%u", name, cpu);
 
 		g_unlink(path);
 	}
+	m_ns = unit_best(unit_malloc_ns, 4000000);
+	printf("m (malloc_free_64) %.2f ns, g1k (gtree_1k) %.1f ns\n", m_ns,
+	       unit_best(unit_gtree_ns, 400000));
+	printf("%" G_GUINT64_FORMAT " I/Os of 4 KiB, %d CPUs, depth 32, iot\n", ios, CPUS);
+	bench_rows(argv[1], trace, ios, m_ns);
+	bench_flat(argv[1], trace, ios, m_ns);
+	bench_start(argv[1], trace);
+	bench_sweep(argv[1], trace, results);
+	g_unlink(trace);
 	g_rmdir(dir);
 	return 0;
 }
