@@ -66,6 +66,43 @@ def _():
             equal(len(times), 5, 'the costs were in force')
 
 
+@case('any-costs/the-same-state-in-the-order-of-another-run')
+def _():
+    keys = cost_keys()
+    for mode, trace in (('strict', load(ios=3000, cpus=4, depth=64, remote=30, sizes=40, rate=200000)),
+                        ('lazy', load(ios=20000, cpus=4, depth=64, sizes=3, rate=400000))):
+        options = ['replay', f'--set=iommu.mode={mode}', '--set=iotlb.entries=64']
+        program.expect(0, *options, '--save-order=calls.txt', '-o', 'plain', trace)
+        states = sections('plain')
+        check(len(states) > 30, 'a state that says something')
+        if mode == 'lazy':
+            check(read('calls.txt').count('timer') > 3, 'timers are among the calls')
+        different = 0
+        for seed in range(4):
+            costs = random_costs(seed, keys)
+            out = program.expect(0, *options, *costs, '--order=calls.txt', '-o', 'ordered', trace)
+            check(sections('ordered') == states, f'{mode}, seed {seed}: the state depends on costs', out)
+            program.expect(0, *options, *costs, '-o', 'free', trace)
+            different += sections('free') != states
+        check(different > 0, 'in an order of their own, costs do change the state')
+
+
+@case('order/what-cannot-be-followed')
+def _():
+    trace = load(ios=100, cpus=2)
+    program.expect(0, 'replay', '--save-order=calls.txt', trace)
+    lines = read('calls.txt').splitlines()
+    check(lines[1].startswith('issue'), 'it begins with a request')
+    for number, wrong in ((1, 'other 1'), (2, 'issue 1'), (2, 'post 0'), (2, 'take 0 9 0'), (2, 'timer 3 1'), (2, 'unordered'),
+                          (2, 'nonsense')):
+        with open('wrong.txt', 'w', encoding='utf-8') as file:
+            file.write('\n'.join(lines[:number - 1] + [wrong] + lines[number:]) + '\n')
+        message = program.refuses('replay', '--order=wrong.txt', trace)
+        check(message.startswith(f'wrong.txt:{number}: '), message)
+    program.refuses('replay', '--order=calls.txt', '--warmup=1ms', trace)
+    program.refuses('replay', '--order=missing.txt', trace)
+
+
 @case('invalidation-hardware/one-at-a-time')
 def _():
     # A command and the wait behind it, 300 ns each, whatever 8 CPUs would like.
