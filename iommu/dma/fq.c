@@ -35,6 +35,7 @@ struct fq {
 	unsigned timer_cpu;
 	unsigned event_kind, id;
 	struct fq_stats stats;
+	struct histogram windows;
 };
 
 struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, uint64_t tick_ns,
@@ -114,9 +115,7 @@ static void fq_reap(struct fq *fq, struct fq_ring *ring, uint64_t finished)
 
 		if (entry->counter >= finished)
 			break;
-		fq->stats.windows++;
-		fq->stats.window_ns_sum += window_ns;
-		fq->stats.window_ns_max = MAX(fq->stats.window_ns_max, window_ns);
+		histogram_add(&fq->windows, window_ns);
 		fq_free_pages(fq, entry);
 		SIM_ANNOUNCE(fq->sim, iova_return, entry->pfn, entry->granules);
 		iova_free_fast(fq->iovad, entry->pfn, entry->granules);
@@ -210,6 +209,16 @@ bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn)
 		return false;
 	*ret_pfn = from->entries[from->head].pfn;
 	return true;
+}
+
+const struct histogram *fq_windows(const struct fq *fq)
+{
+	return &fq->windows;
+}
+
+void fq_forget_windows(struct fq *fq)
+{
+	fq->windows = (struct histogram){0};
 }
 
 const struct fq_stats *fq_stats(const struct fq *fq)

@@ -13,6 +13,7 @@
  */
 #include "iommu/iommu.h"
 #include "iommu/iova/iova.h"
+#include "sim/core/histogram.h"
 
 #define FQ_PERCPU_ENTRIES 256u
 #define FQ_PERCPU_NS	  UINT64_C(10000000)
@@ -22,8 +23,6 @@
 struct fq_stats {
 	uint64_t queued;
 	uint64_t flushes_full, flushes_timer;
-	uint64_t window_ns_sum, window_ns_max; /* from unmap to the flush that ended it */
-	uint64_t windows;
 };
 
 struct fq;
@@ -59,6 +58,10 @@ bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn);
 unsigned fq_timer_cpu(const struct fq *fq);
 
 const struct fq_stats *fq_stats(const struct fq *fq);
+/** Returns how long ranges stayed reachable: from the unmap to the flush that ended it. */
+const struct histogram *fq_windows(const struct fq *fq);
+/** Forgets these. */
+void fq_forget_windows(struct fq *fq);
 /** Calls @add with @sum and the lock of each ring. */
 void fq_add_locks(const struct fq *fq, struct sim_lock *sum,
 		  void (*add)(struct sim_lock *sum, const struct sim_lock *lock));

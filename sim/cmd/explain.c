@@ -541,6 +541,7 @@ static void tell_device(struct explain *explain, const struct controller_command
 {
 	struct facts *facts = explain->facts;
 	bool iommu = dma_use_iommu(&explain->machine->dev);
+	struct controller_walks walks = controller_walks_sum(done);
 	g_autofree char *moved = text_size(done->bytes);
 
 	facts_begin(facts, "device", "device");
@@ -548,15 +549,15 @@ static void tell_device(struct explain *explain, const struct controller_command
 		   done->accesses == 1 ? "" : "es", iommu ? " by IOVA" : " by physical address", moved);
 	if (iommu)
 		facts_line(facts, "%u of these missed the IOTLB: %u page-table entr%s read",
-			   done->iotlb_misses, done->table_reads, done->table_reads == 1 ? "y" : "ies");
+			   walks.misses, walks.table_reads, walks.table_reads == 1 ? "y" : "ies");
 	facts_line(facts, "status 0x%x%s", done->status & NVME_STATUS_TYPE_CODE,
 		   device_status_text(done->status));
 	if (done->loss != CONTROLLER_LOSES_NOTHING)
 		facts_line(facts, "%s", loss_text(done->loss));
 	facts_u64(facts, "accesses", NULL, done->accesses);
 	facts_u64(facts, "moved_bytes", NULL, done->bytes);
-	facts_u64(facts, "iotlb_misses", NULL, done->iotlb_misses);
-	facts_u64(facts, "table_reads", NULL, done->table_reads);
+	facts_u64(facts, "iotlb_misses", NULL, walks.misses);
+	facts_u64(facts, "table_reads", NULL, walks.table_reads);
 	facts_u64(facts, "nvme_status", NULL, done->status);
 	facts_bool(facts, "completion_lost", NULL, done->loss != CONTROLLER_LOSES_NOTHING);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
@@ -605,8 +606,7 @@ static void tell_failed_controller(struct explain *explain)
 	facts_end(facts);
 }
 
-static void complete_piece(struct explain *explain, struct piece *piece,
-			   const struct controller_command *done)
+static void complete_piece(struct explain *explain, struct piece *piece, struct controller_command *done)
 {
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;

@@ -33,6 +33,7 @@ struct run_options {
 	char *dir;
 	char *snapshot_at;
 	char *snapshot_every;
+	char *warmup;
 	const struct run_watch *watch; /* borrowed; NULL: nobody. No option */
 };
 
@@ -56,6 +57,7 @@ struct run {
 	char **names;	     /* of the traces, as the user has them; borrowed, NULL-ended */
 	unsigned count;	     /* of them, and of what follows */
 	struct io_transform *traces[MACHINE_CONTROLLERS_MAX];
+	struct io_transform *recordings[MACHINE_CONTROLLERS_MAX]; /* nvme.service = recorded: the same once more */
 	struct replay_part parts[MACHINE_CONTROLLERS_MAX];
 	unsigned cpus; /* of the machine */
 	char *options; /* which part of the traces, as options */

@@ -21,6 +21,8 @@ static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
 /* enum controller_loss. */
 static const char *const config_losses[] = {"command", "interrupt", "all", NULL};
+/* enum service_model. */
+static const char *const config_services[] = {"fixed", "exponential", "lognormal", "recorded", NULL};
 static const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const config_versions[] = {"6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
 
@@ -95,6 +97,8 @@ static const struct config_key config_keys[] = {
 	WALK_LEVEL("walk-entries-4", 4, NULL),
 	{"iotlb", "memory-ns", CONFIG_NUMBER, AT(memory_ns), 0, 1000000, .initial = 100,
 	 .what = "one page-table entry read by a walk (assumed)"},
+	{"iotlb", "walkers", CONFIG_NUMBER, AT(walkers), 1, CONFIG_WALKERS_MAX, .initial = 8,
+	 .what = "walks at once, of all devices behind the IOMMU (assumed)"},
 	{"iotlb", "ats", CONFIG_CHOICE, AT(ats), .choices = config_yes_no,
 	 .what = "the device keeps translations itself and asks for what it lacks"},
 	{"iotlb", "ats-entries", CONFIG_NUMBER, AT(ats_entries), 1, 1 << 20, .initial = 64,
@@ -152,10 +156,32 @@ static const struct config_key config_keys[] = {
 	 .what = "commands served at once (assumed)"},
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
 	{"nvme", "write-latency", CONFIG_TIME, AT(write_ns), 0, 10000000000, .initial = 15000, .what = "(assumed)"},
-	{"nvme", "link-mb-s", CONFIG_NUMBER, AT(link_mb_s), 1, 1000000, .initial = 7000,
-	 .what = "data over the link, 10^6 bytes a second (PCIe 4.0 x4 after overhead; assumed)"},
-	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 700,
-	 .what = "doorbell to command in the controller (assumed)"},
+	{"nvme", "service", CONFIG_CHOICE, AT(service), .choices = config_services,
+	 .what = "a channel's time: fixed, exponential, lognormal (with these means), or recorded: of the trace, without channels"},
+	{"nvme", "service-spread", CONFIG_NUMBER, AT(service_spread), 0, 1000, .initial = 50,
+	 .what = "lognormal: standard deviation in percent of the mean (assumed)"},
+	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 250,
+	 .what = "from the CPU's write to a doorbell until the controller asks for the command (assumed)"},
+	{"nvme", "link-mb-s", CONFIG_NUMBER, AT(link_mb_s), 0, 1000000,
+	 .what = "a plain link of 10^6 bytes of data a second instead of [pcie]: no packets, no way to memory; 0: [pcie]"},
+	{"pcie", "generation", CONFIG_NUMBER, AT(pcie_generation), 1, 5, .initial = 4,
+	 .what = "2.5, 5, 8, 16 or 32 GT/s a lane (an NVMe drive of today)"},
+	{"pcie", "lanes", CONFIG_NUMBER, AT(pcie_lanes), 1, 16, .initial = 4,
+	 .what = "of the link, power of two (an M.2 or U.2 drive has 4)", .power_of_two = true},
+	{"pcie", "payload", CONFIG_SIZE, AT(pcie_payload), 128, 4096, .initial = 256,
+	 .what = "Max_Payload_Size: most data of a packet (what root ports of servers usually take)", .power_of_two = true},
+	{"pcie", "read-request", CONFIG_SIZE, AT(pcie_read_request), 128, 4096, .initial = 512,
+	 .what = "Max_Read_Request_Size: most data asked for at once (512 is its reset value in the PCIe specification)",
+	 .power_of_two = true},
+	{"pcie", "read-completion", CONFIG_SIZE, AT(pcie_read_completion), 64, 4096, .initial = 64,
+	 .what = "most data of one completion of a read, at most payload (64: the smallest Read Completion Boundary)",
+	 .power_of_two = true},
+	{"pcie", "tags", CONFIG_NUMBER, AT(pcie_tags), 1, 1024, .initial = 256,
+	 .what = "reads on their way at once (8-bit tags; 10-bit ones allow 768)"},
+	{"pcie", "latency", CONFIG_TIME, AT(pcie_latency_ns), 0, 1000000, .initial = 500,
+	 .what = "of the device's read of memory, beyond the time on the wire; half of it for a write (assumed)"},
+	{"pcie", "dllp-percent", CONFIG_NUMBER, AT(pcie_dllp_percent), 0, 50, .initial = 8,
+	 .what = "of the raw rate for acknowledgements and flow control (8 to 10: Neugebauer et al., SIGCOMM 2018)"},
 	{"segments", "layout", CONFIG_CHOICE, AT(layout), .choices = segment_layout_names, .initial = LAYOUT_RECORDED,
 	 .what = "for requests whose recording has no segments: recorded means scattered, recorded-mix as recorded ones so far"},
 	{"segments", "seed", CONFIG_NUMBER, AT(segment_seed), 0, UINT64_MAX, .initial = 1},
@@ -533,6 +559,11 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 		return sim_error_plain(error,
 				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,
 				       config->iotlb_ways, config->iotlb_entries) == 0;
+	if (config->pcie_read_completion > config->pcie_payload)
+		return sim_error_plain(error,
+				       "pcie.read-completion = %" G_GUINT64_FORMAT
+				       ": must be at most pcie.payload, %" G_GUINT64_FORMAT,
+				       config->pcie_read_completion, config->pcie_payload) == 0;
 	if (config->segment_offset >= config->segment_alignment)
 		return sim_error_plain(error,
 				       "segments.offset = %" G_GUINT64_FORMAT

@@ -89,10 +89,10 @@ static void replay_abort_event(struct sim *sim, uint32_t payload)
 		rr->command.status = NVME_SC_ABORT_REQ;
 		rr->command.loss = CONTROLLER_LOSES_NOTHING;
 		if (replay_post(replay, rr))
-			replay_interrupt(replay, rr->qid, rr->cpu);
+			replay_interrupt(replay, rr->qid, rr->cpu, sim->now_ns);
 	}
 	if (controller_complete(&replay->machine->ctrl, 0, &abort->command))
-		replay_interrupt(replay, 0, sim->cpu);
+		replay_interrupt(replay, 0, sim->cpu, sim->now_ns);
 }
 
 /** nvme_timeout: a controller that failed is reset; else the queue is polled, and then the driver decides. */

@@ -13,6 +13,12 @@ const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 /* Simulated time at most: costs are added up in picoseconds, in 64 bits. */
 #define REPLAY_TIME_MAX_NS (UINT64_C(200) * 86400 * 1000000000)
 
+/** Returns when something is to be done beside the events. */
+static uint64_t replay_stop_ns(const struct replay_shared *shared)
+{
+	return MIN(MIN(shared->timeline_next_ns, shared->snap_next_ns), shared->warm_next_ns);
+}
+
 /** Moves simulated time to @until_ns, if that lies ahead: events, rows of the time line and snapshots, each at its time. */
 static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GError **error)
 {
@@ -20,10 +26,12 @@ static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GErr
 
 	if (until_ns > REPLAY_TIME_MAX_NS)
 		return sim_error_plain(error, "more than 200 days of simulated time") == 0;
-	while (MIN(shared->timeline_next_ns, shared->snap_next_ns) <= until_ns) {
-		uint64_t stop_ns = MIN(shared->timeline_next_ns, shared->snap_next_ns);
+	while (replay_stop_ns(shared) <= until_ns) {
+		uint64_t stop_ns = replay_stop_ns(shared);
 
 		sim_run_until(sim, MAX(stop_ns, sim->now_ns));
+		if (shared->warm_next_ns == stop_ns)
+			replay_warm(shared);
 		if (shared->timeline_next_ns == stop_ns)
 			replay_close_row(shared, until_ns);
 		if (shared->snap_next_ns == stop_ns && !replay_snapshot_of_time(shared, error))
@@ -285,6 +293,8 @@ static bool replay_steps(struct replay_shared *shared, GError **error)
 			return true;
 		if (next->step == IO_ISSUE && !replay_snapshot_of_count(shared, error))
 			return false;
+		if (next->step == IO_ISSUE)
+			replay_warm_by_count(shared);
 		if (!replay_wait_for(shared, next, &next, error))
 			return false;
 		replay_take_step(next);
@@ -398,7 +408,8 @@ static void replay_init(struct replay *replay)
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
 		replay->dispatch[qid] = (struct replay_dispatch){.list = {NO_SLOT, NO_SLOT}, .run_ns = NEVER};
 	}
-	replay->channel_free_ns = g_new0(uint64_t, config->channels);
+	device_time_init(&replay->device, config, replay->number, replay->sim->seed, replay->nvme->queue_count,
+			 &replay->shared->walkers, replay->recording);
 	replay_seed(replay, &replay->prng, "segments");
 	replay_seed(replay, &replay->form_prng, "recorded-mix");
 	replay->rule = (struct segment_rule){.layout = machine_config_made_layout(config),
@@ -431,13 +442,13 @@ static void replay_collect_own_locks(struct replay *replay)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
 }
 
-/** Adds up who waited for which lock, while they exist. */
-static void replay_collect_locks(struct replay_shared *shared)
+void replay_collect_locks(struct replay_shared *shared)
 {
 	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
 							"submission queue", "flush queue"};
 	struct sim_lock *locks = shared->stats->locks;
 
+	memset(locks, 0, sizeof(shared->stats->locks));
 	for (unsigned i = 0; i < REPLAY_LOCKS; i++)
 		locks[i].name = names[i];
 	for (unsigned i = 0; i < shared->count; i++)
@@ -446,18 +457,9 @@ static void replay_collect_locks(struct replay_shared *shared)
 		replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
 }
 
-/** Adds what the drivers counted. */
-static void replay_add_driver(struct nvme_stats *sum, const struct nvme_stats *stats)
-{
-	G_STATIC_ASSERT(sizeof(*sum) % sizeof(uint64_t) == 0);
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
-		((uint64_t *)sum)[i] += ((const uint64_t *)stats)[i];
-}
-
 static void replay_finish(struct replay *replay)
 {
-	replay_add_driver(&replay->stats->nvme, &replay->nvme->stats);
-	g_free(replay->channel_free_ns);
+	device_time_finish(&replay->device);
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
@@ -478,6 +480,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
 	shared->free_slot = NO_SLOT;
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
+	walkers_init(&shared->walkers, &shared->machine->config);
 	machine = shared->machine;
 	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
 		parts[i] = (struct replay_part){0};
@@ -489,17 +492,21 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 						     .options = shared->options,
 						     .stats = shared->stats,
 						     .part = &parts[i],
-						     .trace = traces[i]};
+						     .trace = traces[i],
+						     .recording = shared->options->recordings
+									  ? shared->options->recordings[i]
+									  : NULL};
 		replay_init(&shared->replays[i]);
 	}
 	replay_handle_io(shared);
 	replay_handle_timeouts(shared);
 	replay_plan_snapshots(shared, 0, 0);
+	shared->warm_next_ns = shared->options->warmup_ns ? shared->options->warmup_ns : UINT64_MAX;
 }
 
 static void replay_shared_finish(struct replay_shared *shared)
 {
-	replay_collect_locks(shared);
+	replay_collect(shared);
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_finish(&shared->replays[i]);
 	sim_handle(shared->sim, EVENT_COMPLETION, NULL, NULL);

@@ -1069,8 +1069,8 @@ static void test_replay_notices(const void *data)
 	trace_clear(&trace);
 }
 
-/* Each entry that a walk reads costs memory-ns: four levels for each of three addresses, without any cache.
- */
+/* Each entry that a walk reads costs memory-ns: four levels for each of three addresses, without any cache. The data
+ * are on the link meanwhile. */
 static void test_replay_walks_take_time(void)
 {
 	static const char *const sets[] = {"nvme.fetch-latency=0",   "nvme.read-latency=0",
@@ -1092,12 +1092,12 @@ static void test_replay_walks_take_time(void)
 		run_free(run);
 	}
 	g_assert_cmpuint(latency_ns[0], ==, 5);
-	/* Command and data are translated before the command is done. */
-	g_assert_cmpuint(latency_ns[1], ==, 5 + 2 * 4 * 1000);
+	/* The command before it is fetched, the data while they are sent, the completion before it is seen. */
+	g_assert_cmpuint(latency_ns[1], ==, 3 * 4 * 1000);
 	trace_clear(&trace);
 }
 
-/* A device with a cache of its own asks for command and data, and no more once it has them. */
+/* A device with a cache of its own asks for command, data and completion, and no more once it has them. */
 static void test_replay_requests_of_the_device_take_time(void)
 {
 	static const char *const sets[] = {"nvme.fetch-latency=0",   "nvme.read-latency=0",
@@ -1112,9 +1112,9 @@ static void test_replay_requests_of_the_device_take_time(void)
 	config_free_of_charge(&config);
 	config.ats_ns = 1000;
 	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
-	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, 5 + 2 * 1000);
-	/* The second request's command is known; its data was invalidated. */
-	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].sum_ns, ==, 2 * 5 + 3 * 1000);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, 5 + 3 * 1000);
+	/* The second request's command and completion are known; its data was invalidated. */
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].sum_ns, ==, 2 * 5 + 4 * 1000);
 	run_free(run);
 	trace_clear(&trace);
 }
