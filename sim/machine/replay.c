@@ -423,6 +423,7 @@ static void replay_add_lock(struct sim_lock *sum, const struct sim_lock *lock)
 	sum->waits += lock->waits;
 	sum->wait_ns_sum += lock->wait_ns_sum;
 	sum->wait_ns_max = MAX(sum->wait_ns_max, lock->wait_ns_max);
+	sum->hold_ps_sum += lock->hold_ps_sum;
 }
 
 /** Adds the locks of a controller and its domain. */
@@ -438,14 +439,14 @@ static void replay_collect_own_locks(struct replay *replay)
 	if (!machine->domain)
 		return;
 	replay_add_lock(&locks[LOCK_IOVA_TREE], iova_tree_lock(machine->iovad));
-	for (unsigned order = 0; order < IOVA_ORDERS; order++)
+	for (unsigned order = 0; order < IOVA_ORDERS && machine->config.allocator == ALLOCATOR_RCACHE; order++)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
 }
 
 void replay_collect_locks(struct replay_shared *shared)
 {
 	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
-							"submission queue", "flush queue"};
+							"invalidation hardware", "submission queue", "flush queue"};
 	struct sim_lock *locks = shared->stats->locks;
 
 	memset(locks, 0, sizeof(shared->stats->locks));
@@ -453,8 +454,10 @@ void replay_collect_locks(struct replay_shared *shared)
 		locks[i].name = names[i];
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_collect_own_locks(&shared->replays[i]);
-	if (shared->machine->domain)
-		replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
+	if (!shared->machine->domain)
+		return;
+	replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
+	replay_add_lock(&locks[LOCK_INVALIDATION_HARDWARE], &shared->machine->iommu->hardware);
 }
 
 static void replay_finish(struct replay *replay)

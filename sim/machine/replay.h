@@ -56,6 +56,7 @@ enum replay_lock {
 	LOCK_IOVA_TREE,
 	LOCK_IOVA_DEPOT,
 	LOCK_INVALIDATION,
+	LOCK_INVALIDATION_HARDWARE, /* no lock: serves one at a time as well */
 	LOCK_SUBMISSION,
 	LOCK_FLUSH_QUEUE,
 	REPLAY_LOCKS,
