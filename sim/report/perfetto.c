@@ -77,6 +77,7 @@ struct perfetto_request {
 struct perfetto {
 	struct sim_observer observer;
 	struct trace_events *events; /* NULL: ended */
+	const struct sim *sim;	     /* that is heard */
 	uint64_t limit;
 	bool begun; /* the first request came: what was before it took no time */
 	struct perfetto_left left;
@@ -89,7 +90,7 @@ struct perfetto {
 	const struct request *waited; /* the request that got a tag last */
 	uint64_t waited_ps;
 	uint64_t counters_ns; /* when counters are next */
-	uint64_t mapped_bytes, shown_bytes, now_ns;
+	uint64_t mapped_bytes, shown_bytes;
 	GString *args; /* scratch */
 };
 
@@ -200,23 +201,21 @@ static void perfetto_slice(struct perfetto *perfetto, struct trace_track *track,
 
 /* ---- counters ---- */
 
-static void perfetto_count_device(struct perfetto *perfetto, struct perfetto_device *device)
+static void perfetto_count_device(const struct sim *sim, struct perfetto_device *device)
 {
 	if (device->in_flight == device->shown)
 		return;
 	device->shown = device->in_flight;
-	trace_counter(device->group, perfetto->now_ns * 1000, "in flight", "requests", device->in_flight);
+	trace_counter(device->group, sim->now_ns * 1000, "in flight", "requests", device->in_flight);
 }
 
 static void perfetto_count(struct perfetto *perfetto, const struct sim *sim)
 {
-	if (sim->now_ns < perfetto->counters_ns ||
-	    !perfetto_room(perfetto, sim, 1 + (1 + TRACE_GROUP_NAMES) * perfetto->devices->len))
+	if (!perfetto_room(perfetto, sim, 1 + (1 + TRACE_GROUP_NAMES) * perfetto->devices->len))
 		return;
 	perfetto->counters_ns = sim->now_ns + PERFETTO_COUNTER_NS;
-	perfetto->now_ns = sim->now_ns;
 	for (guint i = 0; i < perfetto->devices->len; i++)
-		perfetto_count_device(perfetto, g_ptr_array_index(perfetto->devices, i));
+		perfetto_count_device(sim, g_ptr_array_index(perfetto->devices, i));
 	if (perfetto->mapped_bytes != perfetto->shown_bytes)
 		trace_counter(perfetto->iommu, sim->now_ns * 1000, "mapped", "bytes", perfetto->mapped_bytes);
 	perfetto->shown_bytes = perfetto->mapped_bytes;
@@ -396,7 +395,8 @@ static void perfetto_write_step(struct perfetto *perfetto, const struct sim *sim
 		if (part->what == SPAN_PREPARE && !part->err)
 			perfetto_begin(perfetto, track, part);
 	}
-	perfetto_count(perfetto, sim);
+	if (sim->now_ns >= perfetto->counters_ns)
+		perfetto_count(perfetto, sim);
 }
 
 /** The limit is reached: only what requests in the file need is written of the step. */
@@ -601,6 +601,7 @@ struct perfetto *perfetto_new(const char *path, uint64_t limit, GError **error)
 
 void perfetto_observe(struct perfetto *perfetto, struct sim *sim)
 {
+	perfetto->sim = sim;
 	sim_observe(sim, &perfetto->observer);
 }
 
@@ -634,6 +635,7 @@ bool perfetto_commit(struct perfetto *perfetto, struct perfetto_left *ret_left, 
 	g_autofree char *others = NULL;
 
 	perfetto_show_open(perfetto);
+	perfetto_count(perfetto, perfetto->sim);
 	left->events = trace_events_count(perfetto->events);
 	others =
 		g_strdup_printf("\"limit\":%" G_GUINT64_FORMAT ",\"events\":%" G_GUINT64_FORMAT
@@ -642,7 +644,7 @@ bool perfetto_commit(struct perfetto *perfetto, struct perfetto_left *ret_left, 
 				",\"complete\":%s,\"complete_until_ns\":%" G_GUINT64_FORMAT,
 				perfetto->limit, left->events, left->requests, left->left_requests,
 				left->left_slices, left->until_ns == UINT64_MAX ? "true" : "false",
-				left->until_ns == UINT64_MAX ? perfetto->now_ns : left->until_ns);
+				left->until_ns == UINT64_MAX ? perfetto->sim->now_ns : left->until_ns);
 	*ret_left = *left;
 	return trace_events_commit(g_steal_pointer(&perfetto->events), others, error);
 }

@@ -36,7 +36,7 @@ struct perfetto_left {
 struct perfetto *perfetto_new(const char *path, uint64_t limit, GError **error);
 /** Hears @sim, for as long as that lives; @perfetto is freed after it. Call it before anything is mapped. */
 void perfetto_observe(struct perfetto *perfetto, struct sim *sim);
-/** Ends the file and makes it visible. */
+/** Ends the file and makes it visible; the simulation that is heard still lives. */
 bool perfetto_commit(struct perfetto *perfetto, struct perfetto_left *ret_left, GError **error);
 /** Without perfetto_commit() before, there is no file. NULL is allowed. */
 void perfetto_free(struct perfetto *perfetto);
