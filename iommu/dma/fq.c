@@ -249,8 +249,37 @@ void fq_each(const struct fq *fq, fq_visitor fn, void *data)
 	for (unsigned i = 0; i < fq->ring_count; i++) {
 		const struct fq_ring *ring = &fq->rings[i];
 
-		for (uint32_t at = ring->head; at != ring->tail; at = (at + 1) % fq->size)
-			fn(data, ring->entries[at].pfn, ring->entries[at].granules, i,
-			   ring->entries[at].time_ns, ring->entries[at].actor);
+		for (uint32_t at = ring->head; at != ring->tail; at = (at + 1) % fq->size) {
+			const struct fq_entry *entry = &ring->entries[at];
+			const struct fq_queued queued = {
+				.pfn = entry->pfn,
+				.granules = entry->granules,
+				.ring = i,
+				.flushes = entry->counter,
+				.time_ns = entry->time_ns,
+				.actor = entry->actor,
+				.pages = entry->pages,
+				.page_count = entry->page_count,
+			};
+
+			fn(data, &queued);
+		}
 	}
+}
+
+struct fq_state fq_state(const struct fq *fq)
+{
+	return (struct fq_state){
+		.started = fq->flush_start,
+		.finished = fq->flush_finish,
+		.ring_entries = fq->size,
+		.timer_on = fq->timer_on,
+		.timer_cpu = fq->timer_cpu,
+	};
+}
+
+void fq_ring_ends(const struct fq *fq, unsigned ring, uint32_t *ret_head, uint32_t *ret_tail)
+{
+	*ret_head = fq->rings[ring].head;
+	*ret_tail = fq->rings[ring].tail;
 }

@@ -65,8 +65,7 @@ static uint64_t map_unmap(struct fixture *f)
 	return addr;
 }
 
-static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
-			 uint64_t actor)
+static void count_queued(void *data, const struct fq_queued *queued)
 {
 	*(unsigned *)data += 1;
 }

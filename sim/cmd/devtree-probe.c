@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devtree/device/snapshot.h"
 #include "devtree/platform/board.h"
 #include "sim/cmd/devtree.h"
 #include "sim/core/error.h"
@@ -328,15 +329,16 @@ static void probe_warn_idle_rules(const struct probe_options *options, const str
 
 /* ---- one run ---- */
 
-/** Writes the ledger now, as snapshot @name of the directory that was asked for, if one was. */
+/** Writes devices and ledger now, as snapshot @name of the directory that was asked for, if one was. */
 static bool probe_snapshot(const struct board *board, const struct probe_options *options, const char *name,
 			   GError **error)
 {
-	static const struct snapshot_source sources[] = {{&ledger_section, NULL},
-							 {&machine_behaviour_section, NULL},
-							 {&machine_fault_section, NULL},
-							 {&machine_violation_section, NULL},
-							 {NULL, NULL}};
+	const struct snapshot_source sources[] = {{&device_section, board->core},
+						  {&ledger_section, NULL},
+						  {&machine_behaviour_section, NULL},
+						  {&machine_fault_section, NULL},
+						  {&machine_violation_section, NULL},
+						  {NULL, NULL}};
 	const char *const header[] = {"profile", board_profile_names[options->profile], NULL};
 	g_autofree char *path = options->dir ? g_build_filename(options->dir, name, NULL) : NULL;
 

@@ -28,6 +28,8 @@ struct cause_side {
 struct diff_causes {
 	struct cause_side a, b;
 	GPtrArray *settings;		/* what differs, as text */
+	GKeyFile *defaults;		/* of settings */
+	GPtrArray *texts;		/* owned */
 	struct diff_cause setting;	/* if that is one thing */
 	const struct cause_fault *only; /* the first fault of one run that the other has not */
 };
@@ -174,8 +176,33 @@ static void side_finish(struct cause_side *side)
 
 /* ---- what differs ---- */
 
+/** Returns the machine file of a machine of which nothing is set. */
+static GKeyFile *default_settings(void)
+{
+	struct machine_config config;
+	g_autofree char *text = NULL;
+	GKeyFile *file = g_key_file_new();
+
+	machine_config_init(&config);
+	text = machine_config_text(&config);
+	g_key_file_load_from_data(file, text, strlen(text), G_KEY_FILE_NONE, NULL);
+	return file;
+}
+
+/** Returns the default of "GROUP.KEY", NULL if it is no setting of a machine. Kept by @causes. */
+static const char *default_of(struct diff_causes *causes, const char *key)
+{
+	g_auto(GStrv) parts = g_strsplit(key, ".", 2);
+	char *value = parts[0] && parts[1] ? g_key_file_get_value(causes->defaults, parts[0], parts[1], NULL)
+					   : NULL;
+
+	if (value)
+		g_ptr_array_add(causes->texts, value);
+	return value;
+}
+
 /** Returns what setting @key is on @side: headers have what is not the default. */
-static const char *setting_of(const struct cause_side *side, const char *key)
+static const char *setting_of(struct diff_causes *causes, const struct cause_side *side, const char *key)
 {
 	const char *value = g_hash_table_lookup(side->settings, key);
 	const char *version = g_hash_table_lookup(side->settings, "kernel.version");
@@ -184,9 +211,10 @@ static const char *setting_of(const struct cause_side *side, const char *key)
 
 	if (value)
 		return value;
-	return row >= 0 && column >= 0
-		       ? behaviour_value_name((enum behaviour)row, (enum kernel_version)column)
-		       : "(default)";
+	if (row >= 0 && column >= 0)
+		return behaviour_value_name((enum behaviour)row, (enum kernel_version)column);
+	value = default_of(causes, key);
+	return value ? value : "(default)";
 }
 
 static void compare_settings(struct diff_causes *causes)
@@ -204,7 +232,8 @@ static void compare_settings(struct diff_causes *causes)
 		g_hash_table_add(all, key);
 	keys = g_list_sort(g_hash_table_get_keys(all), (GCompareFunc)strcmp);
 	for (GList *at = keys; at; at = at->next) {
-		const char *a = setting_of(&causes->a, at->data), *b = setting_of(&causes->b, at->data);
+		const char *a = setting_of(causes, &causes->a, at->data);
+		const char *b = setting_of(causes, &causes->b, at->data);
 
 		if (strcmp(a, b) != 0)
 			g_ptr_array_add(causes->settings,
@@ -243,6 +272,8 @@ struct diff_causes *diff_causes_new(const char *path_a, const char *path_b)
 	struct diff_causes *causes = g_new0(struct diff_causes, 1);
 
 	causes->settings = g_ptr_array_new_with_free_func(g_free);
+	causes->texts = g_ptr_array_new_with_free_func(g_free);
+	causes->defaults = default_settings();
 	side_read(&causes->a, path_a);
 	side_read(&causes->b, path_b);
 	compare_settings(causes);
@@ -259,6 +290,8 @@ void diff_causes_free(struct diff_causes *causes)
 	side_finish(&causes->a);
 	side_finish(&causes->b);
 	g_ptr_array_unref(causes->settings);
+	g_ptr_array_unref(causes->texts);
+	g_key_file_unref(causes->defaults);
 	cause_clear(&causes->setting);
 	g_free(causes);
 }

@@ -150,6 +150,13 @@ bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char
 	return true;
 }
 
+struct fault_left fault_rule_left(const struct fault_rules *rules, unsigned index)
+{
+	const struct fault_rule *rule = g_ptr_array_index(rules->rules, index);
+
+	return (struct fault_left){rule->times_left, rule->space_left, rule->interval_count};
+}
+
 const struct fault_firing *fault_firings(const struct fault_rules *rules, unsigned *ret_count)
 {
 	*ret_count = rules->logged;

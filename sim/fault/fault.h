@@ -92,6 +92,16 @@ const struct fault_point *fault_point_get(const struct fault_rules *rules, unsig
 bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char **ret_name,
 		     uint64_t *ret_passes, uint64_t *ret_fired);
 
+/** What a rule's next decision depends on besides the pass. */
+struct fault_left {
+	int64_t times;	   /* firings; -1: no end */
+	uint64_t space;	   /* not yet spent */
+	uint64_t interval; /* passes of the present one */
+};
+
+/** Returns that of rule @index, which there is. */
+struct fault_left fault_rule_left(const struct fault_rules *rules, unsigned index);
+
 /** One firing: kept for the run's log, the first FAULT_LOG_KEPT of them. */
 struct fault_firing {
 	uint64_t time_ns;

@@ -37,7 +37,30 @@ static const struct snapshot_noun replay_nouns[] = {
 	{0},
 };
 
-const struct snapshot_section replay_request_section = {"request", replay_nouns, replay_write_requests, NULL};
+static const struct snapshot_rule replay_rules[] = {
+	{.kind = SNAPSHOT_VALUE_EXISTS,
+	 .noun = "request",
+	 .field = "device",
+	 .other = "controller",
+	 .other_field = "device",
+	 .says = "request to no controller"},
+	{.kind = SNAPSHOT_VALUE_EXISTS,
+	 .noun = "request",
+	 .field = "device,number",
+	 .other = "command",
+	 .other_field = "device,request",
+	 .unless = "state!=in-flight",
+	 .says = "request in flight without a command"},
+	{.kind = SNAPSHOT_ONE_OF,
+	 .noun = "request",
+	 .field = "state",
+	 .other_field = "waiting,requeued,in-flight",
+	 .says = "request in no state"},
+	{0},
+};
+
+const struct snapshot_section replay_request_section = {"request", replay_nouns, replay_write_requests,
+							replay_rules};
 
 bool replay_snapshot(struct replay_shared *shared, const char *name, GError **error)
 {
