@@ -10,9 +10,9 @@
 #include "sim/cmd/progress.h"
 #include "sim/cmd/traceopt.h"
 #include "sim/core/error.h"
+#include "sim/core/histogram.h"
 #include "sim/core/text.h"
 #include "sim/host/recorder.h"
-#include "sim/machine/histogram.h"
 #include "sim/report/facts.h"
 #include "sim/trace/writer.h"
 
