@@ -2,8 +2,16 @@
 # SPDX-License-Identifier: MIT
 # Builds with address and undefined-behaviour sanitizers and runs every test; builds for release and runs what only holds
 # there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist.
+#	--package: builds the Debian packages, checks them, and uses them in a clean root instead
 set -eu
 cd "$(dirname "$0")"
+case ${1-} in
+--package) exec .ci/package ;;
+?*)
+	echo "test.sh: $1? Without anything it runs the tests; --package is the packages' test." >&2
+	exit 2
+	;;
+esac
 .ci/install
 
 if [ ! -e build-test/build.ninja ]; then
@@ -18,8 +26,9 @@ status=0
 # Undefined behaviour fails a test, too.
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 meson test -C build-test --print-errorlogs --no-rebuild || status=$?
-# A sanitizer's own memory would be what is measured, and millions of I/Os would take long.
-meson test -C build --print-errorlogs --no-rebuild memory versions || status=$?
+# A sanitizer's own memory would be what is measured, millions of I/Os would take long, and programs without sanitizers
+# cannot use a library with them.
+meson test -C build --print-errorlogs --no-rebuild memory versions library || status=$?
 
 python3 - build-test/meson-logs build/meson-logs <<'EOF'
 import json

@@ -55,7 +55,7 @@ static bool probe_add_fail(struct fault_rules *rules, const char *fail, GError *
 		return false;
 	}
 	if (!platform_iommu_find(words[0])) {
-		sim_error_plain(error, "--fail=%s: no driver is called \"%s\"", fail, words[0]);
+		sim_error_plain(error, "--fail=%s: no driver is called \"%s\"; \"iommusim devtree list\" names those of a board", fail, words[0]);
 		return false;
 	}
 	point = g_strconcat(words[1][0] == 'S' ? "devtree.probe." : "devtree.", words[1], NULL);
@@ -492,7 +492,7 @@ int cmd_devtree_probe(const struct command *command, int argc, char **argv)
 	struct probe_options options = {0};
 	const GOptionEntry entries[] = {
 		{"profile", 0, 0, G_OPTION_ARG_STRING, &options.profile_name,
-		 "whose drivers: old, v1, fixed (default), fwspec, as-posted or helper", "NAME"},
+		 "whose drivers (default: fixed)", "old|v1|fixed|fwspec|as-posted|helper"},
 		{"fail", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.fails,
 		 "the N-th pass (default 1) of a driver's stage fails: S0 to S7, fwspec, private, group, "
 		 "link, register",

@@ -101,10 +101,10 @@ static bool run_add_fail(struct fault_rules *rules, const char *fail, GError **e
 	uint64_t nth;
 
 	if (!colon || !text_parse_u64(colon + 1, &nth) || !nth)
-		return sim_error_plain(error, "--fail=%s: must be POINT:N, N a count from 1", fail) == 0;
+		return sim_error_plain(error, "--fail=%s: must be POINT:N, N a count from 1, such as dma.link:40", fail) == 0;
 	if (!fault_rules_add_nth(rules, glob, nth, 0))
 		return sim_error_plain(error,
-				       "--fail=%s: no fault point is called \"%s\"; see \"iommusim faults list\"",
+				       "--fail=%s: no fault point is called \"%s\"; see \"iommusim faults points\"",
 				       fail, glob) == 0;
 	return true;
 }

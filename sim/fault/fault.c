@@ -443,9 +443,21 @@ bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t n
 	return fault_rules_add_nth_of(rules, glob, NULL, nth, error, false);
 }
 
+/** Returns the keys that a rule can have, with commas; free with g_free(). */
+static char *fault_key_names(void)
+{
+	GString *names = g_string_new("point, action");
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(fault_keys); i++)
+		g_string_append_printf(names, ", %s", fault_keys[i].name);
+	return g_string_free(names, FALSE);
+}
+
 static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *file, const char *group,
 			       const char *key, GError **error)
 {
+	g_autofree char *names = NULL;
+
 	for (unsigned i = 0; i < G_N_ELEMENTS(fault_keys); i++) {
 		const char *value = keyfile_get(file, group, key);
 
@@ -456,8 +468,9 @@ static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *fi
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, key),
 				      "%s = %s: must be %s", key, value, fault_keys[i].wanted);
 	}
+	names = fault_key_names();
 	return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, key),
-			      "unknown key \"%s\" in a fault rule", key);
+			      "unknown key \"%s\" in a fault rule (known: %s)", key, names);
 }
 
 /** Takes the action of the rule: every point that it covers must know it. */
@@ -493,7 +506,7 @@ static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *
 				      rule->name);
 	if (fault_rule_cover(rules, rule, glob) == 0)
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, "point"),
-				      "no fault point is called \"%s\"; see \"iommusim faults list\"", glob);
+				      "no fault point is called \"%s\"; see \"iommusim faults points\"", glob);
 	if (!keyfile_get(file, group, "nth") && !keyfile_get(file, group, "probability"))
 		return sim_error_line(error, keyfile_name(file), line,
 				      "rule \"%s\" can never fire: give it nth or probability", rule->name);
@@ -514,7 +527,7 @@ static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const
 
 	if (!g_str_has_prefix(group, "fault ") || group[strlen("fault ")] == '\0') {
 		sim_error_line(error, keyfile_name(file), keyfile_line(file, group, NULL),
-			       "unknown group [%s]: a rule is a group [fault NAME]", group);
+			       "unknown group [%s]: a rule is a group [fault NAME]; a machine file goes with -c", group);
 		return NULL;
 	}
 	rule = fault_rule_new(group + strlen("fault "));

@@ -55,6 +55,8 @@ struct config_key {
 
 #define AT(member) offsetof(struct machine_config, member)
 
+#define CONFIG_COST_TAKES "a number of ns from 0 to 4000000"
+
 #define WALK_LEVEL(key, level, text)                                                                                   \
 	{"iotlb", key, CONFIG_NUMBER, AT(walk_level_entries[level]), 0, 4096, .what = text, .of_hardware = true}
 
@@ -422,7 +424,7 @@ static int config_set_cost(struct machine_config *config, const char *key, const
 			config->cost_ns[kind] = number;
 			return 1;
 		}
-		*ret_wanted = g_strdup("a number of ns from 0 to 4000000");
+		*ret_wanted = g_strdup(CONFIG_COST_TAKES);
 		return -1;
 	}
 	return 0;
@@ -453,6 +455,35 @@ static bool config_group_known(const char *group)
 	return strcmp(group, "cost") == 0 || strcmp(group, "behaviour") == 0;
 }
 
+/** Returns what to say of a group that there is not; free with g_free(). */
+static char *config_unknown_group(const char *group)
+{
+	if (g_str_has_prefix(group, "fault"))
+		return g_strdup_printf("unknown group [%s]: a faults file goes with -f", group);
+	return g_strdup_printf("unknown group [%s]; see \"iommusim machine show\"", group);
+}
+
+static void config_add_key(void *data, const struct machine_config_key *key)
+{
+	g_ptr_array_add((GPtrArray *)data, g_strdup(key->name));
+}
+
+/** The same of a key. */
+static char *config_unknown_key(const char *group, const char *key)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *asked = g_strdup_printf("%s.%s", group, key);
+	struct machine_config plain;
+	const char *meant;
+
+	machine_config_init(&plain);
+	machine_config_keys(&plain, config_add_key, names);
+	g_ptr_array_add(names, NULL);
+	meant = text_nearest(asked, (const char *const *)names->pdata);
+	return meant ? g_strdup_printf("unknown key \"%s\" in [%s]: did you mean %s?", key, group, meant)
+		     : g_strdup_printf("unknown key \"%s\" in [%s]; see \"iommusim machine show\"", key, group);
+}
+
 /** Sets GROUP.KEY. Returns NULL, or what is wrong; free with g_free(). */
 static char *config_assign(struct machine_config *config, const char *group, const char *key, const char *value)
 {
@@ -460,7 +491,7 @@ static char *config_assign(struct machine_config *config, const char *group, con
 	int done = 0;
 
 	if (!config_group_known(group))
-		return g_strdup_printf("unknown group [%s]", group);
+		return config_unknown_group(group);
 	if (strcmp(group, "cost") == 0)
 		done = config_set_cost(config, key, value, &wanted);
 	else if (strcmp(group, "behaviour") == 0)
@@ -476,7 +507,7 @@ static char *config_assign(struct machine_config *config, const char *group, con
 	}
 	config_add_hardware(config);
 	if (done == 0)
-		return g_strdup_printf("unknown key \"%s\" in [%s]", key, group);
+		return config_unknown_key(group, key);
 	return done > 0 ? NULL : g_strdup_printf("%s = %s: must be %s", key, value, wanted);
 }
 
@@ -493,8 +524,9 @@ bool machine_config_load(struct machine_config *config, const char *path, GError
 		g_auto(GStrv) keys = keyfile_keys(file, *group);
 
 		if (!config_group_known(*group)) {
-			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL),
-				       "unknown group [%s]", *group);
+			g_autofree char *wrong = config_unknown_group(*group);
+
+			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL), "%s", wrong);
 			goto out;
 		}
 		for (char **key = keys; *key; key++) {
@@ -519,7 +551,7 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 	g_autofree char *group = NULL, *key = NULL, *value = NULL, *wrong = NULL;
 
 	if (!equals) {
-		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE", assignment);
+		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE, such as iommu.mode=lazy", assignment);
 		return false;
 	}
 	group = g_strndup(assignment, (gsize)(dot - assignment));
@@ -663,6 +695,67 @@ char **machine_config_changes(const struct machine_config *config)
 	g_ptr_array_add(changes, NULL);
 	return (char **)g_ptr_array_free(changes, FALSE);
 }
+
+/* ---- telling ---- */
+
+static void config_show(void (*show)(void *data, const struct machine_config_key *key), void *data, const char *group,
+			const char *name, struct machine_config_key key)
+{
+	g_autofree char *full = g_strdup_printf("%s.%s", group, name);
+
+	key.name = full;
+	show(data, &key);
+}
+
+static const char *config_behaviour_value(const struct machine_config *config, enum behaviour row)
+{
+	unsigned value = machine_config_behaviour(config, row);
+
+	return value == BEHAVIOUR_NONE ? "-" : behaviour_rows[row].values[value];
+}
+
+void machine_config_keys(const struct machine_config *config,
+			 void (*show)(void *data, const struct machine_config_key *key), void *data)
+{
+	struct machine_config plain;
+
+	machine_config_init(&plain);
+	plain.hardware = config->hardware; /* whose values are nobody's choice */
+	plain.board = config->board;
+	config_add_hardware(&plain);
+	plain.hardware = 0;
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+		const struct config_key *key = &config_keys[i];
+		g_autoptr(GString) value = g_string_new(NULL), initial = g_string_new(NULL);
+		g_autofree char *takes = config_wanted(key);
+
+		config_append_value(value, config, key);
+		config_append_value(initial, &plain, key);
+		config_show(show, data, key->group, key->name,
+			    (struct machine_config_key){.value = value->str, .initial = initial->str, .takes = takes, .what = key->what});
+	}
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		g_autofree char *name = config_cost_key(kind);
+		g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, config->cost_ns[kind]);
+		g_autofree char *initial = g_strdup_printf("%" G_GUINT64_FORMAT, plain.cost_ns[kind]);
+
+		config_show(show, data, "cost", name,
+			    (struct machine_config_key){.value = value, .initial = initial, .takes = CONFIG_COST_TAKES, .what = work_kinds[kind].what});
+	}
+	plain.version = config->version; /* the same of the behaviours */
+	for (unsigned row = 0; row < BEHAVIOURS; row++) {
+		g_autofree char *choices = g_strjoinv(", ", (char **)behaviour_rows[row].values);
+		g_autofree char *takes = g_strdup_printf("one of %s", choices);
+
+		config_show(show, data, "behaviour", behaviour_rows[row].name,
+			    (struct machine_config_key){.value = config_behaviour_value(config, (enum behaviour)row),
+							.initial = config_behaviour_value(&plain, (enum behaviour)row),
+							.takes = takes,
+							.what = behaviour_rows[row].what});
+	}
+}
+
+/* ---- writing a file ---- */
 
 char *machine_config_text(const struct machine_config *config)
 {

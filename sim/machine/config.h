@@ -138,6 +138,19 @@ char *machine_config_text(const struct machine_config *config);
 /** Returns what differs from the defaults: pairs of "GROUP.KEY" and value, NULL-ended; free with g_strfreev(). */
 char **machine_config_changes(const struct machine_config *config);
 
+/** One key of the machine file, for people; the strings are borrowed. */
+struct machine_config_key {
+	const char *name;    /* "iommu.mode" */
+	const char *value;   /* as the file has it; "-": the version has no such code */
+	const char *initial; /* the same of a machine of which nothing was chosen but its IOMMU and version */
+	const char *takes;   /* "one of strict, lazy, passthrough" */
+	const char *what;    /* may be NULL */
+};
+
+/** Calls @show with each key of the machine file in order, and its value in @config. */
+void machine_config_keys(const struct machine_config *config,
+			 void (*show)(void *data, const struct machine_config_key *key), void *data);
+
 /** Returns the value that behaviour @row has, BEHAVIOUR_NONE where the version lacks the code and nobody chose one. */
 unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row);
 

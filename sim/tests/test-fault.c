@@ -85,6 +85,10 @@ static char *passes(struct sim *sim, unsigned point, unsigned count, uint64_t si
 
 /* ---- what is refused ---- */
 
+#define KNOWN                                                                                                  \
+	" (known: point, action, errno, nth, probability, interval, times, space, persist, cpu, device, size, " \
+	"verbose, after, before, seed)"
+
 static const struct {
 	const char *file, *message;
 } hostile[] = {
@@ -98,22 +102,22 @@ static const struct {
 	{"errno-as-number", ":4: errno = -12: must be the name of an error, such as ENOMEM"},
 	{"errno-unknown", ":4: errno = EWHATEVER: must be the name of an error, such as ENOMEM"},
 	{"group-twice", ":4: duplicate group [fault a], first on line 1"},
-	{"group-unknown", ":1: unknown group [rule a]: a rule is a group [fault NAME]"},
+	{"group-unknown", ":1: unknown group [rule a]: a rule is a group [fault NAME]; a machine file goes with -c"},
 	{"group-without-name", ":1: the group's name has white space around it"},
 	{"interval-zero", ":4: interval = 0: must be a count from 1"},
-	{"key-misspelt", ":3: unknown key \"Nth\" in a fault rule"},
+	{"key-misspelt", ":3: unknown key \"Nth\" in a fault rule" KNOWN},
 	{"key-twice", ":4: duplicate key \"nth\" in [fault a], first on line 3"},
-	{"key-unknown", ":4: unknown key \"colour\" in a fault rule"},
+	{"key-unknown", ":4: unknown key \"colour\" in a fault rule" KNOWN},
 	{"neither-nth-nor-probability", ":1: rule \"a\" can never fire: give it nth or probability"},
 	{"nth-beyond-64-bits", ":3: nth = 18446744073709551616: must be a count from 1"},
 	{"nth-negative", ":3: nth = -1: must be a count from 1"},
 	{"nth-with-probability", ":4: nth decides alone: probability has no effect beside it"},
 	{"nth-zero", ":3: nth = 0: must be a count from 1"},
 	{"persist-maybe", ":4: persist = maybe: must be yes or no"},
-	{"point-empty", ":2: no fault point is called \"\"; see \"iommusim faults list\""},
-	{"point-glob-without-match", ":2: no fault point is called \"usb.*\"; see \"iommusim faults list\""},
+	{"point-empty", ":2: no fault point is called \"\"; see \"iommusim faults points\""},
+	{"point-glob-without-match", ":2: no fault point is called \"usb.*\"; see \"iommusim faults points\""},
 	{"point-missing", ":1: rule \"a\" names no point"},
-	{"point-unknown", ":2: no fault point is called \"dma.lnik\"; see \"iommusim faults list\""},
+	{"point-unknown", ":2: no fault point is called \"dma.lnik\"; see \"iommusim faults points\""},
 	{"probability-101", ":3: probability = 101: must be a percentage, 0 to 100"},
 	{"probability-with-sign", ":3: probability = 5%: must be a percentage, 0 to 100"},
 	{"second-rule-wrong", ":8: cpu = all: must be the number of a CPU"},
