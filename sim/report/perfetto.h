@@ -18,7 +18,7 @@
  */
 #include "sim/core/sim.h"
 
-#define PERFETTO_LIMIT	    UINT64_C(1000000) /* events, some 150 MB */
+#define PERFETTO_LIMIT	    UINT64_C(1000000) /* events, some 110 MB */
 #define PERFETTO_COUNTER_NS 10000
 
 struct perfetto;
