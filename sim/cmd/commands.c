@@ -3,6 +3,7 @@
 
 const struct command commands[] = {
 	{"replay", "replay recorded I/O traces through the machine", "TRACE...", cmd_replay},
+	{"report", "one run, or two side by side, as a page for a browser", "-o FILE.html DIR [DIR2]", cmd_report},
 	{"explain", "one request, told step by step", "--request \"OP lba=N bvec=ADDR+LEN,...\"", cmd_explain},
 	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff},
 	{"bisect", "the smallest set of behaviours that makes two runs differ, and where they part",
