@@ -33,13 +33,13 @@ void page_figure_end(struct page *page)
 	html_printf(page->html, "</figure>\n");
 }
 
-void page_numbers_begin(struct page *page, const char *title, unsigned run)
+void page_numbers_begin(struct page *page, const char *title, unsigned run, bool many)
 {
 	g_autofree char *of = page->count > 1 && run < PAGE_RUNS_MAX
 				      ? g_strdup_printf("%s, run %s: numbers", title, page_run_name(run))
 				      : g_strdup_printf("%s: numbers", title);
 
-	html_printf(page->html, "<details>\n<summary>%s</summary>\n", of);
+	html_printf(page->html, "<details%s>\n<summary>%s</summary>\n", many ? " class=\"long\"" : "", of);
 	page_table_begin(page, of);
 }
 
@@ -147,7 +147,7 @@ static void time_table(struct page *page, const struct time_chart *chart, unsign
 	const struct timeline *timeline = page->runs[run]->timeline;
 	GString *html = page->html;
 
-	page_numbers_begin(page, chart->title, run);
+	page_numbers_begin(page, chart->title, run, true);
 	html_printf(html, "<tr><th scope=\"col\">From</th>");
 	for (unsigned s = 0; time_series_there(timeline, chart, s); s++)
 		html_printf(html, "<th scope=\"col\" class=\"n\">%s</th>", chart->series[s].label);
@@ -220,6 +220,7 @@ static void time_script(struct page *page, const struct time_chart *chart, unsig
 	for (unsigned s = 0; time_series_there(timeline, chart, s); s++) {
 		json_builder_begin_object(page->charts);
 		chart_text(page, "label", chart->series[s].label);
+		chart_bool(page, "holds", chart->holds);
 		chart_values(page, timeline, chart->series[s].column);
 		json_builder_end_object(page->charts);
 	}
@@ -231,14 +232,14 @@ static void time_lacking(struct page *page, const struct time_chart *chart, unsi
 {
 	const struct timeline *timeline = page->runs[run]->timeline;
 
-	html_printf(page->html, "<p class=\"note\">%s: left out, ", chart->title);
-	if (!timeline)
-		html_printf(page->html, "there is no timeline.csv.</p>\n");
-	else if (!timeline->bins)
-		html_printf(page->html, "timeline.csv has no rows.</p>\n");
-	else
-		html_printf(page->html, "timeline.csv has no column %s.</p>\n",
-			    timeline_columns[chart->series[0].column].name);
+	g_autofree char *column = g_strdup_printf("timeline.csv has no column %s",
+						  timeline_columns[chart->series[0].column].name);
+	g_autofree char *sentence = g_strdup_printf("%s: left out, %s.", chart->title,
+						    !timeline	      ? "there is no timeline.csv"
+						    : !timeline->bins ? "timeline.csv has no rows"
+								      : column);
+
+	page_run_note(page, run, sentence);
 }
 
 void page_time_chart(struct page *page, const struct time_chart *chart)
@@ -250,7 +251,7 @@ void page_time_chart(struct page *page, const struct time_chart *chart)
 			most = MAX(most, time_most(page, chart, run));
 	page_pair_begin(page);
 	for (unsigned run = 0; run < page->count; run++) {
-		page_pair_run(page, run);
+		page_pair_run(page);
 		if (time_chart_there(page, chart, run)) {
 			page_figure_begin(page, chart->id, chart->title, chart->about, run);
 			time_table(page, chart, run);
@@ -295,15 +296,43 @@ void grid_put(struct grid *grid, const char *series, const char *label, double v
 		grid->values[s][l] = value;
 }
 
-double grid_most(const struct grid *grid)
+/** Returns the largest number of a label; a NaN is not. */
+static double grid_label_most(const struct grid *grid, unsigned label)
 {
 	double most = 0;
 
 	for (unsigned s = 0; s < grid->series_count; s++)
-		for (unsigned l = 0; l < grid->label_count; l++)
-			if (grid->values[s][l] > most)
-				most = grid->values[s][l];
+		if (grid->values[s][label] > most)
+			most = grid->values[s][label];
 	return most;
+}
+
+double grid_most(const struct grid *grid)
+{
+	double most = 0;
+
+	for (unsigned l = 0; l < grid->label_count; l++)
+		most = MAX(most, grid_label_most(grid, l));
+	return most;
+}
+
+void grid_sort(struct grid *grid)
+{
+	for (unsigned l = 1; l < grid->label_count; l++) {
+		for (unsigned at = l; at > 0 && grid_label_most(grid, at) > grid_label_most(grid, at - 1);
+		     at--) {
+			char *label = grid->labels[at];
+
+			grid->labels[at] = grid->labels[at - 1];
+			grid->labels[at - 1] = label;
+			for (unsigned s = 0; s < grid->series_count; s++) {
+				double value = grid->values[s][at];
+
+				grid->values[s][at] = grid->values[s][at - 1];
+				grid->values[s][at - 1] = value;
+			}
+		}
+	}
 }
 
 void grid_clear(struct grid *grid)
@@ -319,7 +348,7 @@ static void grid_table(struct page *page, const struct grid *grid, unsigned run)
 {
 	GString *html = page->html;
 
-	page_numbers_begin(page, grid->title, run);
+	page_numbers_begin(page, grid->title, run, false);
 	html_printf(html, "<tr><th scope=\"col\">%s</th>", grid->head);
 	for (unsigned s = 0; s < grid->series_count; s++) {
 		html_printf(html, "<th scope=\"col\" class=\"n\">");

@@ -29,7 +29,8 @@ static void fact_source(struct page *page, unsigned run, const char *path)
 }
 
 /** Appends what stands at @node; @path: where that is, NULL: not to be told. */
-static void fact_cell(struct page *page, unsigned run, const char *path, const char *key, JsonNode *node)
+static void fact_cell(struct page *page, unsigned run, const char *path, const char *key, JsonNode *node,
+		      bool right)
 {
 	GString *html = page->html;
 	uint64_t value;
@@ -46,7 +47,7 @@ static void fact_cell(struct page *page, unsigned run, const char *path, const c
 		html_printf(html, ">%s</data></td>", text);
 		return;
 	}
-	html_printf(html, "<td><span");
+	html_printf(html, right ? "<td class=\"t\"><span" : "<td><span");
 	fact_source(page, run, path);
 	html_printf(html, ">");
 	if (json_node_get_value_type(node) == G_TYPE_BOOLEAN) {
@@ -111,7 +112,7 @@ static void fact_row(struct page *page, const char *path, const char *key)
 	for (unsigned run = 0; run < page->count; run++) {
 		nodes[run] = document_find(page->runs[run]->run, path);
 		counts = counts && document_is_u64(nodes[run], &values[run]);
-		fact_cell(page, run, path, key, nodes[run]);
+		fact_cell(page, run, path, key, nodes[run], true);
 	}
 	if (page->count > 1 && counts)
 		page_change_cell(page, (double)values[0], (double)values[1]);
@@ -161,15 +162,17 @@ static void list_row(struct page *page, unsigned run, const char *path, JsonNode
 	for (guint i = 0; i < names->len; i++) {
 		g_autofree char *at = g_strdup_printf("%s.%s", path, (char *)names->pdata[i]);
 
-		fact_cell(page, run, at, names->pdata[i], document_member(element, names->pdata[i]));
+		fact_cell(page, run, at, names->pdata[i], document_member(element, names->pdata[i]), false);
 	}
 	if (!names->len)
-		fact_cell(page, run, path, "", element);
+		fact_cell(page, run, path, "", element, false);
 	html_printf(page->html, "</tr>\n");
 }
 
-static void list_table(struct page *page, unsigned run, const char *path, const char *caption)
+static void list_table(struct page *page, unsigned run, const char *path, const char *what)
 {
+	g_autofree char *caption =
+		page->count > 1 ? g_strdup_printf("%s, run %s", what, page_run_name(run)) : g_strdup(what);
 	struct document *document = page->runs[run]->run;
 	JsonNode *list = document_find(document, path);
 	unsigned length = document_length(document, list);
@@ -204,7 +207,7 @@ bool page_list(struct page *page, const char *path, const char *caption)
 		return false;
 	page_pair_begin(page);
 	for (unsigned run = 0; run < page->count; run++) {
-		page_pair_run(page, run);
+		page_pair_run(page);
 		list_table(page, run, path, caption);
 		page_pair_run_end(page);
 	}
@@ -215,7 +218,7 @@ bool page_list(struct page *page, const char *path, const char *caption)
 /** What is below a group: its lists, and groups in it. */
 static void facts_below(struct page *page, const char *path, const GPtrArray *names, unsigned depth);
 
-static bool facts_at(struct page *page, const char *path, const char *caption, unsigned depth)
+static void facts_at(struct page *page, const char *path, const char *caption, unsigned depth)
 {
 	g_autoptr(GPtrArray) names = facts_names(page, path);
 	bool any = false;
@@ -237,7 +240,6 @@ static bool facts_at(struct page *page, const char *path, const char *caption, u
 	if (any)
 		page_table_end(page);
 	facts_below(page, path, names, depth);
-	return names->len > 0;
 }
 
 static void facts_below(struct page *page, const char *path, const GPtrArray *names, unsigned depth)
@@ -256,7 +258,19 @@ static void facts_below(struct page *page, const char *path, const GPtrArray *na
 
 bool page_facts(struct page *page, const char *path, const char *caption)
 {
-	return facts_at(page, path, caption, 0);
+	gsize before, start = page->html->len;
+
+	html_printf(page->html, "<details>\n<summary>");
+	html_text(page->html, caption);
+	html_printf(page->html, ": all counts</summary>\n");
+	before = page->html->len;
+	facts_at(page, path, caption, 0);
+	if (page->html->len == before) {
+		g_string_truncate(page->html, start);
+		return false;
+	}
+	html_printf(page->html, "</details>\n");
+	return true;
 }
 
 /* ---- what differs ---- */
@@ -352,8 +366,8 @@ static void changed_row(struct page *page, const char *path, JsonNode *a, JsonNo
 	html_printf(page->html, "<tr><th scope=\"row\">");
 	html_text(page->html, path);
 	html_printf(page->html, "</th>");
-	fact_cell(page, 0, NULL, dot ? dot + 1 : path, a);
-	fact_cell(page, 1, NULL, dot ? dot + 1 : path, b);
+	fact_cell(page, 0, NULL, dot ? dot + 1 : path, a, true);
+	fact_cell(page, 1, NULL, dot ? dot + 1 : path, b, true);
 	if (document_is_u64(a, &values[0]) && document_is_u64(b, &values[1]))
 		page_change_cell(page, (double)values[0], (double)values[1]);
 	else

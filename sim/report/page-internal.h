@@ -51,9 +51,14 @@ const char *page_run_name(unsigned run);
 void page_shown(struct page *page, const char *group);
 /** A sentence of our own. */
 void page_note(struct page *page, const char *sentence);
-/** Opens and closes what is side by side where there are two runs, under the run's name. */
+/** The same of one run. */
+void page_run_note(struct page *page, unsigned run, const char *sentence);
+/** Opens and closes charts that find room beside each other. */
+void page_charts_begin(struct page *page);
+void page_charts_end(struct page *page);
+/** Opens and closes what is side by side where there are two runs. */
 void page_pair_begin(struct page *page);
-void page_pair_run(struct page *page, unsigned run);
+void page_pair_run(struct page *page);
 void page_pair_run_end(struct page *page);
 void page_pair_end(struct page *page);
 /** Opens a table that can be scrolled by itself; @caption is ours. Rows follow; header row first. */
@@ -67,7 +72,7 @@ void page_change_cell(struct page *page, double a, double b);
 /* ---- groups of run.json ---- */
 
 /** Shows the values of group @path ("replay", "trace.recording") as one table with @caption, and its lists and groups as
- *  tables below. Returns whether any run has it. */
+ *  tables below, in a disclosure. Returns whether any run has it. */
 bool page_facts(struct page *page, const char *path, const char *caption);
 /** Shows list @path alone. Returns whether any run has elements there. */
 bool page_list(struct page *page, const char *path, const char *caption);
@@ -85,6 +90,7 @@ struct time_chart {
 	enum unit unit;
 	bool rate; /* a second, instead of in each stretch */
 	bool log;
+	bool holds; /* a value holds until the next */
 	struct {
 		enum timeline_column column;
 		const char *label; /* NULL: no more */
@@ -111,6 +117,8 @@ struct grid {
 
 /** Puts a number; a label or a series that is new comes last. */
 void grid_put(struct grid *grid, const char *series, const char *label, double value);
+/** Puts the labels with the largest numbers first. */
+void grid_sort(struct grid *grid);
 /** Shows the chart, of run @run alone or, PAGE_RUNS_MAX, of all, and clears @grid. @most: the end of the scale, to be the
  *  same for both runs; 0: as the numbers have it. Nothing where it has no numbers. */
 void page_grid(struct page *page, struct grid *grid, unsigned run, double most);
@@ -120,8 +128,8 @@ void grid_clear(struct grid *grid);
 /* A figure: what the functions above are made of. */
 void page_figure_begin(struct page *page, const char *id, const char *title, const char *about, unsigned run);
 void page_figure_end(struct page *page);
-/** The disclosure that holds the numbers. */
-void page_numbers_begin(struct page *page, const char *title, unsigned run);
+/** The disclosure that holds the numbers; @many: too many for paper. */
+void page_numbers_begin(struct page *page, const char *title, unsigned run, bool many);
 void page_numbers_end(struct page *page);
 /** Appends members of what the script is told. */
 void chart_text(struct page *page, const char *name, const char *text);

@@ -71,31 +71,36 @@ static void iova_rates(struct page *page)
 void page_iova(struct page *page)
 {
 	static const struct time_chart charts[] = {
-		{"iova-live",
-		 "IOVAs held",
-		 "Ranges of IOVA space that are held, the most of each stretch.",
-		 UNIT_COUNT,
-		 false,
-		 false,
-		 {{TIMELINE_IOVA_LIVE, "held"}}},
-		{"mapped",
-		 "Mapped bytes",
-		 "What a device can reach through the page tables, the most of each stretch.",
-		 UNIT_BYTES,
-		 false,
-		 false,
-		 {{TIMELINE_MAPPED_BYTES, "mapped"}}},
-		{"tables",
-		 "Page-table pages",
-		 "Pages that hold the page tables, the most of each stretch.",
-		 UNIT_COUNT,
-		 false,
-		 false,
-		 {{TIMELINE_PAGE_TABLE_PAGES, "pages"}}},
+		{
+			.id = "iova-live",
+			.title = "IOVAs held",
+			.about = "Ranges of IOVA space that are held, the most of each stretch.",
+			.unit = UNIT_COUNT,
+			.holds = true,
+			.series = {{TIMELINE_IOVA_LIVE, "held"}},
+		},
+		{
+			.id = "mapped",
+			.title = "Mapped bytes",
+			.about = "What a device can reach through the page tables, the most of each stretch.",
+			.unit = UNIT_BYTES,
+			.holds = true,
+			.series = {{TIMELINE_MAPPED_BYTES, "mapped"}},
+		},
+		{
+			.id = "tables",
+			.title = "Page-table pages",
+			.about = "Pages that hold the page tables, the most of each stretch.",
+			.unit = UNIT_COUNT,
+			.holds = true,
+			.series = {{TIMELINE_PAGE_TABLE_PAGES, "pages"}},
+		},
 	};
 
+	page_charts_begin(page);
 	for (unsigned i = 0; i < G_N_ELEMENTS(charts); i++)
 		page_time_chart(page, &charts[i]);
+	page_charts_end(page);
 	iova_rates(page);
 	if (!page_facts(page, "iova", "IOVA allocator"))
 		page_note(page, "No IOVA allocator: addresses are not translated.");
@@ -131,14 +136,14 @@ static void lookups_put(const struct page *page, unsigned run, struct grid *grid
 void page_iotlb(struct page *page)
 {
 	static const struct time_chart chart = {
-		"walks",
-		"Misses and walks",
-		"IOTLB misses, and page-table entries that walks read from memory: the fewer a "
-		"miss, the more the walk caches knew.",
-		UNIT_PER_S,
-		true,
-		false,
-		{{TIMELINE_IOTLB_MISSES, "IOTLB misses"}, {TIMELINE_TABLE_READS, "entries read"}}};
+		.id = "walks",
+		.title = "Misses and walks",
+		.about = "IOTLB misses, and page-table entries that walks read from memory: the fewer for a "
+			 "miss, the more the walk caches knew.",
+		.unit = UNIT_PER_S,
+		.rate = true,
+		.series = {{TIMELINE_IOTLB_MISSES, "IOTLB misses"}, {TIMELINE_TABLE_READS, "entries read"}},
+	};
 	struct grid grid = {
 		.id = "iotlb",
 		.title = "Translations an I/O",
@@ -190,13 +195,14 @@ static void windows_put(const struct page *page, unsigned run, struct grid *grid
 
 void page_invalidation(struct page *page)
 {
-	static const struct time_chart chart = {"invalidations",
-						"Invalidation commands a second",
-						"Commands that were queued to the IOMMU, a second.",
-						UNIT_PER_S,
-						true,
-						false,
-						{{TIMELINE_INVALIDATIONS, "commands"}}};
+	static const struct time_chart chart = {
+		.id = "invalidations",
+		.title = "Invalidation commands a second",
+		.about = "Commands that were queued to the IOMMU, a second.",
+		.unit = UNIT_PER_S,
+		.rate = true,
+		.series = {{TIMELINE_INVALIDATIONS, "commands"}},
+	};
 	struct grid grid = {
 		.id = "stale",
 		.title = "Stale window",
@@ -215,13 +221,11 @@ void page_invalidation(struct page *page)
 
 		windows_put(page, run, &grid);
 		if (mode && !document_find(document, "flush_queue"))
-			html_printf(page->html, "<p class=\"note\">%s%s%s</p>\n",
-				    page->count > 1 ? "Run " : "", page->count > 1 ? page_run_name(run) : "",
-				    strcmp(mode, "strict") == 0
-					    ? " No stale window: in strict mode an unmap returns when its "
-					      "invalidation "
-					      "is done."
-					    : " No stale window: there is no flush queue.");
+			page_run_note(page, run,
+				      strcmp(mode, "strict") == 0
+					      ? "No stale window: in strict mode an unmap returns when its "
+						"invalidation is done."
+					      : "No stale window: there is no flush queue.");
 	}
 	page_grid(page, &grid, PAGE_RUNS_MAX, 0);
 	page_facts(page, "flush_queue", "Flush queue");
@@ -287,7 +291,7 @@ static void events_table(struct page *page, unsigned run)
 {
 	const struct timeline *timeline = page->runs[run]->timeline;
 
-	page_numbers_begin(page, "Errors of I/Os", run);
+	page_numbers_begin(page, "Errors of I/Os", run, true);
 	html_printf(page->html,
 		    "<tr><th scope=\"col\">From</th><th scope=\"col\" class=\"n\">I/Os that ended</th>"
 		    "<th scope=\"col\" class=\"n\">with an error</th></tr>\n");
@@ -308,6 +312,8 @@ static void events_table(struct page *page, unsigned run)
 static void events_count(struct page *page, unsigned run)
 {
 	html_printf(page->html, "<p class=\"note\">");
+	if (page->count > 1)
+		html_printf(page->html, "Run %s: ", page_run_name(run));
 	for (unsigned i = 0; i < G_N_ELEMENTS(event_lists); i++) {
 		struct document *document = page->runs[run]->run;
 		unsigned length = document_length(document, document_find(document, event_lists[i].path));
@@ -325,7 +331,7 @@ void page_events(struct page *page)
 	for (unsigned run = 0; run < page->count; run++) {
 		const struct timeline *timeline = page->runs[run]->timeline;
 
-		page_pair_run(page, run);
+		page_pair_run(page);
 		if (timeline && timeline->bins && timeline->present[TIMELINE_IOS]) {
 			page_figure_begin(page, "events", "What happened when",
 					  "Injected faults, violations and observations at their time, above "
@@ -336,7 +342,8 @@ void page_events(struct page *page)
 			page_figure_end(page);
 			events_chart(page, run);
 		} else {
-			page_note(page, "What happened when: left out, there are no rows of timeline.csv.");
+			page_run_note(page, run,
+				      "What happened when: left out, there are no rows of timeline.csv.");
 		}
 		events_count(page, run);
 		page_pair_run_end(page);

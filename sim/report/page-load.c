@@ -238,46 +238,52 @@ void page_differences(struct page *page)
 void page_time(struct page *page)
 {
 	static const struct time_chart charts[] = {
-		{"throughput",
-		 "I/Os a second",
-		 "I/Os that ended, a second.",
-		 UNIT_PER_S,
-		 true,
-		 false,
-		 {{TIMELINE_IOS, "ended"}, {TIMELINE_ISSUED, "issued"}}},
-		{"bandwidth",
-		 "Data a second",
-		 "Bytes that these moved, a second.",
-		 UNIT_BYTES_PER_S,
-		 true,
-		 false,
-		 {{TIMELINE_BYTES, "data"}}},
-		{"latency-time",
-		 "Latency",
-		 "From submission to end, of what ended well in each stretch.",
-		 UNIT_NS,
-		 false,
-		 true,
-		 {{TIMELINE_LATENCY_MEAN, "mean"}, {TIMELINE_LATENCY_MAX, "max"}}},
-		{"in-flight",
-		 "In flight",
-		 "Requests in flight at the end of a row, the most of each stretch.",
-		 UNIT_COUNT,
-		 false,
-		 false,
-		 {{TIMELINE_IN_FLIGHT, "in flight"}}},
-		{"link",
-		 "PCIe link",
-		 "What went over the links of all controllers, a second.",
-		 UNIT_BYTES_PER_S,
-		 true,
-		 false,
-		 {{TIMELINE_LINK_UP, "to memory"}, {TIMELINE_LINK_DOWN, "to the device"}}},
+		{
+			.id = "throughput",
+			.title = "I/Os a second",
+			.about = "I/Os that were issued and that ended, a second.",
+			.unit = UNIT_PER_S,
+			.rate = true,
+			.series = {{TIMELINE_IOS, "ended"}, {TIMELINE_ISSUED, "issued"}},
+		},
+		{
+			.id = "bandwidth",
+			.title = "Data a second",
+			.about = "Bytes that these moved, a second.",
+			.unit = UNIT_BYTES_PER_S,
+			.rate = true,
+			.series = {{TIMELINE_BYTES, "data"}},
+		},
+		{
+			.id = "latency-time",
+			.title = "Latency",
+			.about = "From submission to end, of what ended well in each stretch.",
+			.unit = UNIT_NS,
+			.log = true,
+			.series = {{TIMELINE_LATENCY_MEAN, "mean"}, {TIMELINE_LATENCY_MAX, "max"}},
+		},
+		{
+			.id = "in-flight",
+			.title = "In flight",
+			.about = "Requests in flight at the end of a row, the most of each stretch.",
+			.unit = UNIT_COUNT,
+			.series = {{TIMELINE_IN_FLIGHT, "in flight"}},
+		},
+		{
+			.id = "link",
+			.title = "PCIe link",
+			.about = "What went over the links of all controllers, a second.",
+			.unit = UNIT_BYTES_PER_S,
+			.rate = true,
+			.series = {{TIMELINE_LINK_UP, "to memory"}, {TIMELINE_LINK_DOWN, "to the device"}},
+		},
 	};
 	uint64_t rows = 0;
 
+	page_charts_begin(page);
 	for (unsigned i = 0; i < G_N_ELEMENTS(charts); i++)
 		page_time_chart(page, &charts[i]);
+	page_charts_end(page);
 	for (unsigned run = 0; run < page->count; run++)
 		rows = MAX(rows, page->runs[run]->timeline ? page->runs[run]->timeline->rows : 0);
 	if (rows > TIMELINE_BINS)
@@ -350,10 +356,11 @@ void page_latency(struct page *page)
 	}
 	page_pair_begin(page);
 	for (unsigned run = 0; run < page->count; run++) {
-		page_pair_run(page, run);
+		page_pair_run(page);
 		if (!grids[run].label_count)
-			page_note(page, "No latencies: nothing ended well, or the run had no device time "
-					"(--mode=asap).");
+			page_run_note(page, run,
+				      "No latencies: nothing ended well, or the run had no device time "
+				      "(--mode=asap).");
 		page_grid(page, &grids[run], run, most);
 		page_pair_run_end(page);
 	}
@@ -408,6 +415,7 @@ void page_cpu(struct page *page)
 	}
 	if (!grid.label_count)
 		page_note(page, "No CPU time was counted.");
+	grid_sort(&grid);
 	page_grid(page, &grid, PAGE_RUNS_MAX, 0);
 	page_facts(page, "cpu", "CPU time");
 	if (!waits.label_count)

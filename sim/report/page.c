@@ -40,17 +40,34 @@ void page_note(struct page *page, const char *sentence)
 	html_printf(page->html, "<p class=\"note\">%s</p>\n", sentence);
 }
 
+void page_run_note(struct page *page, unsigned run, const char *sentence)
+{
+	html_printf(page->html, "<p class=\"note\">");
+	if (page->count > 1)
+		html_printf(page->html, "Run %s: ", page_run_name(run));
+	html_printf(page->html, "%s</p>\n", sentence);
+}
+
+void page_charts_begin(struct page *page)
+{
+	html_printf(page->html, page->count > 1 ? "<div>\n" : "<div class=\"charts\">\n");
+}
+
+void page_charts_end(struct page *page)
+{
+	html_printf(page->html, "</div>\n");
+}
+
 void page_pair_begin(struct page *page)
 {
 	if (page->count > 1)
 		html_printf(page->html, "<div class=\"pair\">\n");
 }
 
-void page_pair_run(struct page *page, unsigned run)
+void page_pair_run(struct page *page)
 {
 	if (page->count > 1)
-		html_printf(page->html, "<div class=\"run\">\n<p class=\"which\">Run %s</p>\n",
-			    page_run_name(run));
+		html_printf(page->html, "<div>\n");
 }
 
 void page_pair_run_end(struct page *page)
@@ -195,6 +212,8 @@ static GString *page_whole(struct page *page, const char *version)
 		title,
 		"names",
 		names,
+		"heading",
+		page->count > 1 ? "Two simulated runs" : "Simulated run",
 		"contents",
 		page->contents->str,
 		"sections",

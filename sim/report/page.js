@@ -36,12 +36,19 @@ const dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3], [4, 4], [12, 4]];
 const shapes = ['circle', 'rect', 'triangle', 'rectRot', 'star', 'cross'];
 const colour = index => colours['s' + index % 6];
 
+/* A round step: of bytes, a power of two. */
+function step(spec) {
+	if (spec.unit !== 'bytes' || !spec.most)
+		return undefined;
+	return 2 ** Math.ceil(Math.log2(spec.most / 5));
+}
+
 function axis(spec, log) {
 	return {
 		type: log ? 'logarithmic' : 'linear',
 		beginAtZero: true,
 		suggestedMax: spec.most || undefined,
-		ticks: { maxTicksLimit: 6, callback: value => words(spec.unit, value) },
+		ticks: { maxTicksLimit: 7, stepSize: step(spec), callback: value => words(spec.unit, value) },
 	};
 }
 
@@ -93,6 +100,7 @@ function overTime(spec) {
 				borderWidth: 1.5,
 				pointStyle: shapes[index],
 				pointRadius: few ? 2.5 : 1,
+				stepped: series.holds ? 'before' : false,
 				spanGaps: true,
 			})),
 		},
@@ -167,6 +175,7 @@ function events(spec) {
 		data: series.points.map(([ns, kind]) => ({ x: ns / 1e9, y: kind })),
 		pointStyle: ['rectRot', 'circle', 'triangle'][index],
 		pointRadius: 6,
+		clip: false,
 		borderColor: colours.text,
 		backgroundColor: colour([4, 3, 1][index]),
 	})).filter(series => series.data.length);
@@ -204,9 +213,13 @@ function draw() {
 	}
 }
 
-/* Paper is white, whatever the screen is. */
+/* Paper is white and narrow, whatever the screen is, and nothing on it can be opened. */
 function paper(on) {
 	document.documentElement.classList.toggle('paper', on);
+	for (const part of document.querySelectorAll(on ? 'details:not([open], .long)' : 'details[data-paper]')) {
+		part.open = on;
+		part.toggleAttribute('data-paper', on);
+	}
 	draw();
 }
 

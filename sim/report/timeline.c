@@ -248,5 +248,6 @@ bool timeline_has(const struct timeline *timeline, enum timeline_column column, 
 		return true;
 	if (column == TIMELINE_LATENCY_MEAN || column == TIMELINE_LATENCY_MAX)
 		return timeline->weights[bin] > 0;
-	return timeline->known[bin];
+	/* A row in which nothing ended is written as long as something is in flight. */
+	return timeline->known[bin] || column == TIMELINE_IN_FLIGHT;
 }
