@@ -180,3 +180,11 @@ char *html_key_label(const char *key)
 	}
 	return g_string_free(label, FALSE);
 }
+
+char *html_key_caption(const char *key)
+{
+	char *label = html_key_label(key);
+
+	label[0] = g_ascii_toupper(label[0]);
+	return label;
+}

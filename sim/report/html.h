@@ -50,5 +50,7 @@ void html_cell_number(GString *html, enum unit unit, double value);
 enum unit html_key_unit(const char *key);
 /** Returns what a key of run.json means in words: "cache_hits" is "cache hits", "iotlb_misses" "IOTLB misses". Free with g_free(). */
 char *html_key_label(const char *key);
+/** The same as a heading: "Work kinds". */
+char *html_key_caption(const char *key);
 
 #endif

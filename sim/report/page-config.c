@@ -172,7 +172,7 @@ void page_repeat(struct page *page)
 
 static void rest_one(struct page *page, unsigned run, const char *name, JsonNode *node)
 {
-	g_autofree char *caption = html_key_label(name);
+	g_autofree char *caption = html_key_caption(name);
 
 	/* The second run shows what the first had not. */
 	if (!g_hash_table_add(page->shown, (void *)name))

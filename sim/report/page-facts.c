@@ -246,7 +246,7 @@ static void facts_below(struct page *page, const char *path, const GPtrArray *na
 {
 	for (guint i = 0; i < names->len && depth < FACTS_DEPTH_MAX; i++) {
 		g_autofree char *at = g_strdup_printf("%s.%s", path, (char *)names->pdata[i]);
-		g_autofree char *caption = html_key_label(names->pdata[i]);
+		g_autofree char *caption = html_key_caption(names->pdata[i]);
 		JsonNode *node = facts_any(page, at);
 
 		if (node && JSON_NODE_HOLDS_ARRAY(node))
@@ -262,7 +262,7 @@ bool page_facts(struct page *page, const char *path, const char *caption)
 
 	html_printf(page->html, "<details>\n<summary>");
 	html_text(page->html, caption);
-	html_printf(page->html, ": all counts</summary>\n");
+	html_printf(page->html, ": details</summary>\n");
 	before = page->html->len;
 	facts_at(page, path, caption, 0);
 	if (page->html->len == before) {

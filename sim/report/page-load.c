@@ -381,9 +381,12 @@ static void costs_put(const struct page *page, unsigned run, struct grid *grid, 
 		const char *name = document_text(document, document_member(element, "name"));
 		uint64_t value;
 
-		if (name && document_u64(document, document_member(element, value_key), &value) && value)
-			grid_put(grid, page->count > 1 ? page_run_name(run) : "time", name,
+		if (name && document_u64(document, document_member(element, value_key), &value) && value) {
+			g_autofree char *label = html_key_label(name);
+
+			grid_put(grid, page->count > 1 ? page_run_name(run) : "time", label,
 				 (double)value / per);
+		}
 	}
 }
 
