@@ -22,6 +22,7 @@ const struct command commands[] = {
 	 "IOVA TRACE|DIR", cmd_whois},
 	{"trace info", "what a trace holds", "TRACE", cmd_trace_info},
 	{"trace convert", "write a trace in another format", "TRACE", cmd_trace_convert},
+	{"trace record", "issue a trace's requests for real, and record how long each takes", "TRACE", cmd_trace_record},
 	{"behaviours", "every switchable kernel behaviour and its value in each version", "", cmd_behaviours},
 	{"conform", "compare the model with recordings of kernel code", "FILE|DIR...", cmd_conform},
 	{"verify", "compare the model with what a recorded kernel's own DMA and IOMMU layers did", "TRACE", cmd_verify},
@@ -38,5 +39,6 @@ const struct command commands[] = {
 	 cmd_devtree_check},
 	{"devtree facts", "what matters to an IOMMU in a board's device tree, one fact a line", "BOARD.dtb",
 	 cmd_devtree_facts},
+	{"topology", "the PCI functions of this host, or saved ones, and a machine file of it", "", cmd_topology},
 	{NULL, NULL, NULL, NULL},
 };
