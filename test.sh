@@ -1,16 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Builds with address and undefined-behaviour sanitizers and runs every test; builds for release and runs what only holds
-# there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist.
+# there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist. With
+# --browser, the report is tested in Chromium, too, whose screenshots stay in build/screenshots.
 set -eu
 cd "$(dirname "$0")"
-.ci/install
+browser=
+for option; do
+	case $option in
+	--browser) browser=browser ;;
+	*) echo "test.sh: the only option is --browser" >&2; exit 2 ;;
+	esac
+done
+.ci/install $browser
 
 if [ ! -e build-test/build.ninja ]; then
 	meson setup build-test --buildtype=debugoptimized -Db_sanitize=address,undefined -Dwerror=true
 fi
 if [ ! -e build/build.ninja ]; then
 	meson setup build
+fi
+if [ -n "$browser" ]; then
+	mkdir -p build/browser
+	cp sim/tests/browser/package.json sim/tests/browser/package-lock.json build/browser
+	npm ci --prefix build/browser --no-audit --no-fund --loglevel=error
+	meson setup --reconfigure build -Dbrowser="$PWD/build/browser" >/dev/null
 fi
 ninja -C build-test
 ninja -C build
@@ -19,7 +33,7 @@ status=0
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 meson test -C build-test --print-errorlogs --no-rebuild || status=$?
 # A sanitizer's own memory would be what is measured, and millions of I/Os would take long.
-meson test -C build --print-errorlogs --no-rebuild memory versions || status=$?
+meson test -C build --print-errorlogs --no-rebuild memory versions $browser || status=$?
 
 python3 - build-test/meson-logs build/meson-logs <<'EOF'
 import json
