@@ -118,20 +118,24 @@ static void document_note_element(JsonParser *parser, JsonArray *array, int inde
 	document_note(document, parser, json_array_get_element(array, (guint)index));
 }
 
+/** The library says "<data>:LINE:COLUMN: why". Returns false. */
+static bool document_not_json(struct document *document, const char *message, GError **error)
+{
+	const char *place = strstr(message, ">:"), *why = place ? strstr(place, ": ") : NULL;
+	uint64_t line = place ? g_ascii_strtoull(place + 2, NULL, 10) : 0;
+
+	return sim_error_line(error, document->path, MAX(line, 1), "not JSON: %s", why ? why + 2 : message) == 0;
+}
+
 static bool document_parse(struct document *document, const GString *text, GError **error)
 {
 	g_autoptr(JsonParser) parser = json_parser_new();
 	g_autoptr(GError) reason = NULL;
-	const char *why;
 
 	g_signal_connect(parser, "object-member", G_CALLBACK(document_note_member), document);
 	g_signal_connect(parser, "array-element", G_CALLBACK(document_note_element), document);
-	if (!json_parser_load_from_data(parser, text->str, (gssize)text->len, &reason)) {
-		/* "<data>:LINE:COLUMN: why" */
-		why = strrchr(reason->message, ':');
-		return sim_error_line(error, document->path, json_parser_get_current_line(parser),
-				      "not JSON:%s", why ? why + 1 : reason->message) == 0;
-	}
+	if (!json_parser_load_from_data(parser, text->str, (gssize)text->len, &reason))
+		return document_not_json(document, reason->message, error);
 	document->root = json_parser_steal_root(parser);
 	if (!document->root || !JSON_NODE_HOLDS_OBJECT(document->root))
 		return sim_error_line(error, document->path, 1, "must be an object") == 0;
