@@ -1,18 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Builds with address and undefined-behaviour sanitizers and runs every test; builds for release and runs what only holds
-# there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist. With
-# --browser, the report is tested in Chromium, too, whose screenshots stay in build/screenshots.
+# there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist.
+#	--browser: tests the report in Chromium, too; screenshots stay in build/screenshots
+#	--package: builds the Debian packages, checks them, and uses them in a clean root instead
 set -eu
 cd "$(dirname "$0")"
 browser=
-for option; do
-	case $option in
-	--browser) browser=browser ;;
-	*) echo "test.sh: the only option is --browser" >&2; exit 2 ;;
-	esac
-done
-.ci/install $browser
+case ${1-} in
+--package) exec .ci/package ;;
+--browser) browser=browser ;;
+?*)
+	echo "test.sh: $1? Without anything it runs the tests; --browser and --package are more." >&2
+	exit 2
+	;;
+esac
+# Whoever has a Node.js of another origin has an npm with it.
+node=
+{ command -v node && command -v npm; } >/dev/null || node="nodejs npm"
+# shellcheck disable=SC2086 # a list of words
+.ci/install ${browser:+chromium fonts-dejavu-core $node}
 
 if [ ! -e build-test/build.ninja ]; then
 	meson setup build-test --buildtype=debugoptimized -Db_sanitize=address,undefined -Dwerror=true
@@ -32,8 +39,9 @@ status=0
 # Undefined behaviour fails a test, too.
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 meson test -C build-test --print-errorlogs --no-rebuild || status=$?
-# A sanitizer's own memory would be what is measured, and millions of I/Os would take long.
-meson test -C build --print-errorlogs --no-rebuild memory versions $browser || status=$?
+# A sanitizer's own memory would be what is measured, millions of I/Os would take long, and programs without sanitizers
+# cannot use a library with them.
+meson test -C build --print-errorlogs --no-rebuild memory versions library $browser || status=$?
 
 python3 - build-test/meson-logs build/meson-logs <<'EOF'
 import json

@@ -47,8 +47,13 @@ static const struct fault_point controller_points[] = {
 	 "NVM Express base specification, status 4h"},
 	{"controller.fatal", -EIO, "the controller fails (CSTS.CFS) and completes nothing more",
 	 "nvme_should_reset() in drivers/nvme/host/pci.c"},
-	{"controller.translation", -EIO, "the IOMMU refuses an access: the command fails, or of a queue the controller",
+	{"controller.translation", -EIO,
+	 "the IOMMU refuses an access: the command fails, or of a queue the controller",
 	 "pagetable-facts section 6, and NVM Express base specification, status 4h"},
+	{"controller.doorbell", -ETIMEDOUT,
+	 "the write of a submission queue's tail is lost: the next one tells of it, or the time-out handler "
+	 "runs",
+	 "nvme_write_sq_db() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table controller_fault_table = {FAULT_ROOM_CONTROLLER, G_N_ELEMENTS(controller_points),
@@ -147,14 +152,15 @@ static void controller_refused(struct controller *ctrl, enum iommu_fault_reason 
 static bool controller_ask(const struct iommu_domain *domain, uint64_t addr, struct iotlb_result *ret_result,
 			   struct controller_command *cmd)
 {
+	struct controller_walks *walks = &cmd->walks[cmd->phase];
 	struct iotlb *tlb = domain->iommu->tlb;
 	bool found = domain->device_tlb ? iotlb_translate_ats(domain->device_tlb, tlb, domain->id, domain->pt,
 							      addr, ret_result)
 					: iotlb_translate(tlb, domain->id, domain->pt, addr, ret_result);
 
-	cmd->iotlb_misses += !ret_result->hit;
-	cmd->ats_requests += ret_result->requested;
-	cmd->table_reads += ret_result->table_reads;
+	walks->misses += !ret_result->hit;
+	walks->table_reads += ret_result->table_reads;
+	walks->ats_requests += ret_result->requested;
 	return found;
 }
 
@@ -176,7 +182,7 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 		ctrl->stats.faults++;
 		return false;
 	}
-	if (ctrl->iotlb) {
+	if (ctrl->iotlb && !cmd->completion_asked) {
 		ok = controller_ask(dev->domain, addr, &result, cmd);
 	} else {
 		ok = dev->domain->pt->ops->lookup(dev->domain->pt, addr, &result.paddr, &result.prot);
@@ -211,6 +217,20 @@ static void *controller_memory(struct controller *ctrl, uint64_t addr, bool writ
 	return physmem_bytes(&ctrl->nvme->sim->mem, paddr);
 }
 
+/** Returns the list of @bytes at @addr, or NULL after a fault. */
+static const void *controller_list(struct controller *ctrl, uint64_t addr, uint64_t bytes,
+				   struct controller_command *cmd)
+{
+	const void *list;
+
+	cmd->phase = CONTROLLER_LISTS;
+	list = controller_memory(ctrl, addr, false, cmd);
+	cmd->phase = CONTROLLER_DATA;
+	cmd->lists++;
+	cmd->list_bytes += (uint32_t)bytes;
+	return list;
+}
+
 /** Moves @len bytes of data at @addr, page by page. */
 static bool controller_data(struct controller *ctrl, uint64_t addr, uint64_t len,
 			    struct controller_command *cmd)
@@ -243,10 +263,11 @@ static bool controller_prps(struct controller *ctrl, const struct nvme_sqe *sqe,
 	if (len <= NVME_PAGE)
 		return controller_data(ctrl, sqe->dptr[1], len, cmd);
 	for (uint64_t list_addr = sqe->dptr[1]; len; list_addr = list[slots - 1]) {
-		list = controller_memory(ctrl, list_addr, false, cmd);
+		slots = (unsigned)((NVME_PAGE - list_addr % NVME_PAGE) / sizeof(uint64_t));
+		list = controller_list(
+			ctrl, list_addr, sizeof(uint64_t) * MIN(slots, (len + NVME_PAGE - 1) / NVME_PAGE), cmd);
 		if (!list)
 			return false;
-		slots = (unsigned)((NVME_PAGE - list_addr % NVME_PAGE) / sizeof(uint64_t));
 		for (at = 0; at < slots && len; at++) {
 			if (at == slots - 1 && len > NVME_PAGE)
 				break; /* the last slot chains to the next list */
@@ -266,7 +287,7 @@ static bool controller_sgl(struct controller *ctrl, const struct nvme_sqe *sqe,
 
 	if (desc->type != NVME_SGL_LAST_SEGMENT)
 		return controller_data(ctrl, desc->addr, desc->length, cmd);
-	list = controller_memory(ctrl, desc->addr, false, cmd);
+	list = controller_list(ctrl, desc->addr, desc->length, cmd);
 	if (!list)
 		return false;
 	for (unsigned i = 0; i < desc->length / (unsigned)sizeof(*list); i++)
@@ -292,15 +313,18 @@ static uint64_t controller_data_len(const struct controller *ctrl, const struct 
 	}
 }
 
-/** Returns how far queue @queue is filled, as the controller knows it: from the doorbell, or, awake, from its shadow. */
+/** Returns how far queue @queue is filled, as the controller knows it: from the doorbell, or from its shadow, where it looks
+ *  for itself only while awake: what the register had when it was last written is long outdated. */
 static uint16_t controller_tail(struct controller *ctrl, const struct nvme_queue *queue,
 				struct controller_command *cmd)
 {
 	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
 	const uint32_t *shadow;
 
-	if (!dbbuf->used || queue->qid == 0 || !queue->awake)
+	if (!dbbuf->used || queue->qid == 0)
 		return queue->sq_doorbell;
+	if (!queue->awake)
+		return queue->sq_head;
 	shadow = controller_memory(ctrl, dbbuf->values_addr + nvme_dbbuf_index(queue->qid) * sizeof(*shadow),
 				   false, cmd);
 	ctrl->fatal |= !shadow;
@@ -358,7 +382,7 @@ static bool controller_metadata(struct controller *ctrl, const struct nvme_sqe *
 
 	if (!(sqe->flags & NVME_CMD_SGL_METASEG))
 		return controller_data(ctrl, sqe->metadata, len, cmd);
-	list = controller_memory(ctrl, sqe->metadata, false, cmd);
+	list = controller_list(ctrl, sqe->metadata, sizeof(*list), cmd);
 	if (!list)
 		return false;
 	if (list->type == NVME_SGL_DATA)
@@ -386,13 +410,15 @@ static void controller_transfer(struct controller *ctrl, const struct nvme_sqe *
 	uint64_t len = controller_data_len(ctrl, sqe), meta_len = controller_meta_len(ctrl, sqe, len);
 	bool ok = true;
 
+	cmd->phase = CONTROLLER_DATA;
 	if (len)
 		ok = sqe->flags & (NVME_CMD_SGL_METABUF | NVME_CMD_SGL_METASEG)
 			     ? controller_sgl(ctrl, sqe, cmd)
 			     : controller_prps(ctrl, sqe, len, cmd);
 	if (ok && meta_len) {
 		ok = controller_metadata(ctrl, sqe, meta_len, cmd);
-		cmd->bytes = len; /* metadata are not counted */
+		cmd->meta_bytes = cmd->bytes - len; /* not counted among the data */
+		cmd->bytes = len;
 	}
 	cmd->status = ok ? NVME_SC_SUCCESS : NVME_SC_DATA_XFER_ERROR;
 }
@@ -438,15 +464,32 @@ bool controller_execute(struct controller *ctrl, unsigned qid, struct controller
 	return true;
 }
 
-bool controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command)
+static uint64_t controller_cqe_addr(const struct nvme_queue *queue)
+{
+	return queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES;
+}
+
+void controller_ask_completion(struct controller *ctrl, unsigned qid, struct controller_command *command)
+{
+	const struct dma_device *dev = ctrl->nvme->dev;
+	struct iotlb_result result = {0};
+
+	if (!ctrl->iotlb || !dma_use_iommu(dev))
+		return;
+	command->phase = CONTROLLER_COMPLETION;
+	command->completion_asked = true;
+	controller_ask(dev->domain, controller_cqe_addr(&ctrl->nvme->queues[qid]), &result, command);
+}
+
+bool controller_complete(struct controller *ctrl, unsigned qid, struct controller_command *command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
-	struct controller_command access = {0};
 	struct nvme_cqe *cqe;
 
 	if (ctrl->fatal)
 		return false;
-	cqe = controller_memory(ctrl, queue->cq_addr + (uint64_t)queue->cq_tail * NVME_CQE_BYTES, true, &access);
+	command->phase = CONTROLLER_COMPLETION;
+	cqe = controller_memory(ctrl, controller_cqe_addr(queue), true, command);
 	ctrl->fatal = !cqe;
 	if (!cqe)
 		return false;
@@ -461,4 +504,16 @@ bool controller_complete(struct controller *ctrl, unsigned qid, const struct con
 	queue->in_controller--;
 	controller_rest(ctrl, queue);
 	return true;
+}
+
+struct controller_walks controller_walks_sum(const struct controller_command *command)
+{
+	struct controller_walks sum = {0};
+
+	for (unsigned phase = 0; phase < CONTROLLER_PHASES; phase++) {
+		sum.misses += command->walks[phase].misses;
+		sum.table_reads += command->walks[phase].table_reads;
+		sum.ats_requests += command->walks[phase].ats_requests;
+	}
+	return sum;
 }

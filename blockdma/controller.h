@@ -16,6 +16,7 @@ enum {
 	FAULT_CONTROLLER_TRANSFER_ERROR,
 	FAULT_CONTROLLER_FATAL,
 	FAULT_CONTROLLER_TRANSLATION,
+	FAULT_CONTROLLER_DOORBELL, /* asked where the driver writes it: nvme.c */
 };
 
 extern const struct fault_table controller_fault_table;
@@ -35,6 +36,22 @@ struct controller_faults {
 	enum controller_loss loss;
 };
 
+/** Why the controller accesses memory. */
+enum controller_phase {
+	CONTROLLER_FETCH, /* the command */
+	CONTROLLER_LISTS, /* where its data lie: PRP lists, SGL segments */
+	CONTROLLER_DATA,  /* data and metadata */
+	CONTROLLER_COMPLETION,
+	CONTROLLER_PHASES,
+};
+
+/** What the translations of a phase took. */
+struct controller_walks {
+	uint32_t misses;       /* of the IOTLB: walks */
+	uint32_t table_reads;  /* page-table entries read for them */
+	uint32_t ats_requests; /* translations that the device's own cache did not have */
+};
+
 struct controller_command {
 	uint16_t command_id;
 	uint16_t status; /* what it will complete with */
@@ -45,10 +62,12 @@ struct controller_command {
 	bool write;	 /* moves data to the device */
 	uint64_t bytes;	 /* data moved before a fault, if there was one */
 	uint64_t slba;
+	uint64_t meta_bytes; /* and metadata */
 	unsigned accesses; /* memory accesses: command, lists, pages of data */
-	unsigned iotlb_misses;
-	unsigned ats_requests; /* translations that the device's own cache did not have */
-	unsigned table_reads; /* page-table entries read for them */
+	uint32_t lists, list_bytes; /* how many lists, one after the other, and their bytes */
+	enum controller_phase phase; /* in which it is */
+	bool completion_asked;	     /* controller_ask_completion() was called */
+	struct controller_walks walks[CONTROLLER_PHASES];
 };
 
 struct controller_stats {
@@ -65,12 +84,19 @@ struct controller {
 	struct controller_stats stats;
 };
 
-/** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command, or the
- *  controller has failed: before, or because it cannot reach the queue. */
+/** Fetches the next command of queue @qid and moves its data. Returns false when the queue has no new command, as far as its
+ *  doorbell tells, or the controller has failed: before, or because it cannot reach the queue. */
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command);
+
+/** Translates the place of the next completion of queue @qid through the IOTLB, for @command, which will be completed later: what
+ *  that takes is added to it, and controller_complete() asks no more. */
+void controller_ask_completion(struct controller *ctrl, unsigned qid, struct controller_command *command);
 
 /** Writes the completion of @command into the completion queue of @qid. Returns false, with nothing written, when the
  *  controller has failed: before, or because it cannot reach the queue. */
-bool controller_complete(struct controller *ctrl, unsigned qid, const struct controller_command *command);
+bool controller_complete(struct controller *ctrl, unsigned qid, struct controller_command *command);
+
+/** Returns what the translations of all phases of @command took. */
+struct controller_walks controller_walks_sum(const struct controller_command *command);
 
 #endif

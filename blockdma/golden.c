@@ -687,8 +687,7 @@ static void runs_add(void *data, uint64_t iova, uint64_t paddr, uint64_t size, u
 	runs->len += size;
 }
 
-static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
-			 uint64_t actor)
+static void count_queued(void *data, const struct fq_queued *queued)
 {
 	(*(uint64_t *)data)++;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "blockdma/controller.h"
 #include "blockdma/prep.h"
 #include "sim/behaviour/behaviour.h"
 
@@ -22,6 +23,8 @@ static const struct fault_point nvme_points[] = {
 	 "nvme_setup_discard() in drivers/nvme/host/core.c"},
 	{"nvme.hmb", -ENOMEM, "no memory for a piece of the host memory buffer: smaller ones are tried",
 	 "nvme_alloc_host_mem() in drivers/nvme/host/pci.c"},
+	{"nvme.dbbuf", -ENOMEM, "no memory for shadow doorbells: registers alone are written",
+	 "nvme_dbbuf_dma_alloc() in drivers/nvme/host/pci.c"},
 };
 
 const struct fault_table nvme_fault_table = {FAULT_ROOM_NVME, G_N_ELEMENTS(nvme_points), nvme_points};
@@ -87,17 +90,23 @@ static const uint32_t *nvme_dbbuf_event(const struct nvme *nvme, unsigned index)
 	return (const uint32_t *)physmem_bytes(&nvme->sim->mem, nvme->dbbuf.events_paddr) + index;
 }
 
+static int nvme_dbbuf_alloc(struct nvme *nvme, uint64_t *ret_paddr, uint64_t *ret_addr)
+{
+	unsigned order = nvme->dbbuf.order;
+	int err = sim_fault_size(nvme->sim, FAULT_NVME_DBBUF, (uint64_t)FRAME_SIZE << order);
+
+	return err ? err : dma_alloc_coherent(nvme->dev, order, FRAME_NVME_QUEUE, ret_paddr, ret_addr);
+}
+
 /** nvme_dbbuf_dma_alloc: without the memory, the device goes on with registers alone. */
 static void nvme_dbbuf_init(struct nvme *nvme)
 {
 	struct nvme_dbbuf *dbbuf = &nvme->dbbuf;
 
 	dbbuf->order = physmem_order((nvme->config.io_queues + 1) * UINT64_C(8));
-	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->values_paddr,
-			       &dbbuf->values_addr) != 0)
+	if (nvme_dbbuf_alloc(nvme, &dbbuf->values_paddr, &dbbuf->values_addr) != 0)
 		return;
-	if (dma_alloc_coherent(nvme->dev, dbbuf->order, FRAME_NVME_QUEUE, &dbbuf->events_paddr,
-			       &dbbuf->events_addr) != 0)
+	if (nvme_dbbuf_alloc(nvme, &dbbuf->events_paddr, &dbbuf->events_addr) != 0)
 		dma_free_coherent(nvme->dev, dbbuf->order, dbbuf->values_paddr, dbbuf->values_addr);
 	else
 		dbbuf->used = true;
@@ -119,10 +128,9 @@ static bool nvme_dbbuf_need_event(uint16_t event, uint16_t value, uint16_t old)
 	return (uint16_t)(value - event - 1) < (uint16_t)(value - old);
 }
 
-/** Gives a doorbell of @queue its new @value: in memory, where there is such memory, and only when needed in *@doorbell.
- *  Returns whether the controller was told. */
-static bool nvme_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigned index, uint16_t value,
-		      uint16_t *doorbell)
+/** Gives a doorbell of @queue its new @value: in memory, where there is such memory. Returns whether the register has to be
+ *  written as well. */
+static bool nvme_must_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigned index, uint16_t value)
 {
 	if (nvme->dbbuf.used && queue->qid) {
 		uint32_t *shadow = nvme_dbbuf_value(nvme, index);
@@ -134,7 +142,6 @@ static bool nvme_ring(struct nvme *nvme, const struct nvme_queue *queue, unsigne
 			return false;
 		}
 	}
-	*doorbell = value;
 	sim_charge(nvme->sim, WORK_DOORBELL, 1);
 	nvme->stats.doorbells++;
 	return true;
@@ -289,9 +296,14 @@ static void nvme_ring_sq(struct nvme *nvme, struct nvme_queue *queue, bool last)
 	/* A tail that came round to where the doorbell stands would say that there is nothing. */
 	if (!last && nvme_ring_next(queue, queue->sq_tail) != queue->last_sq_tail)
 		return;
-	if (nvme_ring(nvme, queue, nvme_dbbuf_index(queue->qid), queue->sq_tail, &queue->sq_doorbell))
-		queue->awake = true;
 	queue->last_sq_tail = queue->sq_tail;
+	if (!nvme_must_ring(nvme, queue, nvme_dbbuf_index(queue->qid), queue->sq_tail))
+		return;
+	/* Nobody answers a write: one that is lost looks like any other to the driver. */
+	if (sim_fault(nvme->sim, FAULT_CONTROLLER_DOORBELL))
+		return;
+	queue->sq_doorbell = queue->sq_tail;
+	queue->awake = true;
 }
 
 void nvme_submit(struct nvme *nvme, unsigned qid, struct nvme_iod *iod, bool last)
@@ -352,7 +364,8 @@ void nvme_ring_cq(struct nvme *nvme, unsigned qid)
 {
 	struct nvme_queue *queue = &nvme->queues[qid];
 
-	nvme_ring(nvme, queue, nvme_dbbuf_index(qid) + 1, queue->cq_head, &queue->cq_doorbell);
+	if (nvme_must_ring(nvme, queue, nvme_dbbuf_index(qid) + 1, queue->cq_head))
+		queue->cq_doorbell = queue->cq_head;
 }
 
 /* NVM Express base specification, "Status Field": type and code. */

@@ -23,6 +23,7 @@ enum {
 	FAULT_NVME_METADATA,
 	FAULT_NVME_DISCARD,
 	FAULT_NVME_HMB,
+	FAULT_NVME_DBBUF,
 };
 
 extern const struct fault_table nvme_fault_table;

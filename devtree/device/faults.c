@@ -34,6 +34,21 @@ static const struct fault_point devtree_fault_points[] = {
 				     "device_link_add() in drivers/base/core.c"},
 	POINT(FAULT_DEVTREE_REGISTER) = {"devtree.register", -ENOMEM, "an IOMMU is not registered",
 					 "iommu_device_register() in drivers/iommu/iommu.c"},
+	POINT(FAULT_DEVTREE_DEV_IOMMU) = {"devtree.dev_iommu", -ENOMEM,
+					  "no memory for what the core keeps of a master",
+					  "dev_iommu_get() in drivers/iommu/iommu.c"},
+	POINT(FAULT_DEVTREE_MODULE) = {"devtree.module", -EINVAL,
+				       "the module of a driver is on its way out: a master does without",
+				       "iommu_init_device() in drivers/iommu/iommu.c"},
+	POINT(FAULT_DEVTREE_LARB) = {"devtree.larb", -ENODEV, "the device of a larb is not there",
+				     "mtk_iommu_mm_dts_parse(), mtk_iommu_v1_probe() in drivers/iommu"},
+	POINT(FAULT_DEVTREE_SYSFS) = {"devtree.sysfs", -ENOMEM,
+				      "no class device for an IOMMU: its probe fails",
+				      "iommu_device_sysfs_add() in drivers/iommu/iommu-sysfs.c"},
+	POINT(FAULT_DEVTREE_COMPONENT) =
+		{"devtree.component", -ENOMEM,
+		 "an IOMMU, registered, cannot be tied to its larbs: its probe fails",
+		 "component_master_add_with_match() in drivers/base/component.c"},
 };
 
 G_STATIC_ASSERT(G_N_ELEMENTS(devtree_fault_points) == FAULT_DEVTREE_END - FAULT_ROOM_DEVTREE);

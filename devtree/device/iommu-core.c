@@ -86,11 +86,14 @@ void dev_private_free(struct device *dev, struct dev_private *priv)
 	g_clear_pointer(&priv->iommus, g_ptr_array_unref);
 }
 
-static struct dev_iommu *dev_iommu_get(struct device *dev)
+/** Makes what the core keeps of @dev, if it is not there. Returns 0 or a negative errno. */
+static int dev_iommu_get(struct device *dev)
 {
-	if (!dev->iommu)
+	int err = dev->iommu ? 0 : sim_fault(dev->core->sim, FAULT_DEVTREE_DEV_IOMMU);
+
+	if (!err && !dev->iommu)
 		dev->iommu = g_new0(struct dev_iommu, 1);
-	return dev->iommu;
+	return err;
 }
 
 /** Frees the fwspec with it, and forgets the driver's private pointer. */
@@ -162,13 +165,15 @@ int iommu_fwspec_init(struct device *dev, const struct dt_node *node)
 		first = iommu_from_fwnode(core, fwspec->node);
 		return first && first->ops == iommu->ops ? 0 : -EINVAL;
 	}
-	err = sim_fault(core->sim, FAULT_DEVTREE_FWSPEC);
+	err = dev_iommu_get(dev);
+	if (!err)
+		err = sim_fault(core->sim, FAULT_DEVTREE_FWSPEC);
 	if (err)
 		return err;
 	fwspec = g_new0(struct iommu_fwspec, 1);
 	fwspec->node = node;
 	fwspec->ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	dev_iommu_get(dev)->fwspec = fwspec;
+	dev->iommu->fwspec = fwspec;
 	fwspec_count(dev, node_get, "iommu_fwspec_init");
 	return 0;
 }
@@ -428,14 +433,22 @@ static void iommu_release_by_driver(struct device *dev)
 	}
 }
 
-static void iommu_module(struct device *dev, bool get)
+static int iommu_module_get(struct device *dev)
+{
+	struct sim *sim = dev->core->sim;
+	g_autofree char *module = g_strconcat("module ", dev->iommu->ops->name, NULL);
+	int err = DRIVER_CALL(dev->core, dev->iommu->ops, sim_fault(sim, FAULT_DEVTREE_MODULE));
+
+	if (!err)
+		ledger_get(sim, module, dev->path, "iommu_init_device");
+	return err;
+}
+
+static void iommu_module_put(struct device *dev)
 {
 	g_autofree char *module = g_strconcat("module ", dev->iommu->ops->name, NULL);
 
-	if (get)
-		ledger_get(dev->core->sim, module, dev->path, "iommu_init_device");
-	else
-		ledger_put(dev->core->sim, module, dev->path, "iommu_deinit_device");
+	ledger_put(dev->core->sim, module, dev->path, "iommu_deinit_device");
 }
 
 static int iommu_call_probe_device(struct device *dev, const struct iommu_ops *ops,
@@ -451,10 +464,12 @@ static int iommu_do_probe_classic(struct device *dev, const struct iommu_device 
 	int err;
 
 	dev->iommu->ops = resolved->ops;
-	iommu_module(dev, true);
+	err = iommu_module_get(dev);
+	if (err)
+		return err;
 	err = iommu_call_probe_device(dev, resolved->ops, &dev->iommu->iommu);
 	if (err)
-		iommu_module(dev, false);
+		iommu_module_put(dev);
 	return err;
 }
 
@@ -482,7 +497,11 @@ static int iommu_do_probe_fwspec(struct device *dev, struct iommu_device *resolv
 		iommu_release_by_driver(dev);
 		return -EINVAL;
 	}
-	iommu_module(dev, true);
+	err = iommu_module_get(dev);
+	if (err) {
+		iommu_release_by_driver(dev);
+		return err;
+	}
 	if (behaves(sim, PROBE_DEVICE_FWSPEC) != PROBE_FWSPEC_AS_POSTED)
 		return 0;
 	/* No return before the label: a success is released, and the old way leaves the result unset. */
@@ -517,7 +536,7 @@ static void iommu_deinit_device(struct device *dev)
 	struct iommu_group *group = dev->group;
 
 	iommu_release_by_driver(dev);
-	iommu_module(dev, false);
+	iommu_module_put(dev);
 	dev->group = NULL;
 	dev_iommu_free(dev);
 	if (!group)
@@ -531,9 +550,10 @@ static void iommu_deinit_device(struct device *dev)
 static int iommu_init_device(struct device *dev)
 {
 	struct iommu_device *resolved;
-	int err;
+	int err = dev_iommu_get(dev);
 
-	dev_iommu_get(dev);
+	if (err)
+		return err;
 	if (!dev->iommu->fwspec && !dev->driver) {
 		device_dma_configure(dev);
 		if (!dev->iommu || dev->group)
@@ -641,12 +661,23 @@ static char *iommu_class_name(const struct iommu_device *iommu)
 	return g_strconcat("class device iommu/", iommu->dev->name, NULL);
 }
 
-void iommu_device_sysfs_add(struct iommu_device *iommu)
+int iommu_driver_fault(const struct iommu_device *iommu, unsigned point)
+{
+	struct device_core *core = iommu->dev->core;
+
+	return DRIVER_CALL(core, iommu->ops, sim_fault(core->sim, point));
+}
+
+int iommu_device_sysfs_add(struct iommu_device *iommu)
 {
 	g_autofree char *holder = iommu_class_name(iommu);
+	int err = iommu_driver_fault(iommu, FAULT_DEVTREE_SYSFS);
 
+	if (err)
+		return err;
 	iommu->sysfs = true;
 	device_get_own(iommu->dev, holder, "iommu_device_sysfs_add");
+	return 0;
 }
 
 void iommu_device_sysfs_remove(struct iommu_device *iommu)
@@ -692,7 +723,7 @@ static int iommu_sweep(struct device_core *core)
 int iommu_device_register(struct iommu_device *iommu)
 {
 	struct device_core *core = iommu->dev->core;
-	int err = DRIVER_CALL(core, iommu->ops, sim_fault(core->sim, FAULT_DEVTREE_REGISTER));
+	int err = iommu_driver_fault(iommu, FAULT_DEVTREE_REGISTER);
 
 	if (err)
 		return err;

@@ -103,8 +103,10 @@ void dev_iommu_discard(struct device *dev);
 
 /** Returns driver data of @size bytes for @dev, which starts with a struct iommu_device, and makes it dev->drvdata. */
 void *iommu_device_new(struct device *dev, const struct iommu_ops *ops, size_t size);
-/** Makes the class device "iommu/…", a child of the IOMMU's device. */
-void iommu_device_sysfs_add(struct iommu_device *iommu);
+/** Passes @point on behalf of the driver of @iommu. Returns 0 or a negative errno. */
+int iommu_driver_fault(const struct iommu_device *iommu, unsigned point);
+/** Makes the class device "iommu/…", a child of the IOMMU's device. Returns 0 or a negative errno. */
+int iommu_device_sysfs_add(struct iommu_device *iommu);
 void iommu_device_sysfs_remove(struct iommu_device *iommu);
 /** Registers the IOMMU and probes every device on every bus that has no group. An error of one of them, but for -ENODEV,
  *  unregisters it again and is returned. Fault point devtree.register. */

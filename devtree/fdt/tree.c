@@ -7,6 +7,7 @@
 #include "devtree/fdt/populate.h"
 #include "sim/core/error.h"
 #include "sim/io/input.h"
+#include "sim/io/kind.h"
 
 const struct dt_kind_info dt_kinds[DT_KINDS] = {
 	[DT_FINE] = {"fine", NULL, DT_LAYER_NONE, false},
@@ -325,10 +326,12 @@ struct devtree *devtree_parse(const char *name, const void *blob, size_t size, e
 	uint8_t *copy = g_memdup2(blob, size); /* libfdt wants it aligned */
 
 	if (!blob_check(copy, size, &problem) || !tree_count(copy, &nodes, &properties, &problem.offset)) {
+		const char *file = problem.kind == DT_BAD_MAGIC ? kind_of_file(copy, size) : NULL;
+
 		if (reterr_kind)
 			*reterr_kind = problem.kind;
-		sim_error_offset(error, name, problem.offset, "%s: %s", dt_kinds[problem.kind].name,
-				 problem.text);
+		sim_error_offset(error, name, problem.offset, "%s: %s%s%s", dt_kinds[problem.kind].name, problem.text,
+				 file ? "; it is " : "", file ? file : "");
 		g_free(copy);
 		return NULL;
 	}

@@ -149,6 +149,9 @@ static int mtk_parse_larb(struct device *dev, struct mtk_iommu *mtk, unsigned in
 		return 0;
 	if (larb.id >= DT_LARBS_MAX)
 		return -EINVAL;
+	err = iommu_driver_fault(&mtk->iommu, FAULT_DEVTREE_LARB);
+	if (err)
+		return err;
 	larb_dev = device_find_by_node(dev->core, larb.node, mtk->holder, mtk_parse);
 	if (!larb_dev)
 		return -ENODEV;
@@ -230,6 +233,11 @@ static int mtk_probe(struct device *dev)
 			return err;
 	}
 	err = platform_iommu_register(&mtk->iommu);
+	if (!err && mtk->multimedia) {
+		err = iommu_driver_fault(&mtk->iommu, FAULT_DEVTREE_COMPONENT);
+		if (err)
+			platform_iommu_remove(dev);
+	}
 	if (!err)
 		return 0;
 	device_link_del(mtk->smi_link);

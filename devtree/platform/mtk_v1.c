@@ -142,11 +142,15 @@ static void mtk_v1_put_larbs(struct device *dev, struct mtk_iommu_v1 *mtk, const
 static int mtk_v1_parse_larb(struct device *dev, struct mtk_iommu_v1 *mtk, unsigned index)
 {
 	struct dt_larb larb = dt_larb(dev->core->tree, dev->node, index);
+	int err;
 
 	if (!larb.node)
 		return -EINVAL;
 	if (!larb.node->status_okay)
 		return 0;
+	err = iommu_driver_fault(&mtk->iommu, FAULT_DEVTREE_LARB);
+	if (err)
+		return err;
 	mtk->larbs[index] = device_find_by_node(dev->core, larb.node, mtk->holder, "mtk_iommu_v1_probe");
 	if (!mtk->larbs[index])
 		return -ENODEV;
@@ -184,6 +188,11 @@ static int mtk_v1_probe(struct device *dev)
 	err = mtk_v1_parse_larbs(dev, mtk);
 	if (!err)
 		err = platform_iommu_register(&mtk->iommu);
+	if (!err) {
+		err = iommu_driver_fault(&mtk->iommu, FAULT_DEVTREE_COMPONENT);
+		if (err)
+			platform_iommu_remove(dev);
+	}
 	if (err)
 		mtk_v1_put_larbs(dev, mtk, "mtk_iommu_v1_probe");
 	return err;

@@ -68,9 +68,10 @@ uint32_t platform_id(const struct device *dev, unsigned i)
 
 int platform_iommu_register(struct iommu_device *iommu)
 {
-	int err;
+	int err = iommu_device_sysfs_add(iommu);
 
-	iommu_device_sysfs_add(iommu);
+	if (err)
+		return err;
 	err = iommu_device_register(iommu);
 	if (err)
 		iommu_device_sysfs_remove(iommu);

@@ -167,7 +167,11 @@ static int qcom_probe(struct device *dev)
 	int err;
 
 	qcom_populate(dev, qcom);
-	iommu_device_sysfs_add(&qcom->iommu);
+	err = iommu_device_sysfs_add(&qcom->iommu);
+	if (err) {
+		qcom_depopulate(dev);
+		return err;
+	}
 	err = iommu_device_register(&qcom->iommu);
 	if (err) {
 		sim_find(dev->core->sim, FINDING_DRIVER_ODDITY, "qcom_iommu_device_probe",

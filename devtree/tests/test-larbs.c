@@ -21,6 +21,9 @@ enum larb_ending {
 	ENDS_SMI_OTHER,
 	ENDS_NO_LINK,
 	ENDS_NOT_REGISTERED,
+	ENDS_NO_SYSFS,
+	ENDS_NO_COMPONENT,
+	ENDS_LARB_LOOKUP, /* fails, though the larb is there */
 };
 
 struct larb_case {
@@ -66,6 +69,9 @@ static const struct larb_case larb_cases[] = {
 	 0,
 	 -ENOMEM,
 	 {{0, 0, 0}, {-1, -1, -1}, {0, 0, 0}}},
+	{"no-sysfs", "mtk-iommu", ENDS_NO_SYSFS, 0, -ENOMEM, {{0, 0, 0}, {-1, -1, -1}, {0, 0, 0}}},
+	{"no-component", "mtk-iommu", ENDS_NO_COMPONENT, 0, -ENOMEM, {{0, 0, 0}, {-1, -1, -1}, {0, 0, 0}}},
+	{"third-lookup", "mtk-iommu", ENDS_LARB_LOOKUP, 2, -ENODEV, {{-1, -1, 0}, {-1, -1, 0}, {0, 0, 0}}},
 	{"bound", "mtk-iommu-v1", ENDS_BOUND, 0, 0, {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}}},
 	{"removed", "mtk-iommu-v1", ENDS_REMOVED, 0, 0, {{1, 1, 1}, {0, 0, 0}, {0, 0, 0}}},
 	{"first-unbound",
@@ -93,6 +99,9 @@ static const struct larb_case larb_cases[] = {
 	 0,
 	 -ENOMEM,
 	 {{1, 1, 1}, {0, 0, 0}, {0, 0, 0}}},
+	{"no-sysfs", "mtk-iommu-v1", ENDS_NO_SYSFS, 0, -ENOMEM, {{1, 1, 1}, {0, 0, 0}, {0, 0, 0}}},
+	{"no-component", "mtk-iommu-v1", ENDS_NO_COMPONENT, 0, -ENOMEM, {{1, 1, 1}, {0, 0, 0}, {0, 0, 0}}},
+	{"third-lookup", "mtk-iommu-v1", ENDS_LARB_LOOKUP, 2, -ENODEV, {{1, 1, 0}, {0, 0, 0}, {0, 0, 0}}},
 };
 
 static const struct dt_node *larb_node(const struct devtree *tree, const struct dt_node *iommu, unsigned i)
@@ -136,11 +145,14 @@ static void larb_bring_up(struct board *board, const struct larb_case *test, con
 
 static struct fault_rules *larb_faults(struct board *board, const struct larb_case *test)
 {
-	if (test->ending == ENDS_NO_LINK)
-		return harness_fail(board, test->driver, "devtree.link", 1, false);
-	if (test->ending == ENDS_NOT_REGISTERED)
-		return harness_fail(board, test->driver, "devtree.register", 1, false);
-	return NULL;
+	static const char *const points[] = {[ENDS_NO_LINK] = "devtree.link",
+					     [ENDS_NOT_REGISTERED] = "devtree.register",
+					     [ENDS_NO_SYSFS] = "devtree.sysfs",
+					     [ENDS_NO_COMPONENT] = "devtree.component",
+					     [ENDS_LARB_LOOKUP] = "devtree.larb"};
+	const char *point = points[test->ending];
+
+	return point ? harness_fail(board, test->driver, point, test->at + 1, false) : NULL;
 }
 
 static unsigned larb_negative(const int *counts)

@@ -35,6 +35,7 @@ struct fq {
 	unsigned timer_cpu;
 	unsigned event_kind, id;
 	struct fq_stats stats;
+	struct histogram windows;
 };
 
 struct fq *fq_new(struct iommu_domain *domain, struct iova_domain *iovad, bool single, uint64_t tick_ns,
@@ -114,9 +115,7 @@ static void fq_reap(struct fq *fq, struct fq_ring *ring, uint64_t finished)
 
 		if (entry->counter >= finished)
 			break;
-		fq->stats.windows++;
-		fq->stats.window_ns_sum += window_ns;
-		fq->stats.window_ns_max = MAX(fq->stats.window_ns_max, window_ns);
+		histogram_add(&fq->windows, window_ns);
 		fq_free_pages(fq, entry);
 		SIM_ANNOUNCE(fq->sim, iova_return, entry->pfn, entry->granules);
 		iova_free_fast(fq->iovad, entry->pfn, entry->granules);
@@ -212,6 +211,16 @@ bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn)
 	return true;
 }
 
+const struct histogram *fq_windows(const struct fq *fq)
+{
+	return &fq->windows;
+}
+
+void fq_forget_windows(struct fq *fq)
+{
+	fq->windows = (struct histogram){0};
+}
+
 const struct fq_stats *fq_stats(const struct fq *fq)
 {
 	return &fq->stats;
@@ -229,8 +238,37 @@ void fq_each(const struct fq *fq, fq_visitor fn, void *data)
 	for (unsigned i = 0; i < fq->ring_count; i++) {
 		const struct fq_ring *ring = &fq->rings[i];
 
-		for (uint32_t at = ring->head; at != ring->tail; at = (at + 1) % fq->size)
-			fn(data, ring->entries[at].pfn, ring->entries[at].granules, i,
-			   ring->entries[at].time_ns, ring->entries[at].actor);
+		for (uint32_t at = ring->head; at != ring->tail; at = (at + 1) % fq->size) {
+			const struct fq_entry *entry = &ring->entries[at];
+			const struct fq_queued queued = {
+				.pfn = entry->pfn,
+				.granules = entry->granules,
+				.ring = i,
+				.flushes = entry->counter,
+				.time_ns = entry->time_ns,
+				.actor = entry->actor,
+				.pages = entry->pages,
+				.page_count = entry->page_count,
+			};
+
+			fn(data, &queued);
+		}
 	}
+}
+
+struct fq_state fq_state(const struct fq *fq)
+{
+	return (struct fq_state){
+		.started = fq->flush_start,
+		.finished = fq->flush_finish,
+		.ring_entries = fq->size,
+		.timer_on = fq->timer_on,
+		.timer_cpu = fq->timer_cpu,
+	};
+}
+
+void fq_ring_ends(const struct fq *fq, unsigned ring, uint32_t *ret_head, uint32_t *ret_tail)
+{
+	*ret_head = fq->rings[ring].head;
+	*ret_tail = fq->rings[ring].tail;
 }

@@ -13,6 +13,7 @@
  */
 #include "iommu/iommu.h"
 #include "iommu/iova/iova.h"
+#include "sim/core/histogram.h"
 
 #define FQ_PERCPU_ENTRIES 256u
 #define FQ_PERCPU_NS	  UINT64_C(10000000)
@@ -22,15 +23,31 @@
 struct fq_stats {
 	uint64_t queued;
 	uint64_t flushes_full, flushes_timer;
-	uint64_t window_ns_sum, window_ns_max; /* from unmap to the flush that ended it */
-	uint64_t windows;
 };
 
 struct fq;
 
-/** Called for each queued range, oldest first in each ring. */
-typedef void (*fq_visitor)(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
-			   uint64_t actor);
+/** A range that waits for a flush. */
+struct fq_queued {
+	uint64_t pfn, granules;
+	unsigned ring;	      /* the CPU's; 0 of a single one */
+	uint64_t flushes;     /* that had started when it was queued: one that starts later covers it */
+	uint64_t time_ns;     /* of the unmap */
+	uint64_t actor;	      /* whose */
+	const uint64_t *pages; /* physical addresses of table pages that go with it, borrowed */
+	uint32_t page_count;
+};
+
+/** Called for each of them, oldest first in each ring. */
+typedef void (*fq_visitor)(void *data, const struct fq_queued *queued);
+
+/** What a queue's next step depends on besides what is queued. */
+struct fq_state {
+	uint64_t started, finished; /* flushes */
+	uint32_t ring_entries;	    /* of a ring: one stays free */
+	bool timer_on;
+	unsigned timer_cpu;
+};
 
 /** Makes the rings, through fault point iova.fq. @single: one ring. @tick_ns: the scheduler's, at least 1; the time-out is
  *  whole ticks, rounded up. @event_kind: under which the timer is put into
@@ -59,9 +76,16 @@ bool fq_ring_oldest(const struct fq *fq, unsigned ring, uint64_t *ret_pfn);
 unsigned fq_timer_cpu(const struct fq *fq);
 
 const struct fq_stats *fq_stats(const struct fq *fq);
+/** Returns how long ranges stayed reachable: from the unmap to the flush that ended it. */
+const struct histogram *fq_windows(const struct fq *fq);
+/** Forgets these. */
+void fq_forget_windows(struct fq *fq);
 /** Calls @add with @sum and the lock of each ring. */
 void fq_add_locks(const struct fq *fq, struct sim_lock *sum,
 		  void (*add)(struct sim_lock *sum, const struct sim_lock *lock));
 void fq_each(const struct fq *fq, fq_visitor fn, void *data);
+struct fq_state fq_state(const struct fq *fq);
+/** Returns where @ring begins and ends: its oldest entry and the next free one; equal when it is empty. */
+void fq_ring_ends(const struct fq *fq, unsigned ring, uint32_t *ret_head, uint32_t *ret_tail);
 
 #endif

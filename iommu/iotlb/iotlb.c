@@ -152,6 +152,11 @@ static uint64_t walk_key(unsigned domain, unsigned level, unsigned span_lg2, uin
 	return (iova >> span_lg2 << span_lg2) | (uint64_t)level << 16 | domain;
 }
 
+static uint64_t walk_first(uint64_t key)
+{
+	return key & ~UINT64_C(0x7ffff);
+}
+
 static unsigned walk_level(uint64_t key)
 {
 	return (key >> 16) & 7;
@@ -618,7 +623,7 @@ static void walks_invalidate(struct iotlb *tlb, struct walk_pool *pool, unsigned
 {
 	for (uint32_t number = pool->newest; number != WALK_NONE;) {
 		struct walk_slot *slot = &pool->slots[number];
-		uint64_t start = slot->key & ~UINT64_C(0x7ffff);
+		uint64_t start = walk_first(slot->key);
 		uint64_t end = start + ((UINT64_C(1) << tlb->walk_span_lg2[walk_level(slot->key)]) - 1);
 		uint32_t next = slot->older;
 
@@ -705,6 +710,31 @@ void iotlb_dump(const struct iotlb *tlb,
 		fn(data, leaf->domain, key & ~(uint64_t)KEY_SIZE, leaf->paddr,
 		   UINT64_C(1) << (key & KEY_SIZE), leaf->prot);
 	}
+}
+
+static void dump_walk_pool(const struct iotlb *tlb, const struct walk_pool *pool,
+			   void (*fn)(void *data, const struct iotlb_walk *walk), void *data)
+{
+	for (uint32_t number = pool->newest; number != WALK_NONE; number = pool->slots[number].older) {
+		const struct walk_slot *slot = &pool->slots[number];
+		unsigned level = walk_level(slot->key);
+		uint64_t first = walk_first(slot->key);
+		const struct iotlb_walk walk = {
+			.domain = slot->key & 0xffff,
+			.level = level,
+			.first = first,
+			.last = first + ((UINT64_C(1) << tlb->walk_span_lg2[level]) - 1),
+			.table = slot->table,
+		};
+
+		fn(data, &walk);
+	}
+}
+
+void iotlb_dump_walks(const struct iotlb *tlb, void (*fn)(void *data, const struct iotlb_walk *walk), void *data)
+{
+	for (unsigned i = 0; i < WALK_POOLS; i++)
+		dump_walk_pool(tlb, &tlb->walk_pools[i], fn, data);
 }
 
 const struct iotlb_stats *iotlb_stats(const struct iotlb *tlb)

@@ -122,6 +122,16 @@ void iotlb_dump(const struct iotlb *tlb,
 			   unsigned prot),
 		void *data);
 
+/** A paging-structure entry: where the table of @level for [@first, @last] is remembered to lie. */
+struct iotlb_walk {
+	unsigned domain, level;
+	uint64_t first, last; /* IOVAs, inclusive */
+	uint64_t table;
+};
+
+/** Calls @fn for every paging-structure entry, in no order that means anything. */
+void iotlb_dump_walks(const struct iotlb *tlb, void (*fn)(void *data, const struct iotlb_walk *walk), void *data);
+
 const struct iotlb_stats *iotlb_stats(const struct iotlb *tlb);
 
 #endif

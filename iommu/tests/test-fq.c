@@ -65,8 +65,7 @@ static uint64_t map_unmap(struct fixture *f)
 	return addr;
 }
 
-static void count_queued(void *data, uint64_t pfn, uint64_t granules, unsigned cpu, uint64_t time_ns,
-			 uint64_t actor)
+static void count_queued(void *data, const struct fq_queued *queued)
 {
 	*(unsigned *)data += 1;
 }
@@ -136,7 +135,7 @@ static void test_the_timer_empties_all_rings_into_one_cpu(void)
 	sim_run_until(f.sim, 10000000);
 	g_assert_cmpuint(queued(&f), ==, 0);
 	g_assert_cmpuint(f.iommu->stats.invalidate_commands, ==, 1);
-	g_assert_cmpuint(fq_stats(f.dev.fq)->window_ns_max, ==, 10000000);
+	g_assert_cmpuint(fq_windows(f.dev.fq)->max_ns, ==, 10000000);
 	/* CPU 1 armed the timer: both are in its magazine, rings in the order of CPUs, so CPU 1's own came last. */
 	f.sim->cpu = 1;
 	g_assert_cmphex(dma_map_phys(&f.dev, 0x100000, 4096, DMA_TO_DEVICE), ==, first);

@@ -35,6 +35,13 @@ struct sweep_outcome {
 void sweep_replay(const struct sweep_options *options, struct sweep_outcome *ret_outcome);
 void sweep_outcome_clear(struct sweep_outcome *outcome);
 
+/** Sorts @live, of struct sweep_mapping: so sweep_say_live() wants it. */
+void sweep_live_sort(GArray *live);
+
+/** Says in @said what is mapped in @live and not in @reference, both sorted, and, with @fewer, the reverse. Whatever is mapped twice
+ *  counts twice. */
+void sweep_say_live(GString *said, const GArray *live, const GArray *reference, bool fewer);
+
 /** Returns what is wrong with @outcome, of a run in which a pass of @point failed, by comparison with @reference; NULL:
  *  nothing. Free with g_free(). */
 char *sweep_judge(const struct sweep_options *options, const struct sweep_outcome *outcome,

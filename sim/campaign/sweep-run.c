@@ -50,6 +50,11 @@ static int sweep_mapping_compare(const void *a, const void *b)
 	return x->prot < y->prot ? -1 : x->prot > y->prot;
 }
 
+void sweep_live_sort(GArray *live)
+{
+	g_array_sort(live, sweep_mapping_compare);
+}
+
 static void sweep_at_end(void *data, struct machine *machine)
 {
 	struct sweep_outcome *outcome = data;
@@ -60,7 +65,7 @@ static void sweep_at_end(void *data, struct machine *machine)
 		if (machine->domain)
 			dma_live_each(&machine->dev, sweep_look_at, &look);
 	}
-	g_array_sort(outcome->live, sweep_mapping_compare);
+	sweep_live_sort(outcome->live);
 }
 
 /* ---- a run ---- */
@@ -233,17 +238,24 @@ static void sweep_say_mappings(GString *said, const char *what, const GArray *a,
 	if (count)
 		sweep_say(said,
 			  "%u granules %s mapped where the trace ends, first 0x%" G_GINT64_MODIFIER
-			  "x of nvme%u",
-			  count, what, first.paddr, first.device);
+			  "x (%s%s) of nvme%u",
+			  count, what, first.paddr, first.prot & PROT_READ ? "r" : "",
+			  first.prot & PROT_WRITE ? "w" : "", first.device);
+}
+
+void sweep_say_live(GString *said, const GArray *live, const GArray *reference, bool fewer)
+{
+	sweep_say_mappings(said, "more", live, reference);
+	if (fewer)
+		sweep_say_mappings(said, "fewer", reference, live);
 }
 
 static void sweep_judge_live(GString *said, const struct sweep_outcome *outcome,
 			     const struct sweep_outcome *reference)
 {
-	sweep_say_mappings(said, "more", outcome->live, reference->live);
 	/* A request that the device failed has ended before its time. */
-	if (outcome->stats.errors <= reference->stats.errors)
-		sweep_say_mappings(said, "fewer", reference->live, outcome->live);
+	sweep_say_live(said, outcome->live, reference->live,
+		       outcome->stats.errors <= reference->stats.errors);
 }
 
 /** Returns the findings, a mask of 1 << kind, that other rules bring about. */

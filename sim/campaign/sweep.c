@@ -84,7 +84,7 @@ static bool sweep_plan(struct sweep *sweep, GError **error)
 	if (!known)
 		return sim_error_plain(
 			       error,
-			       "--points=%s: no fault point is called so; see \"iommusim faults list\"",
+			       "--points=%s: no fault point is called so; see \"iommusim faults points\"",
 			       options->points) == 0;
 	return true;
 }

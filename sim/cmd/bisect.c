@@ -43,12 +43,12 @@ static bool bisect_assign(uint8_t *values, const char *option, const char *assig
 	int row, value;
 
 	if (!parts[0] || !parts[1])
-		return sim_error_plain(error, "--%s: \"%s\" must be NAME=VALUE", option, assignment) == 0;
+		return sim_error_plain(error, "--%s: \"%s\" must be NAME=VALUE, such as version=fixed or blkdma-rollback=old", option, assignment) == 0;
 	if (strcmp(parts[0], "version") == 0) {
 		int version = kernel_version_find(parts[1]);
 
 		if (version < 0)
-			return sim_error_plain(error, "--%s: no kernel version is called \"%s\"", option,
+			return sim_error_plain(error, "--%s: no kernel version is called \"%s\"; see \"iommusim behaviours\"", option,
 					       parts[1]) == 0;
 		for (row = 0; row < BEHAVIOURS; row++)
 			values[row] = behaviour_rows[row].value_in[version];
@@ -443,7 +443,7 @@ int cmd_bisect(const struct command *command, int argc, char **argv)
 			code = cmd_fail("%s: is read many times: give a file", *trace);
 	if (code == EXIT_DONE)
 		code = good && bad ? bisect_command(&bisect, &common, good, bad)
-				   : cmd_fail("--good=SET and --bad=SET are needed");
+				   : cmd_fail("--good=SET and --bad=SET are needed, such as --good=version=fixed --bad=blkdma-rollback=old");
 	run_options_clear(&bisect.options);
 	cmd_common_clear(&common);
 	return code;

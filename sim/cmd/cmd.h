@@ -24,6 +24,7 @@ struct command {
 	const char *usage;   /* the arguments that follow name and options: "TRACE" */
 	int (*run)(const struct command *command, int argc, char **argv);
 	const char *details; /* what stands at the end of --help; may be NULL */
+	const char *example; /* commands that run as they stand: in --help and in the manual */
 };
 
 /** The subcommands, ended by a NULL name. */
@@ -40,6 +41,8 @@ int cmd_report(const struct command *command, int argc, char **argv);
 int cmd_trace_info(const struct command *command, int argc, char **argv);
 int cmd_trace_convert(const struct command *command, int argc, char **argv);
 int cmd_trace_record(const struct command *command, int argc, char **argv);
+int cmd_trace_formats(const struct command *command, int argc, char **argv);
+int cmd_machine_show(const struct command *command, int argc, char **argv);
 int cmd_conform(const struct command *command, int argc, char **argv);
 int cmd_iova_stat(const struct command *command, int argc, char **argv);
 int cmd_pagetable_formats(const struct command *command, int argc, char **argv);
@@ -55,6 +58,7 @@ int cmd_devtree_probe(const struct command *command, int argc, char **argv);
 int cmd_topology(const struct command *command, int argc, char **argv);
 int cmd_verify(const struct command *command, int argc, char **argv);
 int cmd_faults_sweep(const struct command *command, int argc, char **argv);
+int cmd_faults_points(const struct command *command, int argc, char **argv);
 int cmd_faults_list(const struct command *command, int argc, char **argv);
 
 /** Options that every subcommand takes. */

@@ -45,14 +45,30 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 	if (count >= min && count <= max)
 		return true;
 	if (max == G_MAXUINT)
-		cmd_fail("%s takes at least %u argument%s (%s)", command->name, min, min == 1 ? "" : "s",
-			 command->usage);
+		cmd_fail("%s takes at least %u argument%s (%s); see \"iommusim %s --help\"", command->name, min,
+			 min == 1 ? "" : "s", command->usage, command->name);
 	else if (max == 0)
-		cmd_fail("%s takes no argument: \"%s\"", command->name, common->args[0]);
+		cmd_fail("%s takes no argument: \"%s\"; see \"iommusim %s --help\"", command->name, common->args[0],
+			 command->name);
 	else
-		cmd_fail("%s takes %u argument%s (%s), not %u", command->name, max, max == 1 ? "" : "s",
-			 command->usage, count);
+		cmd_fail("%s takes %u argument%s (%s), not %u; see \"iommusim %s --help\"", command->name, max,
+			 max == 1 ? "" : "s", command->usage, count, command->name);
 	return false;
+}
+
+/** Returns what stands at the end of --help: details, and the example; free with g_free(). */
+static char *cmd_closing(const struct command *command)
+{
+	g_auto(GStrv) lines = g_strsplit(command->example ? command->example : "", "\n", -1);
+	GString *text = g_string_new(command->details);
+
+	if (text->len)
+		g_string_append_c(text, '\n');
+	if (command->example)
+		g_string_append(text, "Example:\n");
+	for (char **line = lines; command->example && *line; line++)
+		g_string_append_printf(text, "  %s\n", *line);
+	return g_string_free(text, FALSE);
 }
 
 bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries,
@@ -64,20 +80,20 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 		{"help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this text", NULL},
 		{"json", 0, 0, G_OPTION_ARG_NONE, &common.json, "print one JSON document", NULL},
 		{"progress", 0, 0, G_OPTION_ARG_FILENAME, &common.progress,
-		 "show progress on stderr: auto (where it is a terminal), always, never", "WHEN"},
+		 "show progress on stderr; auto: where it is a terminal (default)", "auto|always|never"},
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &common.args, NULL, NULL},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	GOptionContext *context = g_option_context_new(command->usage);
 	g_autofree char *name = g_strdup_printf("iommusim %s", command->name);
+	g_autofree char *closing = cmd_closing(command);
 	GError *error = NULL;
 	bool ok;
 
 	/* GOption names the program in its help by this. */
 	g_set_prgname(name);
 	g_option_context_set_summary(context, command->summary);
-	if (command->details)
-		g_option_context_set_description(context, command->details);
+	g_option_context_set_description(context, closing);
 	if (entries)
 		g_option_context_add_main_entries(context, entries, NULL);
 	g_option_context_add_main_entries(context, shared, NULL);
@@ -90,8 +106,10 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 		common.exit_code = cmd_print(text) ? EXIT_DONE : EXIT_UNUSABLE;
 	}
 	g_option_context_free(context);
-	if (!ok)
-		cmd_fail_error(error);
+	if (!ok) {
+		cmd_fail("%s; see \"%s --help\"", error->message, name);
+		g_error_free(error);
+	}
 	if (ok && !common.args)
 		common.args = g_new0(char *, 1);
 	if (!ok || help || !cmd_check_common(command, &common, min, max)) {

@@ -137,10 +137,7 @@ static char *convert_help(void)
 		g_string_append_printf(text, "  %-10s %s\n", trace_writers[i]->name,
 				       trace_writers[i]->description);
 	g_string_append(text, "\nWhat the format cannot hold is said on standard error. An OUT that ends in "
-			      ".zst is compressed.\n"
-			      "\nExample:\n"
-			      "  iommusim trace convert --to=iot -o boot.iot "
-			      "fixtures/traces/v7.0-strict-ext4.trace.txt.zst\n");
+			      ".zst is compressed.\n");
 	return g_string_free(text, FALSE);
 }
 

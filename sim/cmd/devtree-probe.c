@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devtree/device/snapshot.h"
 #include "devtree/platform/board.h"
 #include "sim/cmd/devtree.h"
 #include "sim/core/error.h"
@@ -54,7 +55,7 @@ static bool probe_add_fail(struct fault_rules *rules, const char *fail, GError *
 		return false;
 	}
 	if (!platform_iommu_find(words[0])) {
-		sim_error_plain(error, "--fail=%s: no driver is called \"%s\"", fail, words[0]);
+		sim_error_plain(error, "--fail=%s: no driver is called \"%s\"; \"iommusim devtree list\" names those of a board", fail, words[0]);
 		return false;
 	}
 	point = g_strconcat(words[1][0] == 'S' ? "devtree.probe." : "devtree.", words[1], NULL);
@@ -328,15 +329,16 @@ static void probe_warn_idle_rules(const struct probe_options *options, const str
 
 /* ---- one run ---- */
 
-/** Writes the ledger now, as snapshot @name of the directory that was asked for, if one was. */
+/** Writes devices and ledger now, as snapshot @name of the directory that was asked for, if one was. */
 static bool probe_snapshot(const struct board *board, const struct probe_options *options, const char *name,
 			   GError **error)
 {
-	static const struct snapshot_source sources[] = {{&ledger_section, NULL},
-							 {&machine_behaviour_section, NULL},
-							 {&machine_fault_section, NULL},
-							 {&machine_violation_section, NULL},
-							 {NULL, NULL}};
+	const struct snapshot_source sources[] = {{&device_section, board->core},
+						  {&ledger_section, NULL},
+						  {&machine_behaviour_section, NULL},
+						  {&machine_fault_section, NULL},
+						  {&machine_violation_section, NULL},
+						  {NULL, NULL}};
 	const char *const header[] = {"profile", board_profile_names[options->profile], NULL};
 	g_autofree char *path = options->dir ? g_build_filename(options->dir, name, NULL) : NULL;
 
@@ -490,7 +492,7 @@ int cmd_devtree_probe(const struct command *command, int argc, char **argv)
 	struct probe_options options = {0};
 	const GOptionEntry entries[] = {
 		{"profile", 0, 0, G_OPTION_ARG_STRING, &options.profile_name,
-		 "whose drivers: old, v1, fixed (default), fwspec, as-posted or helper", "NAME"},
+		 "whose drivers (default: fixed)", "old|v1|fixed|fwspec|as-posted|helper"},
 		{"fail", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.fails,
 		 "the N-th pass (default 1) of a driver's stage fails: S0 to S7, fwspec, private, group, "
 		 "link, register",

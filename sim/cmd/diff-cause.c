@@ -12,9 +12,9 @@
 /** A fault that fired. */
 struct cause_fault {
 	char *point;
-	uint64_t time_ns, cpu;
+	uint64_t time_ns, cpu, pass;
 	char *device;
-	char *owner; /* "req:1841": for whom; NULL: not known */
+	char *owner; /* "req:1841": for whom; NULL: set-up, a timer */
 	struct diff_cause cause;
 };
 
@@ -28,6 +28,8 @@ struct cause_side {
 struct diff_causes {
 	struct cause_side a, b;
 	GPtrArray *settings;		/* what differs, as text */
+	GKeyFile *defaults;		/* of settings */
+	GPtrArray *texts;		/* owned */
 	struct diff_cause setting;	/* if that is one thing */
 	const struct cause_fault *only; /* the first fault of one run that the other has not */
 };
@@ -93,6 +95,10 @@ static void read_faults(struct cause_side *side, const char *path)
 		fault->device = g_strdup(text_of(object, "device"));
 		fault->time_ns = number_of(object, "time_ns");
 		fault->cpu = number_of(object, "cpu");
+		fault->pass = number_of(object, "pass");
+		if (number_of(object, "request"))
+			fault->owner =
+				g_strdup_printf("req:%" G_GUINT64_FORMAT, number_of(object, "request"));
 		g_ptr_array_add(side->faults, fault);
 	}
 }
@@ -108,7 +114,7 @@ static int see_header(void *data, const char *key, const char *value, GError **e
 	return 0;
 }
 
-/* What faults are of stands before the mappings, which may be many. */
+/* Which sections there are says of when the snapshot is; those before the mappings, which may be many. */
 static int see_section(void *data, const char *name, GError **error)
 {
 	struct cause_side *side = data;
@@ -117,43 +123,23 @@ static int see_section(void *data, const char *name, GError **error)
 	return strcmp(name, "mapping") == 0;
 }
 
-/** What was taken on the CPU and at the time of a fault was taken by the request that met it: a step is one request's. */
-static int see_fact(void *data, const struct snapshot_line *line, GError **error)
-{
-	struct cause_side *side = data;
-	const char *owner = snapshot_line_get(line, "owner"), *cpu = snapshot_line_get(line, "cpu");
-	const char *time = snapshot_line_get(line, "time_ns");
-	uint64_t cpu_number, time_ns;
-
-	if (!side->faults->len || !owner || !cpu || !time || !g_str_has_prefix(owner, "req:") ||
-	    !text_parse_u64(cpu, &cpu_number) || !text_parse_u64(time, &time_ns))
-		return 0;
-	for (guint i = 0; i < side->faults->len; i++) {
-		struct cause_fault *fault = g_ptr_array_index(side->faults, i);
-
-		if (!fault->owner && fault->cpu == cpu_number && fault->time_ns == time_ns)
-			fault->owner = g_strdup(owner);
-	}
-	return 0;
-}
-
 static void name_fault(struct cause_fault *fault)
 {
-	if (fault->owner) {
+	g_autofree char *time = text_time(fault->time_ns);
+
+	if (fault->owner)
 		fault->cause.summary = g_strdup_printf("%s failure in request %s", fault->point,
 						       fault->owner + strlen("req:"));
-	} else {
-		g_autofree char *time = text_time(fault->time_ns);
-
+	else
 		fault->cause.summary = g_strdup_printf("%s failure at %s", fault->point, time);
-	}
-	fault->cause.whole = g_strdup_printf("%s, cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
-					     fault->cpu, fault->device);
+	fault->cause.whole = g_strdup_printf(
+		"%s%s%s, pass %" G_GUINT64_FORMAT ", cpu %" G_GUINT64_FORMAT ", %s", fault->cause.summary,
+		fault->owner ? " at " : "", fault->owner ? time : "", fault->pass, fault->cpu, fault->device);
 }
 
 static void side_read(struct cause_side *side, const char *path)
 {
-	static const struct snapshot_visitor visitor = {see_header, see_section, see_fact};
+	static const struct snapshot_visitor visitor = {see_header, see_section, NULL};
 
 	side->settings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	side->faults = g_ptr_array_new_with_free_func(fault_free);
@@ -174,8 +160,33 @@ static void side_finish(struct cause_side *side)
 
 /* ---- what differs ---- */
 
+/** Returns the machine file of a machine of which nothing is set. */
+static GKeyFile *default_settings(void)
+{
+	struct machine_config config;
+	g_autofree char *text = NULL;
+	GKeyFile *file = g_key_file_new();
+
+	machine_config_init(&config);
+	text = machine_config_text(&config);
+	g_key_file_load_from_data(file, text, strlen(text), G_KEY_FILE_NONE, NULL);
+	return file;
+}
+
+/** Returns the default of "GROUP.KEY", NULL if it is no setting of a machine. Kept by @causes. */
+static const char *default_of(struct diff_causes *causes, const char *key)
+{
+	g_auto(GStrv) parts = g_strsplit(key, ".", 2);
+	char *value = parts[0] && parts[1] ? g_key_file_get_value(causes->defaults, parts[0], parts[1], NULL)
+					   : NULL;
+
+	if (value)
+		g_ptr_array_add(causes->texts, value);
+	return value;
+}
+
 /** Returns what setting @key is on @side: headers have what is not the default. */
-static const char *setting_of(const struct cause_side *side, const char *key)
+static const char *setting_of(struct diff_causes *causes, const struct cause_side *side, const char *key)
 {
 	const char *value = g_hash_table_lookup(side->settings, key);
 	const char *version = g_hash_table_lookup(side->settings, "kernel.version");
@@ -184,9 +195,10 @@ static const char *setting_of(const struct cause_side *side, const char *key)
 
 	if (value)
 		return value;
-	return row >= 0 && column >= 0
-		       ? behaviour_value_name((enum behaviour)row, (enum kernel_version)column)
-		       : "(default)";
+	if (row >= 0 && column >= 0)
+		return behaviour_value_name((enum behaviour)row, (enum kernel_version)column);
+	value = default_of(causes, key);
+	return value ? value : "(default)";
 }
 
 static void compare_settings(struct diff_causes *causes)
@@ -204,7 +216,8 @@ static void compare_settings(struct diff_causes *causes)
 		g_hash_table_add(all, key);
 	keys = g_list_sort(g_hash_table_get_keys(all), (GCompareFunc)strcmp);
 	for (GList *at = keys; at; at = at->next) {
-		const char *a = setting_of(&causes->a, at->data), *b = setting_of(&causes->b, at->data);
+		const char *a = setting_of(causes, &causes->a, at->data);
+		const char *b = setting_of(causes, &causes->b, at->data);
 
 		if (strcmp(a, b) != 0)
 			g_ptr_array_add(causes->settings,
@@ -243,6 +256,8 @@ struct diff_causes *diff_causes_new(const char *path_a, const char *path_b)
 	struct diff_causes *causes = g_new0(struct diff_causes, 1);
 
 	causes->settings = g_ptr_array_new_with_free_func(g_free);
+	causes->texts = g_ptr_array_new_with_free_func(g_free);
+	causes->defaults = default_settings();
 	side_read(&causes->a, path_a);
 	side_read(&causes->b, path_b);
 	compare_settings(causes);
@@ -259,6 +274,8 @@ void diff_causes_free(struct diff_causes *causes)
 	side_finish(&causes->a);
 	side_finish(&causes->b);
 	g_ptr_array_unref(causes->settings);
+	g_ptr_array_unref(causes->texts);
+	g_key_file_unref(causes->defaults);
 	cause_clear(&causes->setting);
 	g_free(causes);
 }

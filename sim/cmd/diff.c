@@ -41,7 +41,7 @@ struct diff_run {
 	struct diff_causes *causes;
 	GHashTable *changes; /* what it is called -> struct diff_change */
 	struct facts *facts;
-	FILE *details; /* NULL: not wanted */
+	FILE *details; /* of the findings, as they will be printed; NULL: not wanted */
 	uint64_t count, not_followed;
 	bool json, colour;
 };
@@ -124,6 +124,45 @@ static void diff_write_detail(const struct diff_run *run, const char *text, cons
 		run->colour ? PLAIN : "", cause ? " (" : "", cause ? cause->whole : "", cause ? ")" : "");
 }
 
+/** Writes @text as a JSON string. */
+static void diff_write_string(FILE *file, const char *text)
+{
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+
+	putc('"', file);
+	for (const char *at = valid; *at; at++) {
+		unsigned char c = (unsigned char)*at;
+
+		if (c == '"' || c == '\\')
+			putc('\\', file);
+		if (c < ' ' || c == 0x7f)
+			fprintf(file, "\\u%04x", c);
+		else
+			putc(c, file);
+	}
+	putc('"', file);
+}
+
+static void diff_write_member(FILE *file, const char *name, const char *value, bool first)
+{
+	fputs(first ? "\n      " : ",\n      ", file);
+	diff_write_string(file, name);
+	fputs(" : ", file);
+	diff_write_string(file, value);
+}
+
+/** As an element of the array, as facts_to_json() would have it. */
+static void diff_write_json(const struct diff_run *run, const char *const *fields,
+			    const struct diff_cause *cause)
+{
+	fputs(run->count > 1 ? ",\n    {" : "\n    {", run->details);
+	for (unsigned i = 0; fields[i]; i += 2)
+		diff_write_member(run->details, fields[i], fields[i + 1], i == 0);
+	if (cause)
+		diff_write_member(run->details, "cause", cause->whole, false);
+	fputs("\n    }", run->details);
+}
+
 static void diff_finding(void *data, const char *text, const char *const *fields)
 {
 	struct diff_run *run = data;
@@ -134,16 +173,10 @@ static void diff_finding(void *data, const char *text, const char *const *fields
 	change->count++;
 	change->bytes += diff_bytes(fields);
 	diff_count_cause(change, cause);
-	if (run->details)
+	if (run->details && run->json)
+		diff_write_json(run, fields, cause);
+	else if (run->details)
 		diff_write_detail(run, text, fields, cause);
-	if (!run->json)
-		return;
-	facts_begin(run->facts, NULL, NULL);
-	for (unsigned i = 0; fields[i]; i += 2)
-		facts_text(run->facts, fields[i], NULL, fields[i + 1]);
-	if (cause)
-		facts_text(run->facts, "cause", NULL, cause->whole);
-	facts_end(run->facts);
 }
 
 /* ---- the summary ---- */
@@ -272,31 +305,39 @@ static void diff_stat(struct diff_run *run)
 
 /* ---- the command ---- */
 
-static bool diff_print_details(struct diff_run *run)
+/** Prints @before, the findings, @after. Returns false after a message. */
+static bool diff_print_details(struct diff_run *run, const char *before, const char *after)
 {
 	char buffer[16384];
 	size_t got;
 
+	fputs(before, stdout);
 	rewind(run->details);
-	putchar('\n');
 	while ((got = fread(buffer, 1, sizeof(buffer), run->details)) > 0)
 		if (fwrite(buffer, 1, got, stdout) != got)
 			break;
-	if (!ferror(run->details) && cmd_print(""))
+	if (!ferror(run->details) && cmd_print(after))
 		return true;
 	cmd_fail("the differences cannot be printed: %s", g_strerror(errno));
 	return false;
 }
 
+/** The findings stand first in the JSON, and the rest of the document behind them. */
+static bool diff_print_json(struct diff_run *run, const char *text)
+{
+	g_autofree char *after = g_strdup_printf("%s],\n%s", run->count ? "\n  " : "", text + strlen("{\n"));
+
+	return diff_print_details(run, "{\n  \"changes\" : [", after);
+}
+
 static int diff_conclude(struct diff_run *run, const struct cmd_common *common, bool stat)
 {
 	g_autofree char *text = NULL;
+	bool printed;
 
 	if (stat) {
 		diff_stat(run);
 	} else {
-		if (run->json)
-			facts_list_end(run->facts);
 		diff_summary(run);
 		facts_u64(run->facts, "count", NULL, run->count);
 	}
@@ -306,7 +347,13 @@ static int diff_conclude(struct diff_run *run, const struct cmd_common *common, 
 	text = common->json ? facts_to_json(run->facts) : facts_to_text(run->facts);
 	if (!common->json && !stat && !run->count)
 		return EXIT_DONE;
-	if (!cmd_print(text) || (run->details && !diff_print_details(run)))
+	if (run->json)
+		printed = diff_print_json(run, text);
+	else if (run->details)
+		printed = cmd_print(text) && diff_print_details(run, "\n", "");
+	else
+		printed = cmd_print(text);
+	if (!printed)
 		return EXIT_UNUSABLE;
 	return run->count ? EXIT_FOUND : EXIT_DONE;
 }
@@ -330,18 +377,15 @@ static int diff_execute(const struct cmd_common *common, const char *const *igno
 	run.colour = !common->json && !stat && diff_uses_colour();
 	run.changes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, change_free);
 	run.causes = diff_causes_new(common->args[0], common->args[1]);
-	if (!common->json && !stat)
+	if (!stat)
 		run.details = tmpfile();
-	if (!common->json && !stat && !run.details)
+	if (!stat && !run.details)
 		code = cmd_fail("a temporary file cannot be made: %s", g_strerror(errno));
-	else {
-		if (run.json)
-			facts_list_begin(run.facts, "changes", NULL);
+	else
 		code = snapshot_diff(common->args[0], common->args[1], machine_sections, &options,
 				     diff_finding, &run, &error) < 0
 			       ? cmd_fail_error(error)
 			       : diff_conclude(&run, common, stat);
-	}
 	if (run.details)
 		fclose(run.details);
 	diff_causes_free(run.causes);

@@ -541,6 +541,7 @@ static void tell_device(struct explain *explain, const struct controller_command
 {
 	struct facts *facts = explain->facts;
 	bool iommu = dma_use_iommu(&explain->machine->dev);
+	struct controller_walks walks = controller_walks_sum(done);
 	g_autofree char *moved = text_size(done->bytes);
 
 	facts_begin(facts, "device", "device");
@@ -548,24 +549,29 @@ static void tell_device(struct explain *explain, const struct controller_command
 		   done->accesses == 1 ? "" : "es", iommu ? " by IOVA" : " by physical address", moved);
 	if (iommu)
 		facts_line(facts, "%u of these missed the IOTLB: %u page-table entr%s read",
-			   done->iotlb_misses, done->table_reads, done->table_reads == 1 ? "y" : "ies");
+			   walks.misses, walks.table_reads, walks.table_reads == 1 ? "y" : "ies");
 	facts_line(facts, "status 0x%x%s", done->status & NVME_STATUS_TYPE_CODE,
 		   device_status_text(done->status));
 	if (done->loss != CONTROLLER_LOSES_NOTHING)
 		facts_line(facts, "%s", loss_text(done->loss));
 	facts_u64(facts, "accesses", NULL, done->accesses);
 	facts_u64(facts, "moved_bytes", NULL, done->bytes);
-	facts_u64(facts, "iotlb_misses", NULL, done->iotlb_misses);
-	facts_u64(facts, "table_reads", NULL, done->table_reads);
+	facts_u64(facts, "iotlb_misses", NULL, walks.misses);
+	facts_u64(facts, "table_reads", NULL, walks.table_reads);
 	facts_u64(facts, "nvme_status", NULL, done->status);
 	facts_bool(facts, "completion_lost", NULL, done->loss != CONTROLLER_LOSES_NOTHING);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(facts);
 }
 
-static void tell_unmap(struct explain *explain)
+/** @written: the controller could write the completion. */
+static void tell_unmap(struct explain *explain, bool written)
 {
 	facts_begin(explain->facts, "unmap", "unmap, when it completes");
+	if (!written)
+		facts_line(explain->facts,
+			   "the completion cannot be written, and the controller fails (CSTS.CFS): when the "
+			   "command's time is over it is reset, and the command, cancelled, is tried again");
 	if (!explain_has_calls(&explain->hearing))
 		facts_line(explain->facts, "nothing to undo");
 	explain_tell_calls(&explain->hearing, explain->facts, "calls", NULL, "outside of a call",
@@ -591,34 +597,38 @@ static void reset_controller(struct explain *explain)
 	machine->ctrl.fatal = false;
 }
 
-/** The controller does nothing for the command any more. */
+/** The controller does nothing for the command: it has failed, or was not told of it. */
 static void tell_failed_controller(struct explain *explain)
 {
 	struct facts *facts = explain->facts;
 
 	facts_begin(facts, "device", "device");
-	facts_line(facts, "the controller fails (CSTS.CFS) and does nothing: when the command's time is over "
-			  "it is reset, "
-			  "and the command, cancelled, is tried again");
+	facts_line(facts, explain->machine->ctrl.fatal
+				  ? "the controller fails (CSTS.CFS) and does nothing: when the command's "
+				    "time is over it is "
+				    "reset, and the command, cancelled, is tried again"
+				  : "the doorbell is lost, and the controller does nothing: if no other "
+				    "command rings before "
+				    "the command's time is over, no Abort finds it, and a reset cancels it");
 	facts_bool(facts, "stops", NULL, true);
 	explain_tell_calls(&explain->hearing, facts, "calls", NULL, "of its accesses", explain->all);
 	facts_end(facts);
 }
 
-static void complete_piece(struct explain *explain, struct piece *piece,
-			   const struct controller_command *done)
+/** Returns whether the controller could write the completion; else nothing has happened. */
+static bool complete_piece(struct explain *explain, struct piece *piece, struct controller_command *done)
 {
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;
 	uint16_t status;
 
-	/* The queues were mapped before any rule counted. */
 	if (!controller_complete(&machine->ctrl, qid, done))
-		g_assert_not_reached();
+		return false;
 	if (nvme_poll_cq(machine->nvme, qid, &status) != piece->iod)
 		g_assert_not_reached();
 	nvme_ring_cq(machine->nvme, qid);
 	nvme_unmap_rq(machine->nvme, piece->iod);
+	return true;
 }
 
 static void send_piece(struct explain *explain, struct piece *piece)
@@ -626,7 +636,7 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	struct machine *machine = explain->machine;
 	unsigned qid = (unsigned)explain->request.queue;
 	struct controller_command done;
-	bool works;
+	bool works, written = true;
 
 	nvme_submit(machine->nvme, qid, piece->iod, true);
 	works = controller_execute(&machine->ctrl, qid, &done);
@@ -637,10 +647,10 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	else
 		tell_failed_controller(explain);
 	if (works && done.loss != CONTROLLER_LOSES_ALL)
-		complete_piece(explain, piece, &done);
-	else
+		written = complete_piece(explain, piece, &done);
+	if (!works || done.loss == CONTROLLER_LOSES_ALL || !written)
 		reset_controller(explain);
-	tell_unmap(explain);
+	tell_unmap(explain, written);
 }
 
 /** Takes @piece through the machine and tells of it. */

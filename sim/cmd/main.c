@@ -8,15 +8,19 @@
 #include <unistd.h>
 
 #include "sim/cmd/cmd.h"
+#include "sim/core/text.h"
 
-static void main_help(FILE *to)
+/** Prints the help; of the commands, with a @family, only those that begin with it. */
+static void main_help(FILE *to, const char *family)
 {
 	fputs("Usage: iommusim COMMAND [OPTION...] [ARGUMENT...]\n\n"
 	      "Simulates what Linux does between a block request and the device's memory access.\n\n"
 	      "Commands:\n",
 	      to);
 	for (const struct command *command = commands; command->name; command++)
-		fprintf(to, "  %-18s %s\n", command->name, command->summary);
+		if (!family ||
+		    (g_str_has_prefix(command->name, family) && command->name[strlen(family)] == ' '))
+			fprintf(to, "  %-18s %s\n", command->name, command->summary);
 	fputs("\nOptions:\n"
 	      "  --help             this text; \"iommusim COMMAND --help\" for one command\n"
 	      "  --version          the version\n\n"
@@ -53,6 +57,32 @@ static bool main_is_family(const char *word)
 	return false;
 }
 
+/** Returns the command, or the first word of one, that @asked may have been meant for, or NULL; free with g_free(). */
+static char *main_meant(const char *asked)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+	for (const struct command *command = commands; command->name; command++) {
+		g_ptr_array_add(names, g_strdup(command->name));
+		g_ptr_array_add(names, g_strndup(command->name, strcspn(command->name, " ")));
+	}
+	g_ptr_array_add(names, NULL);
+	return g_strdup(text_nearest(asked, (const char *const *)names->pdata));
+}
+
+/** Says that there is no command @asked, and which was meant: perhaps one of that word and @next, which may be NULL. */
+static int main_refuse(const char *asked, const char *next)
+{
+	g_autofree char *both = next ? g_strjoin(" ", asked, next, NULL) : NULL;
+	g_autofree char *meant = both ? main_meant(both) : NULL;
+
+	if (!meant)
+		meant = main_meant(asked);
+	return meant ? cmd_fail("no command \"%s\": did you mean \"%s\"? See \"iommusim --help\"", asked,
+				meant)
+		     : cmd_fail("no command \"%s\"; see \"iommusim --help\"", asked);
+}
+
 /** An assertion that fails is our mistake: GLib has said which, and aborts. Exit 3, as documented, not a signal. */
 static void main_aborted(int signal_number)
 {
@@ -63,11 +93,11 @@ int main(int argc, char **argv)
 {
 	signal(SIGABRT, main_aborted);
 	if (argc < 2) {
-		main_help(stderr);
+		main_help(stderr, NULL);
 		return EXIT_UNUSABLE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-		main_help(stdout);
+		main_help(stdout, NULL);
 		return main_flushed();
 	}
 	if (strcmp(argv[1], "--version") == 0) {
@@ -80,11 +110,14 @@ int main(int argc, char **argv)
 		if (words)
 			return command->run(command, argc - words, argv + words);
 	}
-	if (main_is_family(argv[1]) && argc > 2 && strcmp(argv[2], "--help") != 0)
-		return cmd_fail("no command \"%s %s\"; see \"iommusim --help\"", argv[1], argv[2]);
+	if (main_is_family(argv[1]) && argc > 2 && strcmp(argv[2], "--help") != 0) {
+		g_autofree char *asked = g_strjoin(" ", argv[1], argv[2], NULL);
+
+		return main_refuse(asked, NULL);
+	}
 	if (main_is_family(argv[1])) {
-		main_help(argc > 2 ? stdout : stderr);
+		main_help(argc > 2 ? stdout : stderr, argv[1]);
 		return argc > 2 ? EXIT_DONE : EXIT_UNUSABLE;
 	}
-	return cmd_fail("no command \"%s\"; see \"iommusim --help\"", argv[1]);
+	return main_refuse(argv[1], argv[2]);
 }

@@ -357,7 +357,7 @@ int cmd_pagetable_dump(const struct command *command, int argc, char **argv)
 		return common.exit_code;
 	pagetable_snapshot_init(&snapshot, common.args[0]);
 	if (format && !pgtable_format(format))
-		code = cmd_fail("--format=%s: see \"iommusim pagetable formats\"", format);
+		code = cmd_fail("--format=%s: no page-table format is called so; see \"iommusim pagetable formats\"", format);
 	else
 		code = pagetable_read(&snapshot);
 	if (code == EXIT_DONE)

@@ -10,9 +10,9 @@
 #include "sim/cmd/progress.h"
 #include "sim/cmd/traceopt.h"
 #include "sim/core/error.h"
+#include "sim/core/histogram.h"
 #include "sim/core/text.h"
 #include "sim/host/recorder.h"
-#include "sim/machine/histogram.h"
 #include "sim/report/facts.h"
 #include "sim/trace/writer.h"
 
@@ -396,12 +396,7 @@ static void record_clear(struct record *record)
 static const char record_details[] =
 	"Requests go to places of the trace modulo the size of the device, and as deep as the trace had them "
 	"at that\n"
-	"moment. Ctrl-C ends the recording; what was recorded so far is kept.\n"
-	"\n"
-	"Example:\n"
-	"  iommusim trace record --device /dev/nvme0n1 -o mine.iot "
-	"fixtures/traces/v7.0-strict-ext4.trace.txt.zst\n"
-	"  iommusim replay mine.iot\n";
+	"moment. Ctrl-C ends the recording; what was recorded so far is kept.\n";
 
 int cmd_trace_record(const struct command *command, int argc, char **argv)
 {

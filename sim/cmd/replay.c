@@ -64,6 +64,7 @@ static int replay_report(const struct run *run, const struct cmd_common *common,
 
 	facts_free(facts);
 	run_warn_idle_rules(run->rules);
+	run_warn_warmup(run);
 	replay_warn_missed_snapshots(run);
 	if (cmd_shows_progress(common))
 		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios,

@@ -49,6 +49,82 @@ static void report_trace_facts(struct facts *facts, const struct run_report *run
 	report_recording(facts, stream);
 }
 
+/** @numerator / @denominator, where that is not 0: in thousandths for programs. */
+static void report_ratio(struct facts *facts, const char *key, const char *label, uint64_t numerator,
+			 uint64_t denominator)
+{
+	uint64_t thousandths = denominator ? (uint64_t)((unsigned __int128)numerator * 1000 / denominator) : 0;
+	g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT ".%03u", thousandths / 1000,
+						(unsigned)(thousandths % 1000));
+
+	facts_text(facts, NULL, label, text);
+	facts_u64(facts, key, NULL, thousandths);
+}
+
+/** A mean of @count, which is shown beside it: there is none of nothing. */
+static void report_mean(struct facts *facts, const char *key, const char *label, uint64_t sum_ps, uint64_t count)
+{
+	if (count)
+		facts_time(facts, key, label, sum_ps / count / 1000);
+}
+
+static const struct {
+	const char *key, *label;
+	unsigned per_mille;
+} report_percentiles[] = {
+	{"latency_p50_ns", "p50", 500}, {"latency_p90_ns", NULL, 900},	 {"latency_p99_ns", "p99", 990},
+	{"latency_p999_ns", NULL, 999},
+};
+
+static void report_latency_of(struct facts *facts, const char *op, const struct histogram *h)
+{
+	g_autofree char *mean = text_time(h->sum_ns / h->count), *max = text_time(h->max_ns);
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	g_string_printf(text, "%" G_GUINT64_FORMAT " samples, mean %s", h->count, mean);
+	for (unsigned i = 0; i < G_N_ELEMENTS(report_percentiles); i++) {
+		g_autofree char *time = text_time(histogram_percentile(h, report_percentiles[i].per_mille));
+
+		if (report_percentiles[i].label)
+			g_string_append_printf(text, ", %s %s", report_percentiles[i].label, time);
+	}
+	g_string_append_printf(text, ", max %s", max);
+	facts_text(facts, NULL, op, text->str);
+	facts_begin(facts, NULL, NULL);
+	facts_text(facts, "op", NULL, op);
+	facts_u64(facts, "count", NULL, h->count);
+	facts_u64(facts, "latency_mean_ns", NULL, h->sum_ns / h->count);
+	for (unsigned i = 0; i < G_N_ELEMENTS(report_percentiles); i++)
+		facts_u64(facts, report_percentiles[i].key, NULL,
+			  histogram_percentile(h, report_percentiles[i].per_mille));
+	facts_u64(facts, "latency_max_ns", NULL, h->max_ns);
+	facts_end(facts);
+}
+
+/** Of each operation that there was: @of returns its histogram, NULL or empty for none. */
+static void report_latency(struct facts *facts, const struct histogram *(*of)(const void *data, unsigned op),
+			   const void *data)
+{
+	facts_list_begin(facts, "latencies", "latency");
+	for (unsigned op = 0; op < REQ_OPS; op++) {
+		const struct histogram *h = of(data, op);
+
+		if (h && h->count)
+			report_latency_of(facts, req_op_names[op], h);
+	}
+	facts_list_end(facts);
+}
+
+static const struct histogram *report_latency_of_run(const void *data, unsigned op)
+{
+	return &((const struct replay_stats *)data)->latency[op];
+}
+
+static const struct histogram *report_latency_of_part(const void *data, unsigned op)
+{
+	return ((const struct replay_part *)data)->latency[op];
+}
+
 /** What of the run is the trace's and its controller's, where there are several. */
 static void report_trace_part(struct facts *facts, const struct run_report *run, unsigned i)
 {
@@ -65,6 +141,7 @@ static void report_trace_part(struct facts *facts, const struct run_report *run,
 		return;
 	facts_time(facts, "latency_mean_ns", "latency, mean", well ? part->latency_ns_sum / well : 0);
 	facts_time(facts, "latency_max_ns", "latency, max", part->latency_ns_max);
+	report_latency(facts, report_latency_of_part, part);
 	if (run->options->mode != REPLAY_OPEN)
 		return;
 	facts_time(facts, "lateness_mean_ns", "late by, mean of all",
@@ -135,35 +212,6 @@ static void report_machine(struct facts *facts, const struct run_report *run)
 	facts_end(facts);
 }
 
-static void report_latency(struct facts *facts, const struct replay_stats *stats)
-{
-	facts_list_begin(facts, "latencies", "latency");
-	for (unsigned op = 0; op < REQ_OPS; op++) {
-		const struct histogram *h = &stats->latency[op];
-		g_autofree char *mean = NULL, *p50 = NULL, *p99 = NULL, *max = NULL, *text = NULL;
-
-		if (!h->count)
-			continue;
-		mean = text_time(h->sum_ns / h->count);
-		p50 = text_time(histogram_percentile(h, 500));
-		p99 = text_time(histogram_percentile(h, 990));
-		max = text_time(h->max_ns);
-		text = g_strdup_printf("%" G_GUINT64_FORMAT " samples, mean %s, p50 %s, p99 %s, max %s",
-				       h->count, mean, p50, p99, max);
-		facts_text(facts, NULL, req_op_names[op], text);
-		facts_begin(facts, NULL, NULL);
-		facts_text(facts, "op", NULL, req_op_names[op]);
-		facts_u64(facts, "count", NULL, h->count);
-		facts_u64(facts, "latency_mean_ns", NULL, h->sum_ns / h->count);
-		facts_u64(facts, "latency_p50_ns", NULL, histogram_percentile(h, 500));
-		facts_u64(facts, "latency_p90_ns", NULL, histogram_percentile(h, 900));
-		facts_u64(facts, "latency_p99_ns", NULL, histogram_percentile(h, 990));
-		facts_u64(facts, "latency_max_ns", NULL, h->max_ns);
-		facts_end(facts);
-	}
-	facts_list_end(facts);
-}
-
 /** How far the replay fell behind the trace. */
 static void report_lateness(struct facts *facts, const struct histogram *h)
 {
@@ -186,6 +234,33 @@ static void report_made_segments(struct facts *facts, const struct replay_stats 
 	facts_size(facts, "segment_alignment_bytes", "first byte at multiples of", config->segment_alignment);
 	if (config->segment_offset)
 		facts_size(facts, "segment_offset_bytes", "and so far behind", config->segment_offset);
+}
+
+/** Returns how long what is reported took. */
+static uint64_t report_elapsed_ns(const struct run_report *run)
+{
+	return run->machine->sim->now_ns - run->stats->begun_ns;
+}
+
+static void report_throughput(struct facts *facts, const struct run_report *run)
+{
+	const struct replay_stats *stats = run->stats;
+	uint64_t elapsed_ns = report_elapsed_ns(run);
+
+	if (stats->begun_ns) {
+		facts_time(facts, "warmup_ns", "warm-up, which is not in here", stats->begun_ns);
+		facts_u64(facts, "warmup_ios", "ended in it", stats->warmup_ios);
+		facts_u64(facts, "warmup_in_flight", "in flight behind it", stats->warmup_in_flight);
+	}
+	facts_time(facts, "elapsed_ns", stats->begun_ns ? "time without it" : NULL, elapsed_ns);
+	if (!elapsed_ns)
+		return;
+	facts_u64(facts, "ios_per_s", "I/Os a second",
+		  (uint64_t)((unsigned __int128)stats->ios * 1000000000 / elapsed_ns));
+	facts_size(facts, "data_per_s_bytes", "data a second",
+		   (uint64_t)((unsigned __int128)stats->bytes * 1000000000 / elapsed_ns));
+	report_ratio(facts, "in_flight_mean_thousandths", "in flight, mean over time", stats->in_flight_ns,
+		     elapsed_ns);
 }
 
 static void report_replay(struct facts *facts, const struct run_report *run)
@@ -249,44 +324,53 @@ static void report_replay(struct facts *facts, const struct run_report *run)
 		report_lateness(facts, &stats->lateness);
 	facts_time(facts, "end_ns", "simulated time", run->machine->sim->now_ns);
 	if (run->options->mode != REPLAY_ASAP)
-		report_latency(facts, stats);
+		report_throughput(facts, run);
+	if (run->options->mode != REPLAY_ASAP)
+		report_latency(facts, report_latency_of_run, stats);
 	facts_end(facts);
 }
 
-/** Of all domains together. */
-static void report_iova(struct facts *facts, const struct machine *machine)
+static void report_iova_orders(struct facts *facts, const struct iova_stats *stats)
 {
-	struct iova_stats sum = {0};
+	facts_list_begin(facts, "orders", NULL);
+	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+		uint64_t asked = stats->cache_hits[order] + stats->cache_misses[order];
+		g_autofree char *label = g_strdup_printf("from a magazine of 2^%u", order);
+		g_autofree char *text =
+			g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, stats->cache_hits[order], asked);
+
+		if (!asked)
+			continue;
+		facts_text(facts, NULL, label, text);
+		facts_begin(facts, NULL, NULL);
+		facts_u64(facts, "order", NULL, order);
+		facts_u64(facts, "cache_hits", NULL, stats->cache_hits[order]);
+		facts_u64(facts, "cache_misses", NULL, stats->cache_misses[order]);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
+/** Of all domains together. */
+static void report_iova(struct facts *facts, const struct iova_stats *stats)
+{
 	uint64_t hits = 0, misses = 0;
 
-	for (; machine; machine = machine->next) {
-		const struct iova_stats *stats;
-
-		if (!machine->iovad)
-			continue;
-		stats = iova_stats(machine->iovad);
-		for (unsigned order = 0; order < IOVA_ORDERS; order++) {
-			hits += stats->cache_hits[order];
-			misses += stats->cache_misses[order];
-		}
-		sum.allocs += stats->allocs;
-		sum.frees += stats->frees;
-		sum.tree_allocs += stats->tree_allocs;
-		sum.tree_steps += stats->tree_steps;
-		sum.depot_pushes += stats->depot_pushes;
-		sum.depot_trims += stats->depot_trims;
-		sum.failures += stats->failures;
+	for (unsigned order = 0; order < IOVA_ORDERS; order++) {
+		hits += stats->cache_hits[order];
+		misses += stats->cache_misses[order];
 	}
 	facts_begin(facts, "iova", "IOVA allocator");
-	facts_u64(facts, "allocs", "allocations", sum.allocs);
-	facts_u64(facts, "frees", "frees", sum.frees);
+	facts_u64(facts, "allocs", "allocations", stats->allocs);
+	facts_u64(facts, "frees", "frees", stats->frees);
 	facts_u64(facts, "cache_hits", "from a magazine", hits);
 	facts_u64(facts, "cache_misses", "magazine misses", misses);
-	facts_u64(facts, "tree_allocs", "from the tree", sum.tree_allocs);
-	facts_u64(facts, "tree_steps", "nodes walked", sum.tree_steps);
-	facts_u64(facts, "depot_pushes", "magazines to the depot", sum.depot_pushes);
-	facts_u64(facts, "depot_trims", "magazines trimmed", sum.depot_trims);
-	facts_u64(facts, "failures", "failed", sum.failures);
+	report_iova_orders(facts, stats);
+	facts_u64(facts, "tree_allocs", "from the tree", stats->tree_allocs);
+	facts_u64(facts, "tree_steps", "nodes walked", stats->tree_steps);
+	facts_u64(facts, "depot_pushes", "magazines to the depot", stats->depot_pushes);
+	facts_u64(facts, "depot_trims", "magazines trimmed", stats->depot_trims);
+	facts_u64(facts, "failures", "failed", stats->failures);
 	facts_end(facts);
 }
 
@@ -306,105 +390,154 @@ static void report_bounces(struct facts *facts, const struct swiotlb *pool)
 }
 
 /** Of all domains together; nothing where none has one. */
-static void report_flush_queue(struct facts *facts, const struct machine *machine)
+static void report_flush_queue(struct facts *facts, const struct machine *machine, const struct fq_stats *stats)
 {
-	struct fq_stats sum = {0};
+	g_autofree struct histogram *windows = g_new0(struct histogram, 1);
 	bool any = false;
 
 	for (; machine; machine = machine->next) {
-		const struct fq_stats *stats = machine->dev.fq ? fq_stats(machine->dev.fq) : NULL;
-
-		if (!stats)
+		if (!machine->dev.fq)
 			continue;
 		any = true;
-		sum.queued += stats->queued;
-		sum.flushes_timer += stats->flushes_timer;
-		sum.flushes_full += stats->flushes_full;
-		sum.windows += stats->windows;
-		sum.window_ns_sum += stats->window_ns_sum;
-		sum.window_ns_max = MAX(sum.window_ns_max, stats->window_ns_max);
+		histogram_merge(windows, fq_windows(machine->dev.fq));
 	}
 	if (!any)
 		return;
 	facts_begin(facts, "flush_queue", "flush queue");
-	facts_u64(facts, "queued", "ranges queued", sum.queued);
-	facts_u64(facts, "flushes_timer", "flushes by timer", sum.flushes_timer);
-	facts_u64(facts, "flushes_full", "flushes of a full ring", sum.flushes_full);
-	facts_u64(facts, "windows", "ranges flushed", sum.windows);
+	facts_u64(facts, "queued", "ranges queued", stats->queued);
+	facts_u64(facts, "flushes_timer", "flushes by timer", stats->flushes_timer);
+	facts_u64(facts, "flushes_full", "flushes of a full ring", stats->flushes_full);
+	facts_u64(facts, "windows", "ranges flushed", windows->count);
 	facts_time(facts, "window_mean_ns", "reachable after unmap, mean",
-		   sum.windows ? sum.window_ns_sum / sum.windows : 0);
-	facts_time(facts, "window_max_ns", "reachable after unmap, max", sum.window_ns_max);
+		   windows->count ? windows->sum_ns / windows->count : 0);
+	facts_time(facts, "window_p99_ns", "reachable after unmap, p99", histogram_percentile(windows, 990));
+	facts_time(facts, "window_max_ns", "reachable after unmap, max", windows->max_ns);
 	facts_end(facts);
 }
 
-static void report_device_tlb(struct facts *facts, const struct machine *first)
+static void report_translations(struct facts *facts, const struct run_report *run,
+				const struct machine_counts *counts)
 {
-	uint64_t lookups = 0, misses = 0;
+	uint64_t ios = run->stats->ios;
 
-	for (const struct machine *machine = first; machine && machine->device_tlb; machine = machine->next) {
-		lookups += iotlb_stats(machine->device_tlb)->lookups;
-		misses += iotlb_stats(machine->device_tlb)->misses;
-	}
-	facts_u64(facts, "device_tlb_lookups", "lookups in the device", lookups);
-	facts_u64(facts, "device_tlb_misses", "asked for by the device", misses);
-	facts_u64(facts, "device_invalidations", "invalidations of the device",
-		  first->iommu->stats.device_invalidations);
+	facts_u64(facts, "iotlb_lookups", "IOTLB lookups", counts->tlb.lookups);
+	facts_u64(facts, "iotlb_misses", "IOTLB misses", counts->tlb.misses);
+	facts_u64(facts, "walk_cache_hits", "of these, shortened by a walk cache", counts->tlb.walk_hits);
+	facts_u64(facts, "table_reads", "entries read by walks", counts->tlb.table_reads);
+	if (!ios)
+		return;
+	report_ratio(facts, "iotlb_misses_per_io_thousandths", "IOTLB misses an I/O", counts->tlb.misses, ios);
+	report_ratio(facts, "walk_cache_misses_per_io_thousandths", "walk cache misses an I/O",
+		     counts->tlb.misses - counts->tlb.walk_hits, ios);
+	report_ratio(facts, "table_reads_per_io_thousandths", "entries read an I/O", counts->tlb.table_reads, ios);
 }
 
-static void report_iommu(struct facts *facts, const struct run_report *run)
+static void report_iommu(struct facts *facts, const struct run_report *run, const struct machine_counts *counts)
 {
 	const struct machine *machine = run->machine;
-	uint64_t tables = 0, writes = 0, faults = 0;
-	const struct iotlb_stats *tlb;
+	uint64_t tables = 0;
 
 	for (const struct machine *at = machine; at; at = at->next) {
 		if (!at->domain)
 			return;
 		tables += at->domain->pt->table_pages;
-		writes += at->domain->pt->pte_writes;
-		faults += at->ctrl.stats.faults;
 	}
-	tlb = iotlb_stats(machine->iommu->tlb);
 	facts_begin(facts, "iommu", "IOMMU");
-	facts_u64(facts, "maps", "map calls", machine->iommu->stats.maps);
-	facts_size(facts, "mapped_bytes", "mapped in all", machine->iommu->stats.mapped_bytes);
+	facts_u64(facts, "maps", "map calls", counts->iommu.maps);
+	facts_size(facts, "mapped_bytes", "mapped in all", counts->iommu.mapped_bytes);
 	facts_size(facts, "mapped_max_bytes", "mapped at most (time line)", run->stats->mapped_bytes_max);
 	facts_u64(facts, "iova_live_max", "IOVAs held at most (time line)", run->stats->iova_live_max);
-	facts_u64(facts, "unmaps", "unmap calls", machine->iommu->stats.unmaps);
-	facts_u64(facts, "invalidations", "invalidation commands", machine->iommu->stats.invalidate_commands);
+	facts_u64(facts, "unmaps", "unmap calls", counts->iommu.unmaps);
+	facts_u64(facts, "invalidations", "invalidation commands", counts->iommu.invalidate_commands);
 	facts_u64(facts, "page_table_pages", "page-table pages", tables);
-	facts_u64(facts, "pte_writes", "entries written", writes);
-	if (run->options->mode != REPLAY_ASAP) {
-		facts_u64(facts, "iotlb_lookups", "IOTLB lookups", tlb->lookups);
-		facts_u64(facts, "iotlb_misses", "IOTLB misses", tlb->misses);
-		facts_u64(facts, "table_reads", "entries read by walks", tlb->table_reads);
+	facts_u64(facts, "page_table_pages_max", "at most (time line)", MAX(tables, run->stats->page_table_pages_max));
+	facts_u64(facts, "pte_writes", "entries written", counts->pte_writes);
+	if (run->options->mode != REPLAY_ASAP)
+		report_translations(facts, run, counts);
+	if (machine->device_tlb) {
+		facts_u64(facts, "device_tlb_lookups", "lookups in the device", counts->device_tlb.lookups);
+		facts_u64(facts, "device_tlb_misses", "asked for by the device", counts->device_tlb.misses);
+		facts_u64(facts, "device_invalidations", "invalidations of the device",
+			  counts->iommu.device_invalidations);
 	}
-	if (machine->device_tlb)
-		report_device_tlb(facts, machine);
-	facts_u64(facts, "page_faults", "device accesses that faulted", faults);
+	facts_u64(facts, "page_faults", "device accesses that faulted", counts->page_faults);
 	facts_end(facts);
-	report_flush_queue(facts, machine);
-	report_iova(facts, machine);
+	report_flush_queue(facts, machine, &counts->fq);
+	report_iova(facts, &counts->iova);
 }
 
-static void report_work(struct facts *facts, const struct run_report *run)
+static void report_link(struct facts *facts, const struct run_report *run, const char *key, const char *label,
+			const struct replay_link *link)
+{
+	g_autofree char *moved = text_size(link->wire_bytes), *data = text_size(link->data_bytes);
+	g_autofree char *text = g_strdup_printf("%s on the wire, %s of it data", moved, data);
+
+	facts_text(facts, NULL, label, text);
+	facts_begin(facts, key, NULL);
+	facts_u64(facts, "wire_bytes", NULL, link->wire_bytes);
+	facts_u64(facts, "data_bytes", NULL, link->data_bytes);
+	facts_u64(facts, "busy_ns", NULL, link->busy_ps / 1000);
+	report_ratio(facts, "utilisation_thousandths", "  of its time in use", link->busy_ps / 1000,
+		     report_elapsed_ns(run) * run->count);
+	facts_end(facts);
+}
+
+/** Where commands spent their time, and what of the device was busy. */
+static void report_device(struct facts *facts, const struct run_report *run)
+{
+	const struct replay_device *device = &run->stats->device;
+	const struct machine_config *config = &run->machine->config;
+	uint64_t commands = device->stats.commands, elapsed_ns = report_elapsed_ns(run);
+
+	facts_begin(facts, "device", "device");
+	facts_u64(facts, "commands", "commands", commands);
+	report_mean(facts, "fetch_mean_ns", "fetched, with the data of writes, mean", device->stats.fetch_ps, commands);
+	report_mean(facts, "channel_wait_mean_ns", "waited for a channel, mean", device->stats.wait_ps, commands);
+	report_mean(facts, "service_mean_ns", "served, mean", device->stats.service_ps, commands);
+	report_mean(facts, "transfer_mean_ns", "data of reads and completion, mean", device->stats.transfer_ps,
+		    commands);
+	if (config->service != SERVICE_RECORDED)
+		report_ratio(facts, "channel_utilisation_thousandths", "channels in use",
+			     device->stats.service_ps / 1000, elapsed_ns * config->channels * run->count);
+	facts_u64(facts, "link_reads", "read requests on the link", device->reads);
+	facts_u64(facts, "tag_waits_link", "of these, waited for a tag", device->tag_waits);
+	report_mean(facts, "tag_wait_mean_ns", "mean of these", device->tag_wait_ps, device->tag_waits);
+	facts_u64(facts, "walks", "walks", device->walks);
+	facts_u64(facts, "walk_waits", "of these, waited for a walker", device->walk_waits);
+	report_mean(facts, "walk_wait_mean_ns", "mean of these", device->walk_wait_ps, device->walk_waits);
+	report_ratio(facts, "walker_utilisation_thousandths", "walkers in use", device->walk_busy_ps / 1000,
+		     elapsed_ns * config->walkers);
+	report_link(facts, run, "link_up", "link to memory", &device->up);
+	report_link(facts, run, "link_down", "link from memory", &device->down);
+	facts_end(facts);
+}
+
+static void report_work(struct facts *facts, const struct run_report *run, const struct machine_counts *counts)
 {
 	const struct sim *sim = run->machine->sim;
 	bool asap = run->options->mode == REPLAY_ASAP;
-	uint64_t busy = 0;
+	uint64_t ios = run->stats->ios, end_ns = sim->now_ns;
 
+	/* The last step may reach beyond the last event. */
 	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
-		busy += sim->cpus[cpu].busy_ns;
+		end_ns = MAX(end_ns, sim->cpus[cpu].free_at_ns);
 	facts_begin(facts, "cpu", asap ? NULL : "CPU time");
-	facts_time(facts, "busy_ns", asap ? NULL : "all CPUs", busy);
+	facts_time(facts, "busy_ns", asap ? NULL : "all CPUs", counts->busy_ns);
+	if (!asap && ios) {
+		facts_time(facts, "busy_per_io_ns", "an I/O", counts->busy_ns / ios);
+		report_ratio(facts, "utilisation_thousandths", "CPUs in use", counts->busy_ns,
+			     (end_ns - run->stats->begun_ns) * sim->cpu_count);
+	}
 	facts_list_begin(facts, "work_kinds", NULL);
 	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
-		uint64_t ns = sim->work[kind] * sim->cost_ps[kind] / 1000;
+		uint64_t ns = counts->work[kind] * sim->cost_ps[kind] / 1000;
 
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "name", NULL, work_kinds[kind].name);
-		facts_u64(facts, "count", NULL, sim->work[kind]);
+		facts_u64(facts, "count", NULL, counts->work[kind]);
 		facts_time(facts, "cost_ns", !asap && ns ? work_kinds[kind].name : NULL, ns);
+		if (!asap && ios)
+			facts_u64(facts, "cost_per_io_ns", NULL, ns / ios);
 		facts_end(facts);
 	}
 	facts_list_end(facts);
@@ -435,16 +568,59 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 }
 
-/** The line of the summary that a rule with verbose = 2 asks for. */
-static void report_firing(struct facts *facts, const struct fault_rules *rules, const struct fault_firing *firing)
+/** Returns for whom a fault struck, in words; free with g_free(). */
+static char *report_struck(const struct fault_firing *firing)
 {
-	g_autofree char *time = text_time(firing->time_ns);
-	g_autofree char *who = firing->actor ? g_strdup_printf("request %" G_GUINT64_FORMAT, firing->actor)
-					     : g_strdup("set-up or a timer");
+	const struct fault_request *request = &firing->request;
+	g_autofree char *size = text_size(request->bytes);
+	g_autofree char *bytes = request->bytes ? g_strconcat(", ", size, NULL) : g_strdup("");
+
+	if (!firing->actor)
+		return g_strdup("set-up or a timer");
+	if (!request->op)
+		return g_strdup_printf("request %" G_GUINT64_FORMAT, firing->actor);
+	return g_strdup_printf("request %" G_GUINT64_FORMAT " (%s%s at sector %" G_GUINT64_FORMAT ")",
+			       firing->actor, request->op, bytes, request->sector);
+}
+
+/** The line of the summary that a rule with verbose = 2 asks for. */
+static void report_show_firing(struct facts *facts, const struct fault_rules *rules,
+			       const struct fault_firing *firing)
+{
+	g_autofree char *time = text_time(firing->time_ns), *struck = report_struck(firing);
 
 	facts_line(facts, "  %s at %s, cpu %u, %s: pass %" G_GUINT64_FORMAT ", %s, for %s",
-		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device, firing->pass,
-		   fault_errno_name(firing->error), who);
+		   fault_point_get(rules, firing->point)->name, time, firing->cpu, firing->device,
+		   firing->pass, fault_errno_name(firing->error), struck);
+}
+
+static void report_firing(struct facts *facts, const struct fault_rules *rules,
+			  const struct fault_firing *firing)
+{
+	const char *name;
+	uint64_t passes, fired;
+
+	fault_rule_stat(rules, firing->rule, &name, &passes, &fired);
+	if (firing->shown)
+		report_show_firing(facts, rules, firing);
+	facts_begin(facts, NULL, NULL);
+	facts_text(facts, "rule", NULL, name);
+	facts_text(facts, "point", NULL, fault_point_get(rules, firing->point)->name);
+	facts_u64(facts, "pass", NULL, firing->pass);
+	facts_u64(facts, "time_ns", NULL, firing->time_ns);
+	facts_u64(facts, "cpu", NULL, firing->cpu);
+	facts_text(facts, "device", NULL, firing->device);
+	facts_u64(facts, "errno", NULL, (uint64_t)-firing->error);
+	facts_text(facts, "error", NULL, fault_errno_name(firing->error));
+	if (firing->actor)
+		facts_u64(facts, "request", NULL, firing->actor);
+	if (firing->request.op) {
+		facts_text(facts, "op", NULL, firing->request.op);
+		facts_u64(facts, "sector", NULL, firing->request.sector);
+		if (firing->request.bytes)
+			facts_u64(facts, "bytes", NULL, firing->request.bytes);
+	}
+	facts_end(facts);
 }
 
 static void report_faults(struct facts *facts, const struct run_report *run)
@@ -469,19 +645,12 @@ static void report_faults(struct facts *facts, const struct run_report *run)
 	facts_list_end(facts);
 	firings = fault_firings(run->rules, &count);
 	facts_list_begin(facts, "firings", NULL);
-	for (unsigned i = 0; i < count; i++) {
-		if (firings[i].shown)
-			report_firing(facts, run->rules, &firings[i]);
-		facts_begin(facts, NULL, NULL);
-		facts_text(facts, "point", NULL, fault_point_get(run->rules, firings[i].point)->name);
-		facts_u64(facts, "pass", NULL, firings[i].pass);
-		facts_u64(facts, "time_ns", NULL, firings[i].time_ns);
-		facts_u64(facts, "cpu", NULL, firings[i].cpu);
-		facts_text(facts, "device", NULL, firings[i].device);
-		facts_u64(facts, "errno", NULL, (uint64_t)-firings[i].error);
-		facts_end(facts);
-	}
+	for (unsigned i = 0; i < count; i++)
+		report_firing(facts, run->rules, &firings[i]);
 	facts_list_end(facts);
+	if (fault_firings_missed(run->rules))
+		facts_u64(facts, "firings_not_listed", "firings not listed",
+			  fault_firings_missed(run->rules));
 }
 
 void report_findings(struct facts *facts, const struct findings *findings, gboolean violations, const char *key,
@@ -520,6 +689,10 @@ void report_findings(struct facts *facts, const struct findings *findings, gbool
 
 void report_run(struct facts *facts, const struct run_report *run)
 {
+	struct machine_counts counts;
+
+	machine_counts_take(run->machine, &counts);
+	machine_counts_subtract(&counts, &run->stats->before);
 	report_traces(facts, run);
 	report_machine(facts, run);
 	if (run->probe_error) {
@@ -529,10 +702,12 @@ void report_run(struct facts *facts, const struct run_report *run)
 		facts_text(facts, "probe_error", "probe failed", text);
 	}
 	report_replay(facts, run);
-	report_iommu(facts, run);
+	report_iommu(facts, run, &counts);
 	if (run->machine->swiotlb)
 		report_bounces(facts, run->machine->swiotlb);
-	report_work(facts, run);
+	if (run->options->mode != REPLAY_ASAP)
+		report_device(facts, run);
+	report_work(facts, run, &counts);
 	report_locks(facts, run);
 	report_faults(facts, run);
 	report_findings(facts, &run->machine->sim->findings, TRUE, "violations", "violations");

@@ -42,6 +42,8 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "snapshots at these times or after so many requests", "T|#N,..."},
 		{"snapshot-every", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_every,
 		 "a snapshot each time this passes", "T|#N"},
+		{"warmup", 0, 0, G_OPTION_ARG_FILENAME, &options->warmup,
+		 "leave out of the results what comes before this time, or before so many requests", "T|#N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
 	GOptionEntry *all =
@@ -70,6 +72,7 @@ void run_options_clear(struct run_options *options)
 	g_free(options->dir);
 	g_free(options->snapshot_at);
 	g_free(options->snapshot_every);
+	g_free(options->warmup);
 }
 
 /** Reads the device tree, where one is given. */
@@ -92,10 +95,10 @@ static bool run_add_fail(struct fault_rules *rules, const char *fail, GError **e
 	uint64_t nth;
 
 	if (!colon || !text_parse_u64(colon + 1, &nth) || !nth)
-		return sim_error_plain(error, "--fail=%s: must be POINT:N, N a count from 1", fail) == 0;
+		return sim_error_plain(error, "--fail=%s: must be POINT:N, N a count from 1, such as dma.link:40", fail) == 0;
 	if (!fault_rules_add_nth(rules, glob, nth, 0))
 		return sim_error_plain(error,
-				       "--fail=%s: no fault point is called \"%s\"; see \"iommusim faults list\"",
+				       "--fail=%s: no fault point is called \"%s\"; see \"iommusim faults points\"",
 				       fail, glob) == 0;
 	return true;
 }
@@ -134,11 +137,23 @@ void run_warn_idle_rules(const struct fault_rules *rules)
 
 	if (!rules)
 		return;
-	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++)
-		if (!fired)
-			fprintf(stderr,
-				"iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes\n",
-				name, passes);
+	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passes, &fired); i++) {
+		uint64_t left_out = fault_rule_left_out(rules, i);
+
+		if (fired)
+			continue;
+		fprintf(stderr, "iommusim: warning: [fault %s] never fired in %" G_GUINT64_FORMAT " passes",
+			name, passes);
+		if (left_out)
+			fprintf(stderr, " (its filters left out %" G_GUINT64_FORMAT ")", left_out);
+		fputc('\n', stderr);
+	}
+}
+
+void run_warn_warmup(const struct run *run)
+{
+	if ((run->replay.warmup_ns || run->replay.warmup_count) && !run->probe_error && !run->stats->begun_ns)
+		fprintf(stderr, "iommusim: warning: the run was over before its warm-up: nothing is left out\n");
 }
 
 static int run_compare_u64(const void *a, const void *b)
@@ -197,6 +212,24 @@ static bool run_parse_snapshots(struct run *run, const struct run_options *optio
 	return true;
 }
 
+static bool run_parse_warmup(struct run *run, const struct run_options *options, GError **error)
+{
+	uint64_t value;
+	bool is_count;
+
+	if (!options->warmup)
+		return true;
+	if (run->replay.mode == REPLAY_ASAP)
+		return sim_error_plain(error, "--warmup: with --mode=asap nothing is measured") == 0;
+	if (!run_parse_point(options->warmup, "warmup", &value, &is_count, error))
+		return false;
+	if (is_count)
+		run->replay.warmup_count = value;
+	else
+		run->replay.warmup_ns = value;
+	return true;
+}
+
 static bool run_parse_replay(struct run *run, const struct run_options *options, GError **error)
 {
 	const char *mode = options->mode ? options->mode : options->no_stall ? "closed" : "open";
@@ -216,7 +249,7 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 	if (options->limit && (!text_parse_u64(options->limit, &run->replay.limit) || !run->replay.limit))
 		return sim_error_plain(error, "--limit=%s: must be a count from 1", options->limit) == 0;
 	run->replay.dir = options->dir;
-	return run_parse_snapshots(run, options, error);
+	return run_parse_warmup(run, options, error) && run_parse_snapshots(run, options, error);
 }
 
 /** Returns how many CPUs the trace names, 0 with *@error. Most recordings say so at their start; others are read once for
@@ -284,6 +317,29 @@ static unsigned run_cpus(struct run *run, const struct trace_options *reading, G
 	return most;
 }
 
+/** nvme.service = recorded: opens the traces once more, to be read ahead. */
+static bool run_open_recordings(struct run *run, const struct run_options *options, GError **error)
+{
+	struct trace_options reading;
+
+	if (run->config.service != SERVICE_RECORDED || run->replay.mode == REPLAY_ASAP)
+		return true;
+	if (!traceopt_parse(&options->trace, &reading, error))
+		return false;
+	reading.part.scale_millionths = 0; /* the device is as fast as it was */
+	for (unsigned i = 0; i < run->count; i++) {
+		if (!trace_can_read_twice(run->names[i]))
+			return sim_error_plain(error,
+					       "%s: nvme.service = recorded reads a trace twice, which this cannot be",
+					       run->names[i]) == 0;
+		run->recordings[i] = io_transform_open(run->names[i], &reading, error);
+		if (!run->recordings[i])
+			return false;
+	}
+	run->replay.recordings = run->recordings;
+	return true;
+}
+
 static void run_show_progress(void *data, uint64_t issued)
 {
 	progress_show(data, issued);
@@ -330,7 +386,7 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	struct progress state = {.begun_us = g_get_monotonic_time()};
 	bool ok = true;
 
-	if (!run_open(run, options, traces, error))
+	if (!run_open(run, options, traces, error) || !run_open_recordings(run, options, error))
 		return false;
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
@@ -369,8 +425,11 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 void run_clear(struct run *run)
 {
 	machine_free(run->machine);
-	for (unsigned i = 0; i < MACHINE_CONTROLLERS_MAX; i++)
+	for (unsigned i = 0; i < MACHINE_CONTROLLERS_MAX; i++) {
 		io_transform_close(run->traces[i]);
+		io_transform_close(run->recordings[i]);
+		replay_part_clear(&run->parts[i]);
+	}
 	g_free(run->options);
 	machine_board_free(run->board);
 	fault_rules_free(run->rules);

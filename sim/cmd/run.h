@@ -33,6 +33,7 @@ struct run_options {
 	char *dir;
 	char *snapshot_at;
 	char *snapshot_every;
+	char *warmup;
 	const struct run_watch *watch; /* borrowed; NULL: nobody. No option */
 };
 
@@ -48,6 +49,11 @@ bool run_read_config(const struct run_options *options, struct machine_config *c
 /** Warns of rules that never fired: most often a wrong nth. @rules may be NULL. */
 void run_warn_idle_rules(const struct fault_rules *rules);
 
+struct run;
+
+/** Warns of a warm-up that was longer than the run. */
+void run_warn_warmup(const struct run *run);
+
 /** A finished run. */
 struct run {
 	struct machine_config config;
@@ -56,6 +62,7 @@ struct run {
 	char **names;	     /* of the traces, as the user has them; borrowed, NULL-ended */
 	unsigned count;	     /* of them, and of what follows */
 	struct io_transform *traces[MACHINE_CONTROLLERS_MAX];
+	struct io_transform *recordings[MACHINE_CONTROLLERS_MAX]; /* nvme.service = recorded: the same once more */
 	struct replay_part parts[MACHINE_CONTROLLERS_MAX];
 	unsigned cpus; /* of the machine */
 	char *options; /* which part of the traces, as options */

@@ -270,6 +270,8 @@ static int sweep_execute(struct run *run, const struct sweep_request *request,
 		code = cmd_fail_error(error);
 	if (options.progress)
 		fputs("\r\033[K", stderr);
+	if (code < EXIT_UNUSABLE)
+		run_warn_idle_rules(run->rules);
 	sweep_result_clear(&result);
 	return code;
 }

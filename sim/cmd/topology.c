@@ -367,11 +367,7 @@ static bool topology_print(const struct topology *topology, bool json)
 
 static const char topology_details[] =
 	"A saved configuration space is a copy of /sys/bus/pci/devices/ADDRESS/config, made by root, "
-	"or what\n\"lspci -xxxx\" prints.\n"
-	"\n"
-	"Example:\n"
-	"  iommusim topology -o mine.ini\n"
-	"  iommusim replay -c mine.ini fixtures/traces/v7.0-strict-ext4.trace.txt.zst\n";
+	"or what\n\"lspci -xxxx\" prints.\n";
 
 int cmd_topology(const struct command *command, int argc, char **argv)
 {

@@ -148,3 +148,50 @@ void text_append_hex(GString *string, uint64_t value, unsigned digits)
 		buffer[2 + i] = hex[value >> 4 * (digits - 1 - i) & 0xf];
 	g_string_append_len(string, buffer, 2 + digits);
 }
+
+#define NEAREST_LEN_MAX 64
+
+/** Returns how many letters of @a must be changed, added, dropped or swapped with the next to have @b (optimal string alignment);
+ *  both are at most NEAREST_LEN_MAX long. */
+static unsigned text_distance(const char *a, const char *b)
+{
+	unsigned rows[3][NEAREST_LEN_MAX + 1];
+	unsigned *before = rows[0], *last = rows[1], *row = rows[2];
+	size_t len = strlen(b);
+
+	for (unsigned j = 0; j <= len; j++)
+		last[j] = j;
+	for (unsigned i = 1; a[i - 1]; i++) {
+		unsigned *next = before;
+
+		row[0] = i;
+		for (unsigned j = 1; j <= len; j++) {
+			row[j] = MIN(MIN(last[j], row[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = MIN(row[j], before[j - 2] + 1);
+		}
+		before = last;
+		last = row;
+		row = next;
+	}
+	return last[len];
+}
+
+const char *text_nearest(const char *word, const char *const *names)
+{
+	size_t len = strlen(word);
+	unsigned least = len < 3 ? 1 : MIN(len / 3, 2) + 1;
+	const char *nearest = NULL;
+
+	if (len > NEAREST_LEN_MAX)
+		return NULL;
+	for (; *names; names++) {
+		unsigned distance = strlen(*names) > NEAREST_LEN_MAX ? least : text_distance(word, *names);
+
+		if (distance < least) {
+			least = distance;
+			nearest = *names;
+		}
+	}
+	return nearest;
+}

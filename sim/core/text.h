@@ -29,6 +29,10 @@ char *text_time(uint64_t ns);
 /** Returns @count with thin separators for a person: "1,234,567". Free with g_free(). */
 char *text_count(uint64_t count);
 
+/** Returns the one of @names, NULL-ended, that @word may have been meant for: a letter or two wrong, missing, too much or
+ *  swapped. NULL where none is near. Borrowed. */
+const char *text_nearest(const char *word, const char *const *names);
+
 /** Appends @value as 0x and exactly @digits hexadecimal digits, so that text sorts as numbers do. */
 void text_append_hex(GString *string, uint64_t value, unsigned digits);
 

@@ -35,6 +35,7 @@ struct fault_rule {
 	int64_t times_left;
 	uint64_t space_left;
 	uint64_t passes;
+	uint64_t left_out; /* passes of its points that the filters left out */
 	uint64_t fired;
 };
 
@@ -43,6 +44,9 @@ struct fault_rules {
 	GPtrArray *rules; /* of struct fault_rule */
 	struct fault_firing *log;
 	unsigned logged;
+	uint64_t missed; /* that the log has no room for */
+	fault_teller tell;
+	void *tell_data;
 	bool watched[SIM_FAULTS_MAX];
 	fault_watch watch;
 	void *watch_data;
@@ -97,7 +101,7 @@ static void fault_rule_begin(struct fault_rule *rule, const struct sim *sim)
 	rule->interval_count = 0;
 	rule->times_left = rule->times;
 	rule->space_left = rule->space;
-	rule->passes = 0;
+	rule->passes = rule->left_out = 0;
 	rule->fired = 0;
 }
 
@@ -107,6 +111,7 @@ void fault_rules_arm(struct fault_rules *rules, struct sim *sim)
 	memset(sim->fault_armed, 0, sizeof(sim->fault_armed));
 	if (rules) {
 		rules->logged = 0;
+		rules->missed = 0;
 		memcpy(sim->fault_armed, rules->watched, sizeof(sim->fault_armed));
 	}
 	for (guint i = 0; rules && i < rules->rules->len; i++) {
@@ -126,6 +131,12 @@ void fault_rules_watch(struct fault_rules *rules, const bool *points, fault_watc
 		memset(rules->watched, 0, sizeof(rules->watched));
 	rules->watch = watch;
 	rules->watch_data = data;
+}
+
+void fault_rules_tell(struct fault_rules *rules, fault_teller tell, void *data)
+{
+	rules->tell = tell;
+	rules->tell_data = data;
 }
 
 const struct fault_point *fault_point_get(const struct fault_rules *rules, unsigned id)
@@ -150,10 +161,29 @@ bool fault_rule_stat(const struct fault_rules *rules, unsigned index, const char
 	return true;
 }
 
+struct fault_left fault_rule_left(const struct fault_rules *rules, unsigned index)
+{
+	const struct fault_rule *rule = g_ptr_array_index(rules->rules, index);
+
+	return (struct fault_left){rule->times_left, rule->space_left, rule->interval_count};
+}
+
+uint64_t fault_rule_left_out(const struct fault_rules *rules, unsigned index)
+{
+	const struct fault_rule *rule = g_ptr_array_index(rules->rules, index);
+
+	return rule->left_out;
+}
+
 const struct fault_firing *fault_firings(const struct fault_rules *rules, unsigned *ret_count)
 {
 	*ret_count = rules->logged;
 	return rules->log;
+}
+
+uint64_t fault_firings_missed(const struct fault_rules *rules)
+{
+	return rules->missed;
 }
 
 /* ---- deciding ---- */
@@ -166,10 +196,10 @@ static bool fault_rule_concerned(const struct fault_rule *rule, const struct sim
 	       sim->now_ns >= rule->after_ns && sim->now_ns < rule->before_ns;
 }
 
-/** Linux's decision, in its order. Task and stack filters have their counterpart in fault_rule_concerned(). */
+/** Linux's decision on a pass that is counted, in its order. Task and stack filters have their counterpart in
+ *  fault_rule_concerned(). */
 static bool fault_rule_decide(struct fault_rule *rule, uint64_t size)
 {
-	rule->passes++;
 	if (rule->persist && rule->fired)
 		return true;
 	if (rule->nth)
@@ -195,8 +225,10 @@ static void fault_log(struct fault_rules *rules, const struct sim *sim, unsigned
 	const struct fault_rule *rule = g_ptr_array_index(rules->rules, index);
 	struct fault_firing *firing;
 
-	if (rules->logged == FAULT_LOG_KEPT)
+	if (rules->logged == FAULT_LOG_KEPT) {
+		rules->missed++;
 		return;
+	}
 	firing = &rules->log[rules->logged++];
 	*firing = (struct fault_firing){.time_ns = sim->now_ns,
 					.cpu = sim->cpu,
@@ -207,29 +239,35 @@ static void fault_log(struct fault_rules *rules, const struct sim *sim, unsigned
 					.shown = rule->verbose > 1,
 					.actor = sim->actor};
 	g_strlcpy(firing->device, sim->device ? sim->device : "-", sizeof(firing->device));
+	if (!sim->actor || !rules->tell || !rules->tell(rules->tell_data, sim, &firing->request))
+		firing->request = (struct fault_request){0};
 }
 
 int fault_decide(struct sim *sim, unsigned point, uint64_t size)
 {
 	struct fault_rules *rules = sim->fault_rules;
+	int error = 0;
 
 	sim->fault_action = FAULT_NO_ACTION;
 	if (rules->watched[point] && rules->watch(rules->watch_data, sim, point))
-		return fault_point_get(rules, point)->error;
+		error = fault_point_get(rules, point)->error;
 	for (guint i = 0; i < rules->rules->len; i++) {
 		struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
-		int error;
 
-		if (!fault_rule_concerned(rule, sim, point, size) || !fault_rule_decide(rule, size))
+		if (!fault_rule_concerned(rule, sim, point, size)) {
+			rule->left_out += rule->covers[point];
+			continue;
+		}
+		rule->passes++;
+		if (error || !fault_rule_decide(rule, size))
 			continue;
 		rule->fired++;
 		error = rule->error ? rule->error : fault_point_get(rules, point)->error;
 		sim->fault_action = rule->action;
 		if (rule->verbose)
 			fault_log(rules, sim, i, point, error);
-		return error;
 	}
-	return 0;
+	return error;
 }
 
 /* ---- the faults file ---- */
@@ -414,15 +452,34 @@ static unsigned fault_rule_cover(const struct fault_rules *rules, struct fault_r
 	return count;
 }
 
+/** Whether a rule is called @name: snapshots tell rules by it. */
+static bool fault_rules_have(const struct fault_rules *rules, const char *name)
+{
+	for (guint i = 0; i < rules->rules->len; i++) {
+		const struct fault_rule *rule = g_ptr_array_index(rules->rules, i);
+
+		if (strcmp(rule->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool fault_rules_add_nth_of(struct fault_rules *rules, const char *glob, const char *device, uint64_t nth,
 			    int error, bool persist)
 {
-	struct fault_rule *rule = fault_rule_new(glob);
+	g_autofree char *name = g_strdup_printf("%s%s%s:%" G_GUINT64_FORMAT, device ? device : "",
+						device ? ":" : "", glob, nth);
+	struct fault_rule *rule;
 
+	/* Said twice is no more than said once. */
+	if (fault_rules_have(rules, name))
+		return true;
+	rule = fault_rule_new(name);
 	rule->nth = nth;
 	rule->error = error;
 	rule->device = g_strdup(device);
 	rule->persist = persist;
+	rule->verbose = 2;
 	if (fault_rule_cover(rules, rule, glob) == 0) {
 		fault_rule_free(rule);
 		return false;
@@ -436,9 +493,21 @@ bool fault_rules_add_nth(struct fault_rules *rules, const char *glob, uint64_t n
 	return fault_rules_add_nth_of(rules, glob, NULL, nth, error, false);
 }
 
+/** Returns the keys that a rule can have, with commas; free with g_free(). */
+static char *fault_key_names(void)
+{
+	GString *names = g_string_new("point, action");
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(fault_keys); i++)
+		g_string_append_printf(names, ", %s", fault_keys[i].name);
+	return g_string_free(names, FALSE);
+}
+
 static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *file, const char *group,
 			       const char *key, GError **error)
 {
+	g_autofree char *names = NULL;
+
 	for (unsigned i = 0; i < G_N_ELEMENTS(fault_keys); i++) {
 		const char *value = keyfile_get(file, group, key);
 
@@ -449,8 +518,9 @@ static int fault_rule_read_key(struct fault_rule *rule, const struct keyfile *fi
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, key),
 				      "%s = %s: must be %s", key, value, fault_keys[i].wanted);
 	}
+	names = fault_key_names();
 	return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, key),
-			      "unknown key \"%s\" in a fault rule", key);
+			      "unknown key \"%s\" in a fault rule (known: %s)", key, names);
 }
 
 /** Takes the action of the rule: every point that it covers must know it. */
@@ -486,7 +556,7 @@ static int fault_rule_check(const struct fault_rules *rules, struct fault_rule *
 				      rule->name);
 	if (fault_rule_cover(rules, rule, glob) == 0)
 		return sim_error_line(error, keyfile_name(file), keyfile_line(file, group, "point"),
-				      "no fault point is called \"%s\"; see \"iommusim faults list\"", glob);
+				      "no fault point is called \"%s\"; see \"iommusim faults points\"", glob);
 	if (!keyfile_get(file, group, "nth") && !keyfile_get(file, group, "probability"))
 		return sim_error_line(error, keyfile_name(file), line,
 				      "rule \"%s\" can never fire: give it nth or probability", rule->name);
@@ -507,7 +577,12 @@ static struct fault_rule *fault_rule_read(const struct fault_rules *rules, const
 
 	if (!g_str_has_prefix(group, "fault ") || group[strlen("fault ")] == '\0') {
 		sim_error_line(error, keyfile_name(file), keyfile_line(file, group, NULL),
-			       "unknown group [%s]: a rule is a group [fault NAME]", group);
+			       "unknown group [%s]: a rule is a group [fault NAME]; a machine file goes with -c", group);
+		return NULL;
+	}
+	if (fault_rules_have(rules, group + strlen("fault "))) {
+		sim_error_line(error, keyfile_name(file), keyfile_line(file, group, NULL),
+			       "there is a rule \"%s\" already", group + strlen("fault "));
 		return NULL;
 	}
 	rule = fault_rule_new(group + strlen("fault "));

@@ -15,6 +15,7 @@
 #include <zstd.h>
 
 #include "sim/core/error.h"
+#include "sim/io/kind.h"
 
 #define PIECE_BYTES  (64u << 10)  /* with a window it stays in a CPU's cache, of several files too */
 #define PIECES	     4		  /* in flight at once */
@@ -428,7 +429,10 @@ struct input *input_open_fetch(const char *path, enum input_fetch fetch, GError 
 	int refused = -ESPIPE;
 
 	if (fd < 0 || fstat(fd, &status) < 0 || S_ISDIR(status.st_mode)) {
-		sim_error_plain(error, "%s: %s", path, g_strerror(fd < 0 ? errno : EISDIR));
+		int failure = fd < 0 ? errno : EISDIR;
+		const char *kind = failure == EISDIR ? kind_of_directory(path) : NULL;
+
+		sim_error_plain(error, "%s: %s%s%s", path, g_strerror(failure), kind ? ": " : "", kind ? kind : "");
 		if (fd > STDIN_FILENO)
 			close(fd);
 		return NULL;

@@ -5,6 +5,7 @@
 
 #include "sim/core/error.h"
 #include "sim/io/input.h"
+#include "sim/io/kind.h"
 
 #define KEYFILE_MAX (1u << 20)
 
@@ -201,12 +202,23 @@ struct keyfile *keyfile_load(const char *path, GError **error)
 	struct input *input = input_open(path, error);
 	g_autoptr(GString) text = g_string_new(NULL);
 	struct keyfile *keyfile = NULL;
-	const char *line;
+	const char *line, *kind = NULL;
+	const uint8_t *bytes;
 	size_t len;
+	ssize_t peeked;
 	int got;
 
 	if (!input)
 		return NULL;
+	peeked = input_peek(input, KIND_BYTES, &bytes, error);
+	if (peeked > 0)
+		kind = kind_of_no_keyfile(bytes, (size_t)peeked);
+	if (kind)
+		sim_error_plain(error, "%s: not a key file, but %s", path, kind);
+	if (kind || peeked < 0) {
+		input_close(input);
+		return NULL;
+	}
 	while ((got = input_line(input, &line, &len, error)) > 0) {
 		if (text->len + len + 1 > KEYFILE_MAX) {
 			sim_error_line(error, path, input_line_number(input), "key file larger than 1 MiB");

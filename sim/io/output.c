@@ -59,6 +59,14 @@ static char *temporary_name(const char *path)
 	return g_build_filename(directory, name, NULL);
 }
 
+/* Whether the nameless file can get a name: not in a chroot without /proc. */
+static bool output_can_link(const struct output *output)
+{
+	g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", output->fd);
+
+	return access(self, F_OK) == 0;
+}
+
 /*
  * Opens the file that becomes @output->path. Where the file system can, it has no name until it is whole, so even a
  * killed process leaves nothing. Both ways the kernel applies the umask.
@@ -68,9 +76,11 @@ static int output_open(struct output *output)
 	g_autofree char *directory = g_path_get_dirname(output->path);
 
 	output->fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-	if (output->fd >= 0)
+	if (output->fd >= 0 && output_can_link(output))
 		return 0;
-	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+	if (output->fd >= 0)
+		close(output->fd);
+	else if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
 		return errno;
 	for (;;) {
 		g_autofree char *temporary = temporary_name(output->path);

@@ -21,6 +21,8 @@ static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
 /* enum controller_loss. */
 static const char *const config_losses[] = {"command", "interrupt", "all", NULL};
+/* enum service_model. */
+static const char *const config_services[] = {"fixed", "exponential", "lognormal", "recorded", NULL};
 static const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const config_versions[] = {"6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
 
@@ -48,6 +50,8 @@ struct config_key {
 };
 
 #define AT(member) offsetof(struct machine_config, member)
+
+#define CONFIG_COST_TAKES "a number of ns from 0 to 4000000"
 
 #define WALK_LEVEL(key, level, text)                                                                                   \
 	{"iotlb", key, CONFIG_NUMBER, AT(walk_level_entries[level]), 0, 4096, .what = text, .of_hardware = true}
@@ -95,6 +99,8 @@ static const struct config_key config_keys[] = {
 	WALK_LEVEL("walk-entries-4", 4, NULL),
 	{"iotlb", "memory-ns", CONFIG_NUMBER, AT(memory_ns), 0, 1000000, .initial = 100,
 	 .what = "one page-table entry read by a walk (assumed)"},
+	{"iotlb", "walkers", CONFIG_NUMBER, AT(walkers), 1, CONFIG_WALKERS_MAX, .initial = 8,
+	 .what = "walks at once, of all devices behind the IOMMU (assumed)"},
 	{"iotlb", "ats", CONFIG_CHOICE, AT(ats), .choices = config_yes_no,
 	 .what = "the device keeps translations itself and asks for what it lacks"},
 	{"iotlb", "ats-entries", CONFIG_NUMBER, AT(ats_entries), 1, 1 << 20, .initial = 64,
@@ -152,10 +158,32 @@ static const struct config_key config_keys[] = {
 	 .what = "commands served at once (assumed)"},
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
 	{"nvme", "write-latency", CONFIG_TIME, AT(write_ns), 0, 10000000000, .initial = 15000, .what = "(assumed)"},
-	{"nvme", "link-mb-s", CONFIG_NUMBER, AT(link_mb_s), 1, 1000000, .initial = 7000,
-	 .what = "data over the link, 10^6 bytes a second (PCIe 4.0 x4 after overhead; assumed)"},
-	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 700,
-	 .what = "doorbell to command in the controller (assumed)"},
+	{"nvme", "service", CONFIG_CHOICE, AT(service), .choices = config_services,
+	 .what = "a channel's time: fixed, exponential, lognormal (with these means), or recorded: of the trace, without channels"},
+	{"nvme", "service-spread", CONFIG_NUMBER, AT(service_spread), 0, 1000, .initial = 50,
+	 .what = "lognormal: standard deviation in percent of the mean (assumed)"},
+	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 250,
+	 .what = "from the CPU's write to a doorbell until the controller asks for the command (assumed)"},
+	{"nvme", "link-mb-s", CONFIG_NUMBER, AT(link_mb_s), 0, 1000000,
+	 .what = "a plain link of 10^6 bytes of data a second instead of [pcie]: no packets, no way to memory; 0: [pcie]"},
+	{"pcie", "generation", CONFIG_NUMBER, AT(pcie_generation), 1, 5, .initial = 4,
+	 .what = "2.5, 5, 8, 16 or 32 GT/s a lane (an NVMe drive of today)"},
+	{"pcie", "lanes", CONFIG_NUMBER, AT(pcie_lanes), 1, 16, .initial = 4,
+	 .what = "of the link, power of two (an M.2 or U.2 drive has 4)", .power_of_two = true},
+	{"pcie", "payload", CONFIG_SIZE, AT(pcie_payload), 128, 4096, .initial = 256,
+	 .what = "Max_Payload_Size: most data of a packet (what root ports of servers usually take)", .power_of_two = true},
+	{"pcie", "read-request", CONFIG_SIZE, AT(pcie_read_request), 128, 4096, .initial = 512,
+	 .what = "Max_Read_Request_Size: most data asked for at once (512 is its reset value in the PCIe specification)",
+	 .power_of_two = true},
+	{"pcie", "read-completion", CONFIG_SIZE, AT(pcie_read_completion), 64, 4096, .initial = 64,
+	 .what = "most data of one completion of a read, at most payload (64: the smallest Read Completion Boundary)",
+	 .power_of_two = true},
+	{"pcie", "tags", CONFIG_NUMBER, AT(pcie_tags), 1, 1024, .initial = 256,
+	 .what = "reads on their way at once (8-bit tags; 10-bit ones allow 768)"},
+	{"pcie", "latency", CONFIG_TIME, AT(pcie_latency_ns), 0, 1000000, .initial = 500,
+	 .what = "of the device's read of memory, beyond the time on the wire; half of it for a write (assumed)"},
+	{"pcie", "dllp-percent", CONFIG_NUMBER, AT(pcie_dllp_percent), 0, 50, .initial = 8,
+	 .what = "of the raw rate for acknowledgements and flow control (8 to 10: Neugebauer et al., SIGCOMM 2018)"},
 	{"segments", "layout", CONFIG_CHOICE, AT(layout), .choices = segment_layout_names, .initial = LAYOUT_RECORDED,
 	 .what = "for requests whose recording has no segments: recorded means scattered, recorded-mix as recorded ones so far"},
 	{"segments", "seed", CONFIG_NUMBER, AT(segment_seed), 0, UINT64_MAX, .initial = 1},
@@ -390,7 +418,7 @@ static int config_set_cost(struct machine_config *config, const char *key, const
 			config->cost_ns[kind] = number;
 			return 1;
 		}
-		*ret_wanted = g_strdup("a number of ns from 0 to 4000000");
+		*ret_wanted = g_strdup(CONFIG_COST_TAKES);
 		return -1;
 	}
 	return 0;
@@ -421,6 +449,35 @@ static bool config_group_known(const char *group)
 	return strcmp(group, "cost") == 0 || strcmp(group, "behaviour") == 0;
 }
 
+/** Returns what to say of a group that there is not; free with g_free(). */
+static char *config_unknown_group(const char *group)
+{
+	if (g_str_has_prefix(group, "fault"))
+		return g_strdup_printf("unknown group [%s]: a faults file goes with -f", group);
+	return g_strdup_printf("unknown group [%s]; see \"iommusim machine show\"", group);
+}
+
+static void config_add_key(void *data, const struct machine_config_key *key)
+{
+	g_ptr_array_add((GPtrArray *)data, g_strdup(key->name));
+}
+
+/** The same of a key. */
+static char *config_unknown_key(const char *group, const char *key)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *asked = g_strdup_printf("%s.%s", group, key);
+	struct machine_config plain;
+	const char *meant;
+
+	machine_config_init(&plain);
+	machine_config_keys(&plain, config_add_key, names);
+	g_ptr_array_add(names, NULL);
+	meant = text_nearest(asked, (const char *const *)names->pdata);
+	return meant ? g_strdup_printf("unknown key \"%s\" in [%s]: did you mean %s?", key, group, meant)
+		     : g_strdup_printf("unknown key \"%s\" in [%s]; see \"iommusim machine show\"", key, group);
+}
+
 /** Sets GROUP.KEY. Returns NULL, or what is wrong; free with g_free(). */
 static char *config_assign(struct machine_config *config, const char *group, const char *key, const char *value)
 {
@@ -428,7 +485,7 @@ static char *config_assign(struct machine_config *config, const char *group, con
 	int done = 0;
 
 	if (!config_group_known(group))
-		return g_strdup_printf("unknown group [%s]", group);
+		return config_unknown_group(group);
 	if (strcmp(group, "cost") == 0)
 		done = config_set_cost(config, key, value, &wanted);
 	else if (strcmp(group, "behaviour") == 0)
@@ -444,7 +501,7 @@ static char *config_assign(struct machine_config *config, const char *group, con
 	}
 	config_add_hardware(config);
 	if (done == 0)
-		return g_strdup_printf("unknown key \"%s\" in [%s]", key, group);
+		return config_unknown_key(group, key);
 	return done > 0 ? NULL : g_strdup_printf("%s = %s: must be %s", key, value, wanted);
 }
 
@@ -461,8 +518,9 @@ bool machine_config_load(struct machine_config *config, const char *path, GError
 		g_auto(GStrv) keys = keyfile_keys(file, *group);
 
 		if (!config_group_known(*group)) {
-			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL),
-				       "unknown group [%s]", *group);
+			g_autofree char *wrong = config_unknown_group(*group);
+
+			sim_error_line(error, keyfile_name(file), keyfile_line(file, *group, NULL), "%s", wrong);
 			goto out;
 		}
 		for (char **key = keys; *key; key++) {
@@ -487,7 +545,7 @@ bool machine_config_set(struct machine_config *config, const char *assignment, G
 	g_autofree char *group = NULL, *key = NULL, *value = NULL, *wrong = NULL;
 
 	if (!equals) {
-		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE", assignment);
+		sim_error_plain(error, "--set %s: must be GROUP.KEY=VALUE, such as iommu.mode=lazy", assignment);
 		return false;
 	}
 	group = g_strndup(assignment, (gsize)(dot - assignment));
@@ -533,6 +591,11 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 		return sim_error_plain(error,
 				       "iotlb.ways = %" G_GUINT64_FORMAT ": must be at most iotlb.entries, %" G_GUINT64_FORMAT,
 				       config->iotlb_ways, config->iotlb_entries) == 0;
+	if (config->pcie_read_completion > config->pcie_payload)
+		return sim_error_plain(error,
+				       "pcie.read-completion = %" G_GUINT64_FORMAT
+				       ": must be at most pcie.payload, %" G_GUINT64_FORMAT,
+				       config->pcie_read_completion, config->pcie_payload) == 0;
 	if (config->segment_offset >= config->segment_alignment)
 		return sim_error_plain(error,
 				       "segments.offset = %" G_GUINT64_FORMAT
@@ -626,6 +689,67 @@ char **machine_config_changes(const struct machine_config *config)
 	g_ptr_array_add(changes, NULL);
 	return (char **)g_ptr_array_free(changes, FALSE);
 }
+
+/* ---- telling ---- */
+
+static void config_show(void (*show)(void *data, const struct machine_config_key *key), void *data, const char *group,
+			const char *name, struct machine_config_key key)
+{
+	g_autofree char *full = g_strdup_printf("%s.%s", group, name);
+
+	key.name = full;
+	show(data, &key);
+}
+
+static const char *config_behaviour_value(const struct machine_config *config, enum behaviour row)
+{
+	unsigned value = machine_config_behaviour(config, row);
+
+	return value == BEHAVIOUR_NONE ? "-" : behaviour_rows[row].values[value];
+}
+
+void machine_config_keys(const struct machine_config *config,
+			 void (*show)(void *data, const struct machine_config_key *key), void *data)
+{
+	struct machine_config plain;
+
+	machine_config_init(&plain);
+	plain.hardware = config->hardware; /* whose values are nobody's choice */
+	plain.board = config->board;
+	config_add_hardware(&plain);
+	plain.hardware = 0;
+	for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+		const struct config_key *key = &config_keys[i];
+		g_autoptr(GString) value = g_string_new(NULL), initial = g_string_new(NULL);
+		g_autofree char *takes = config_wanted(key);
+
+		config_append_value(value, config, key);
+		config_append_value(initial, &plain, key);
+		config_show(show, data, key->group, key->name,
+			    (struct machine_config_key){.value = value->str, .initial = initial->str, .takes = takes, .what = key->what});
+	}
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		g_autofree char *name = config_cost_key(kind);
+		g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, config->cost_ns[kind]);
+		g_autofree char *initial = g_strdup_printf("%" G_GUINT64_FORMAT, plain.cost_ns[kind]);
+
+		config_show(show, data, "cost", name,
+			    (struct machine_config_key){.value = value, .initial = initial, .takes = CONFIG_COST_TAKES, .what = work_kinds[kind].what});
+	}
+	plain.version = config->version; /* the same of the behaviours */
+	for (unsigned row = 0; row < BEHAVIOURS; row++) {
+		g_autofree char *choices = g_strjoinv(", ", (char **)behaviour_rows[row].values);
+		g_autofree char *takes = g_strdup_printf("one of %s", choices);
+
+		config_show(show, data, "behaviour", behaviour_rows[row].name,
+			    (struct machine_config_key){.value = config_behaviour_value(config, (enum behaviour)row),
+							.initial = config_behaviour_value(&plain, (enum behaviour)row),
+							.takes = takes,
+							.what = behaviour_rows[row].what});
+	}
+}
+
+/* ---- writing a file ---- */
 
 char *machine_config_text(const struct machine_config *config)
 {

@@ -5,7 +5,7 @@
 /*
  * The machine file: everything about the simulated machine that a user can choose.
  *
- * A key file with the groups [kernel] [machine] [iommu] [iotlb] [nvme] [segments] [cost] [behaviour]. Unknown groups
+ * A key file with the groups [kernel] [machine] [iommu] [iotlb] [nvme] [pcie] [segments] [cost] [behaviour]. Unknown groups
  * and keys are refused. Defaults are Linux 7.0 on one Intel VT-d IOMMU and one NVMe controller. A new key is one row of
  * the table in config.c.
  */
@@ -37,8 +37,16 @@ enum segment_layout {
 	LAYOUT_RECORDED_MIX,
 };
 
+enum service_model {
+	SERVICE_FIXED,
+	SERVICE_EXPONENTIAL,
+	SERVICE_LOGNORMAL,
+	SERVICE_RECORDED,
+};
+
 #define CONFIG_RESERVED_MAX 64
 #define CONFIG_WALK_LEVELS  (PGTABLE_LEVELS_MAX - 1) /* all but the root's */
+#define CONFIG_WALKERS_MAX  64
 #define CONFIG_KEYS_MAX	    128
 
 struct config_range {
@@ -66,7 +74,7 @@ struct machine_config {
 	/* As in struct iotlb_config; where no key says else, as the hardware has it. */
 	uint64_t iotlb_entries, iotlb_ways, iotlb_replacement, page_sizes;
 	uint64_t walk_entries, walk_level_entries[CONFIG_WALK_LEVELS];
-	uint64_t memory_ns;
+	uint64_t memory_ns, walkers;
 	uint64_t ats, ats_entries, ats_ways, ats_ns;
 
 	uint64_t queues; /* 0: one a CPU */
@@ -78,6 +86,10 @@ struct machine_config {
 	uint64_t hmb_preferred, hmb_min, hmb_desc_min, hmb_descs_max, hmb_limit;
 	uint64_t fault_status, fault_dnr, lost_completion; /* struct controller_faults */
 	uint64_t channels, read_ns, write_ns, link_mb_s, fetch_ns;
+	uint64_t service, service_spread; /* enum service_model; percent */
+
+	uint64_t pcie_generation, pcie_lanes, pcie_payload, pcie_read_request, pcie_read_completion, pcie_tags;
+	uint64_t pcie_latency_ns, pcie_dllp_percent;
 
 	uint64_t layout; /* enum segment_layout */
 	uint64_t segment_seed;
@@ -119,6 +131,19 @@ char *machine_config_text(const struct machine_config *config);
 
 /** Returns what differs from the defaults: pairs of "GROUP.KEY" and value, NULL-ended; free with g_strfreev(). */
 char **machine_config_changes(const struct machine_config *config);
+
+/** One key of the machine file, for people; the strings are borrowed. */
+struct machine_config_key {
+	const char *name;    /* "iommu.mode" */
+	const char *value;   /* as the file has it; "-": the version has no such code */
+	const char *initial; /* the same of a machine of which nothing was chosen but its IOMMU and version */
+	const char *takes;   /* "one of strict, lazy, passthrough" */
+	const char *what;    /* may be NULL */
+};
+
+/** Calls @show with each key of the machine file in order, and its value in @config. */
+void machine_config_keys(const struct machine_config *config,
+			 void (*show)(void *data, const struct machine_config_key *key), void *data);
 
 /** Returns the value that behaviour @row has, BEHAVIOUR_NONE where the version lacks the code and nobody chose one. */
 unsigned machine_config_behaviour(const struct machine_config *config, enum behaviour row);

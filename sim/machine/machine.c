@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "blockdma/snapshot.h"
+#include "devtree/device/snapshot.h"
 #include "iommu/dma/snapshot.h"
 
 const struct fault_table *const machine_fault_tables[] = {
@@ -476,12 +477,13 @@ static void machine_add_sources(GArray *sources, struct machine *machine, const 
 }
 
 /** Adds what is of the whole simulation. */
-static void machine_add_own(GArray *sources)
+static void machine_add_own(GArray *sources, const struct machine *machine)
 {
-	static const struct snapshot_source own[] = {{&ledger_section, NULL},
-						     {&machine_behaviour_section, NULL},
-						     {&machine_fault_section, NULL},
-						     {&machine_violation_section, NULL}};
+	const struct snapshot_source own[] = {{&device_section, machine->board ? machine->board->core : NULL},
+					      {&ledger_section, NULL},
+					      {&machine_behaviour_section, NULL},
+					      {&machine_fault_section, NULL},
+					      {&machine_violation_section, NULL}};
 
 	g_array_append_vals(sources, own, G_N_ELEMENTS(own));
 }
@@ -499,7 +501,7 @@ bool machine_snapshot(struct machine *machine, const char *path, const struct sn
 	machine_add_sources(sources, machine, &nvme_section);
 	if (requests)
 		g_array_append_vals(sources, requests, 1);
-	machine_add_own(sources);
+	machine_add_own(sources, machine);
 	return machine_snapshot_write(machine, path, (const void *)sources->data, error);
 }
 
@@ -511,6 +513,6 @@ bool machine_snapshot_left(struct machine *machine, const char *path, GError **e
 	machine_add_sources(sources, machine, &dma_held_section);
 	machine_add_sources(sources, machine, &dma_mapping_section);
 	machine_add_sources(sources, machine, &dma_pgtable_section);
-	machine_add_own(sources);
+	machine_add_own(sources, machine);
 	return machine_snapshot_write(machine, path, (const void *)sources->data, error);
 }

@@ -10,6 +10,7 @@
  *	replay-io.c		submission and completion, as blk-mq and the driver have them
  *	replay-timeout.c	commands whose time is over: aborts and resets
  *	replay-output.c		snapshots and the time line
+ *	replay-stats.c		what is counted, and what the warm-up is not
  *
  * Nobody else includes it.
  */
@@ -33,9 +34,10 @@ struct replay_request {
 	struct bio_vec_list vecs, meta_vecs;
 	struct nvme_iod *iod;
 	struct controller_command command;
+	struct device_work work; /* where the device is with it */
 	uint64_t start_ns;
 	uint64_t stamp_ns;    /* when the trace has it: of a head that was not submitted yet, open; else NEVER */
-	uint64_t done_ns;     /* when the controller completes the command; NEVER: not, or nobody knows */
+	uint64_t step_ns;     /* when the device goes on with the command; NEVER: not, or nobody knows */
 	uint64_t deadline_ns; /* when its time is over */
 	uint64_t refused_ns;  /* since when it finds no resource; NEVER: it did not */
 	uint32_t slot;
@@ -49,6 +51,7 @@ struct replay_request {
 	uint8_t state;
 	uint8_t retries;
 	bool due;	/* asap: the trace has completed it already */
+	bool fetched;	/* the controller has its command */
 	bool posted;	/* its completion is in the queue */
 	uint8_t status; /* enum blk_status: of the head, the first that was not OK */
 };
@@ -80,6 +83,11 @@ struct replay_abort {
 	uint64_t done_ns;
 };
 
+/** Columns of the time line that only grow. */
+struct replay_row {
+	uint64_t issued, busy_ns, misses, table_reads, invalidations, up_bytes, down_bytes;
+};
+
 /* What the controllers of a run share. */
 struct replay_shared {
 	struct sim *sim;
@@ -92,9 +100,18 @@ struct replay_shared {
 	uint32_t free_slot; /* the first of those not in use, which are a list by @next; NO_SLOT */
 	uint64_t in_flight; /* heads not ended */
 
+	uint64_t in_flight_since_ns; /* when that changed */
+
+	struct walkers walkers;
+	uint64_t warm_next_ns; /* when the warm-up is over; NEVER: not at a time */
+	struct replay_stats *warm; /* what was counted in the warm-up; NULL: there is none, or it is not over */
+	struct replay_part *warm_parts;
+
 	struct output *timeline;
 	uint64_t timeline_next_ns;
 	uint64_t timeline_ios, timeline_bytes, timeline_errors;
+	uint64_t timeline_latency_count, timeline_latency_ns_sum, timeline_latency_ns_max;
+	struct replay_row timeline_before; /* what the columns that grow had in the row before */
 	uint64_t snap_next_ns, snap_next_count;
 	unsigned snap_ns_at, snap_count_at;
 };
@@ -110,7 +127,7 @@ struct replay {
 	struct replay_stats *stats; /* of the run */
 	struct replay_part *part;   /* what of them is this trace's */
 
-	struct io_transform *trace;
+	struct io_transform *trace, *recording; /* the trace once more, for recorded times; may be NULL */
 	enum io_step step; /* the next of the trace, which waits for its time */
 	const struct io_record *record;
 	struct io_complete complete;
@@ -132,8 +149,7 @@ struct replay {
 	struct segment_rule rule;    /* for requests without segments */
 	struct segment_forms forms;  /* recorded-mix */
 	uint64_t in_flight; /* heads not ended */
-	uint64_t *channel_free_ns;
-	uint64_t link_free_ps;
+	struct device_time device;
 };
 
 static inline struct replay_request *replay_at(const struct replay *replay, uint32_t slot)
@@ -213,6 +229,9 @@ void replay_submit_pieces(struct replay *replay, struct replay_request *head);
 void replay_wake(struct replay *replay, unsigned qid);
 /** The time of @rr will be over at its deadline, or is already. */
 void replay_arm(struct replay *replay, struct replay_request *rr);
+/** The doorbell of @qid was rung at @rung_ns: the controller fetches every command of which it knows, in order, and so also
+ *  those of which an earlier doorbell, that was lost, did not tell. */
+void replay_rung(struct replay *replay, unsigned qid, uint64_t rung_ns);
 /** Unmaps what the driver holds for @rr. */
 void replay_unmap(struct replay *replay, struct replay_request *rr);
 /** nvme_complete_rq: the command ended with @status at @end_ns, and nothing is mapped for it any more. */
@@ -223,15 +242,40 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu);
 /** Interrupts @cpu for queue @qid as soon as it is free, or, without interrupts, lets it look. What completes until then
  *  needs no interrupt of its own. */
 void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu);
-/** Lets the controller complete @rr, unless it has failed or has lost it. Returns whether anybody is told. */
+/** Lets the controller complete @rr, unless it has failed, has lost it or never heard of it. Returns whether anybody is told. */
 bool replay_post(struct replay *replay, struct replay_request *rr);
 /** asap: the trace says that the request at @head completes on @cpu. */
 void replay_trace_complete(struct replay *replay, struct replay_request *head, unsigned cpu);
 
 /* ---- time-outs ---- */
 
+/** The controller has fetched an Abort. */
+void replay_abort_fetched(struct replay *replay, const struct controller_command *command);
 /** Registers what happens when time is over, and at what follows. */
 void replay_handle_timeouts(struct replay_shared *shared);
+
+/* ---- what is counted ---- */
+
+/** So many more (or fewer) are in flight from now on. */
+static inline void replay_count_in_flight(struct replay_shared *shared, int more)
+{
+	shared->stats->in_flight_ns += shared->in_flight * (shared->sim->now_ns - shared->in_flight_since_ns);
+	shared->in_flight_since_ns = shared->sim->now_ns;
+	shared->in_flight += (uint64_t)(int64_t)more;
+}
+
+/** A request of @op ended well after @latency_ns. */
+void replay_count_latency(struct replay *replay, enum req_op op, uint64_t latency_ns);
+/** The warm-up is over. */
+void replay_warm(struct replay_shared *shared);
+/** Ends the warm-up that is so many requests long, if it is. */
+void replay_warm_by_count(struct replay_shared *shared);
+/** Adds up who waited for which lock, while they exist. */
+void replay_collect_locks(struct replay_shared *shared);
+/** Adds up what machine and devices counted, while they exist, and takes the warm-up off. */
+void replay_collect(struct replay_shared *shared);
+/** Fills *@ret_row with what the columns that grow are now. */
+void replay_row_take(const struct replay_shared *shared, struct replay_row *ret_row);
 
 /* ---- snapshots and the time line ---- */
 

@@ -8,6 +8,8 @@
 #define REPLAY_REQUEUE_NS UINT64_C(3000000)
 /* A request that finds no resource for so long never will: the run goes on without it. */
 #define REPLAY_REFUSED_MAX_NS (100 * REPLAY_REQUEUE_NS)
+/* A doorbell so little ahead of the time of all takes its place in line at the device at once. */
+#define REPLAY_NEAR_NS 5000
 /* What blk-mq gathers before the driver sees it: so many requests at most, and nothing behind a large one. Source:
  * blk_add_rq_to_plug() in block/blk-mq.c. */
 #define REPLAY_PLUG_MAX	  32
@@ -36,12 +38,10 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 		replay->part->errors++;
 		replay->shared->timeline_errors++;
 	} else if (replay_timed(replay)) {
-		histogram_add(&stats->latency[head->req.op], end_ns - head->start_ns);
-		replay->part->latency_ns_sum += end_ns - head->start_ns;
-		replay->part->latency_ns_max = MAX(replay->part->latency_ns_max, end_ns - head->start_ns);
+		replay_count_latency(replay, head->req.op, end_ns - head->start_ns);
 	}
 	replay->shared->timeline_ios++;
-	replay->shared->in_flight--;
+	replay_count_in_flight(replay->shared, -1);
 	replay->in_flight--;
 	replay_detach(replay, head);
 	while (slot != NO_SLOT) {
@@ -76,28 +76,6 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 		replay_end_head(replay, head, end_ns);
 }
 
-/* ---- time on the device ---- */
-
-/** Returns when the command, rung at @rung_ns, is done: fetched, its translations walked, served by its channel, its data
- *  over the link. Everything is "free at"; nothing here is an event. */
-static uint64_t replay_device_ns(struct replay *replay, const struct controller_command *command,
-				 uint64_t rung_ns)
-{
-	const struct machine_config *config = &replay->machine->config;
-	uint64_t *channel = &replay->channel_free_ns[(command->slba >> 3) % config->channels];
-	uint64_t at_ns = rung_ns + config->fetch_ns + command->table_reads * config->memory_ns +
-			 command->ats_requests * config->ats_ns;
-
-	at_ns = MAX(at_ns, *channel) + (command->write ? config->write_ns : config->read_ns);
-	*channel = at_ns;
-	if (command->bytes) {
-		replay->link_free_ps = MAX(replay->link_free_ps, at_ns * 1000) +
-				       command->bytes * 1000000 / config->link_mb_s;
-		at_ns = (replay->link_free_ps + 999) / 1000;
-	}
-	return at_ns;
-}
-
 /* ---- submission ---- */
 
 static void replay_requeue(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
@@ -129,8 +107,7 @@ static struct replay_request *replay_take_first(struct replay *replay, struct re
 static void replay_run_queue_at(struct replay *replay, unsigned qid, uint64_t at_ns)
 {
 	replay->dispatch[qid].run_ns = at_ns;
-	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE,
-			 replay_payload(replay, qid));
+	event_queue_push(&replay->sim->events, at_ns, EVENT_RUN_QUEUE, replay_payload(replay, qid));
 }
 
 /** The driver did not take the request: it ends, or is tried again. At once, the first time, and whenever a request of the
@@ -152,7 +129,8 @@ static void replay_refused(struct replay *replay, struct replay_request *rr, enu
 		replay->stats->requeues++;
 		rr->state = STATE_REQUEUED;
 		replay_append(replay, &dispatch->list, rr);
-		replay_run_queue_at(replay, rr->qid, sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
+		replay_run_queue_at(replay, rr->qid,
+				    sim->now_ns + (dispatch->running ? REPLAY_REQUEUE_NS : 0));
 		return;
 	}
 	sim_find(sim, FINDING_STUCK, NULL,
@@ -208,29 +186,106 @@ void replay_arm(struct replay *replay, struct replay_request *rr)
 	event_queue_push(&replay->sim->events, rr->deadline_ns, EVENT_TIMEOUT, rr->slot);
 }
 
-/** The command of @rr is in its queue, and the controller was told at @rung_ns. */
-static void replay_started(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
-{
-	struct sim *sim = replay->sim;
-	const struct machine_config *config = &replay->machine->config;
-	bool works = controller_execute(&replay->machine->ctrl, rr->qid, &rr->command);
+/* ---- the device ---- */
 
-	g_assert(works || replay->machine->ctrl.fatal);
+/** The device goes on with @rr at @at_ns. */
+static void replay_device_until(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	rr->step_ns = at_ns;
+	event_queue_push(&replay->sim->events, at_ns, EVENT_COMPLETION, rr->slot);
+	if (at_ns > rr->deadline_ns && replay->sim->now_ns <= rr->deadline_ns)
+		replay_arm(replay, rr);
+}
+
+/** The device takes its next step with @rr, as it has what it needs from @at_ns on. */
+static void replay_device_step(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	/* The step that leads to the completion. */
+	if (rr->work.step != DEVICE_FETCH || !(rr->command.bytes + rr->command.meta_bytes))
+		controller_ask_completion(&replay->machine->ctrl, rr->qid, &rr->command);
+	replay_device_until(replay, rr,
+			    device_take_step(&replay->device, &rr->work, replay->sim->now_ns, at_ns));
+}
+
+/** The controller is about to ask for the command of @rr at @at_ns. CPUs run ahead of one another: what is near has its place
+ *  in line now, what is far waits for its time, and who comes earlier overtakes it. */
+static void replay_device_rung(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+{
+	rr->work.command = &rr->command;
+	rr->work.qid = rr->qid;
+	rr->work.interrupts = !replay->nvme->queues[rr->qid].polled;
+	if (at_ns - replay->sim->now_ns <= REPLAY_NEAR_NS)
+		replay_device_step(replay, rr, at_ns);
+	else
+		replay_device_until(replay, rr, at_ns);
+}
+
+/** The command of @rr is in its queue. */
+static void replay_queued(struct replay *replay, struct replay_request *rr)
+{
+	const struct machine_config *config = &replay->machine->config;
+
 	rr->state = STATE_IN_FLIGHT;
 	rr->refused_ns = NEVER;
-	rr->posted = false;
-	rr->done_ns = NEVER;
-	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
-	if (works && replay_timed(replay))
-		rr->done_ns = replay_device_ns(replay, &rr->command, rung_ns);
-	else if (works && rr->due)
-		rr->done_ns = sim->now_ns;
-	if (rr->done_ns != NEVER)
-		event_queue_push(&sim->events, rr->done_ns, EVENT_COMPLETION, rr->slot);
+	rr->fetched = rr->posted = false;
+	rr->step_ns = NEVER;
+	rr->deadline_ns = replay->sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
+	rr->work.step = DEVICE_FETCH;
+}
+
+/** The controller has fetched the command of @rr, of which it was told at @rung_ns. */
+static void replay_fetched(struct replay *replay, struct replay_request *rr,
+			   const struct controller_command *command, uint64_t rung_ns)
+{
+	rr->command = *command;
+	rr->fetched = true;
+	if (replay_timed(replay))
+		replay_device_rung(replay, rr, rung_ns + replay->machine->config.fetch_ns);
+	else if (rr->due)
+		replay_device_until(replay, rr, replay->sim->now_ns);
 	/* Only what will not be done in time needs a timer. */
-	if (!works || rr->command.loss != CONTROLLER_LOSES_NOTHING ||
-	    (rr->done_ns != NEVER && rr->done_ns > rr->deadline_ns))
+	if (rr->command.loss != CONTROLLER_LOSES_NOTHING)
 		replay_arm(replay, rr);
+}
+
+/** Returns whose the next command in @queue is that the controller has not fetched; there is one. */
+static uint64_t replay_next_actor(const struct replay *replay, const struct nvme_queue *queue)
+{
+	const struct nvme_sqe *sqe =
+		physmem_bytes(&replay->sim->mem, queue->sq_paddr + (uint64_t)queue->sq_head * NVME_SQE_BYTES);
+	const struct nvme_iod *iod = &queue->iods[sqe->command_id & 0xfff];
+
+	return nvme_is_abort(replay->nvme, iod) ? replay->sim->actor : iod->req->number;
+}
+
+void replay_rung(struct replay *replay, unsigned qid, uint64_t rung_ns)
+{
+	struct nvme_queue *queue = &replay->nvme->queues[qid];
+	struct controller_command command;
+
+	while (queue->sq_head != queue->sq_tail) {
+		replay->sim->actor = replay_next_actor(replay, queue);
+		if (!controller_execute(&replay->machine->ctrl, qid, &command))
+			return;
+		if (command.abort)
+			replay_abort_fetched(replay, &command);
+		else
+			replay_fetched(replay, replay_of(&queue->iods[command.command_id & 0xfff]), &command,
+				       rung_ns);
+	}
+}
+
+/** The commands of the @count @requests, all of one queue, are in it, and the doorbell was rung at @rung_ns. */
+static void replay_started(struct replay *replay, struct replay_request *const *requests, unsigned count,
+			   uint64_t rung_ns)
+{
+	for (unsigned i = 0; i < count; i++)
+		replay_queued(replay, requests[i]);
+	replay_rung(replay, requests[0]->qid, rung_ns);
+	/* The controller has failed, or was not told. */
+	for (unsigned i = 0; i < count; i++)
+		if (!requests[i]->fetched)
+			replay_arm(replay, requests[i]);
 }
 
 /** Submits @rr, which has a tag, on its CPU at the current time. */
@@ -250,7 +305,7 @@ static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 	if (status != BLK_STS_OK)
 		replay_refused(replay, rr, status);
 	else
-		replay_started(replay, rr, end_ns);
+		replay_started(replay, &rr, 1, end_ns);
 }
 
 /** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
@@ -320,8 +375,8 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 		replay_submit_ready(replay, plug, &ready);
 		replay_submit_back(replay, plug, &ready, status);
 		end_ns = sim_step_end(sim, begun_ns);
-		for (unsigned i = 0; i < ready.count; i++)
-			replay_started(replay, ready.requests[i], end_ns);
+		if (ready.count)
+			replay_started(replay, ready.requests, ready.count, end_ns);
 		for (unsigned i = 0; i < plug->count; i++)
 			replay_refused(replay, plug->requests[i], status[i]);
 	}
@@ -471,15 +526,19 @@ static void replay_interrupt_event(struct sim *sim, uint32_t payload)
 	replay_take_completions(replay, qid, interrupt->cpu);
 }
 
+static void replay_raise(struct replay *replay, unsigned qid, unsigned cpu)
+{
+	replay->interrupts[qid] = (struct replay_interrupt){.raised = true, .cpu = cpu};
+	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
+}
+
 void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu)
 {
-	struct replay_interrupt *interrupt = &replay->interrupts[qid];
 	struct sim *sim = replay->sim;
 
-	if (interrupt->raised)
+	if (replay->interrupts[qid].raised)
 		return;
-	*interrupt = (struct replay_interrupt){.raised = true, .cpu = cpu};
-	replay->stats->interrupts += !replay->nvme->queues[qid].polled;
+	replay_raise(replay, qid, cpu);
 	event_queue_push(&sim->events, MAX(sim->now_ns, sim->cpus[cpu].free_at_ns), EVENT_INTERRUPT,
 			 replay_payload(replay, qid));
 }
@@ -488,6 +547,9 @@ bool replay_post(struct replay *replay, struct replay_request *rr)
 {
 	struct controller *ctrl = &replay->machine->ctrl;
 
+	replay->sim->actor = rr->req.number;
+	if (!rr->fetched)
+		return false;
 	if (!ctrl->fatal &&
 	    (rr->command.loss == CONTROLLER_LOSES_COMMAND || rr->command.loss == CONTROLLER_LOSES_ALL))
 		return false;
@@ -505,10 +567,22 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 	struct replay *replay = rr->replay;
 
 	/* An event of a command that an abort or a reset has ended meanwhile. */
-	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->done_ns != sim->now_ns)
+	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->step_ns != sim->now_ns)
 		return;
-	if (replay_post(replay, rr))
+	if (replay_timed(replay) && rr->work.step != DEVICE_DONE) {
+		replay_device_step(replay, rr, sim->now_ns);
+		return;
+	}
+	if (!replay_post(replay, rr))
+		return;
+	/* At once, if it would be the next event anyway. */
+	if (sim->cpus[rr->cpu].free_at_ns <= sim->now_ns && event_queue_next_ns(&sim->events) > sim->now_ns &&
+	    !replay->interrupts[rr->qid].raised) {
+		replay_raise(replay, rr->qid, rr->cpu);
+		replay_interrupt_event(sim, replay_payload(replay, rr->qid));
+	} else {
 		replay_interrupt(replay, rr->qid, rr->cpu);
+	}
 }
 
 /** asap: the controller completes @rr, and @cpu hears of it, at once. */

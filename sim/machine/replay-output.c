@@ -37,7 +37,30 @@ static const struct snapshot_noun replay_nouns[] = {
 	{0},
 };
 
-const struct snapshot_section replay_request_section = {"request", replay_nouns, replay_write_requests, NULL};
+static const struct snapshot_rule replay_rules[] = {
+	{.kind = SNAPSHOT_VALUE_EXISTS,
+	 .noun = "request",
+	 .field = "device",
+	 .other = "controller",
+	 .other_field = "device",
+	 .says = "request to no controller"},
+	{.kind = SNAPSHOT_VALUE_EXISTS,
+	 .noun = "request",
+	 .field = "device,number",
+	 .other = "command",
+	 .other_field = "device,request",
+	 .unless = "state!=in-flight",
+	 .says = "request in flight without a command"},
+	{.kind = SNAPSHOT_ONE_OF,
+	 .noun = "request",
+	 .field = "state",
+	 .other_field = "waiting,requeued,in-flight",
+	 .says = "request in no state"},
+	{0},
+};
+
+const struct snapshot_section replay_request_section = {"request", replay_nouns, replay_write_requests,
+							replay_rules};
 
 bool replay_snapshot(struct replay_shared *shared, const char *name, GError **error)
 {
@@ -97,6 +120,25 @@ bool replay_snapshot_of_count(struct replay_shared *shared, GError **error)
 	return replay_count_snapshot(shared, error) && replay_snapshot(shared, name, error);
 }
 
+/** Writes the columns of what happened since the row before. */
+static void replay_write_row(struct replay_shared *shared)
+{
+	uint64_t count = shared->timeline_latency_count;
+	struct replay_row row, *before = &shared->timeline_before;
+
+	replay_row_take(shared, &row);
+	output_printf(shared->timeline,
+		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
+		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
+		      ",%" G_GUINT64_FORMAT "\n",
+		      row.issued - before->issued, count ? shared->timeline_latency_ns_sum / count : 0,
+		      shared->timeline_latency_ns_max, row.busy_ns - before->busy_ns,
+		      row.misses - before->misses, row.table_reads - before->table_reads,
+		      row.invalidations - before->invalidations, row.up_bytes - before->up_bytes,
+		      row.down_bytes - before->down_bytes);
+	*before = row;
+}
+
 void replay_timeline_row(struct replay_shared *shared)
 {
 	const struct machine *first = shared->machine;
@@ -111,14 +153,18 @@ void replay_timeline_row(struct replay_shared *shared)
 	}
 	shared->stats->mapped_bytes_max = MAX(shared->stats->mapped_bytes_max, mapped);
 	shared->stats->iova_live_max = MAX(shared->stats->iova_live_max, live);
-	if (shared->timeline)
+	shared->stats->page_table_pages_max = MAX(shared->stats->page_table_pages_max, tables);
+	if (shared->timeline) {
 		output_printf(shared->timeline,
 			      "%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
 			      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-			      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
+			      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT,
 			      shared->timeline_next_ns, shared->timeline_ios, shared->timeline_bytes,
 			      shared->timeline_errors, shared->in_flight, live, mapped, tables);
+		replay_write_row(shared);
+	}
 	shared->timeline_ios = shared->timeline_bytes = shared->timeline_errors = 0;
+	shared->timeline_latency_count = shared->timeline_latency_ns_sum = shared->timeline_latency_ns_max = 0;
 }
 
 void replay_close_row(struct replay_shared *shared, uint64_t until_ns)

@@ -125,6 +125,7 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
 	rr->req.special = record->op == IO_DISCARD;
 	rr->command = (struct controller_command){0};
+	rr->work.number = replay->part->issued + 1;
 	rr->start_ns = replay->sim->now_ns;
 	rr->stamp_ns = NEVER;
 	rr->trace_slot = NO_SLOT;
@@ -249,7 +250,7 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	stats->op_count[head->req.op]++;
 	replay->in_flight++;
 	replay->part->max_in_flight = MAX(replay->part->max_in_flight, replay->in_flight);
-	replay->shared->in_flight++;
+	replay_count_in_flight(replay->shared, 1);
 	stats->max_in_flight = MAX(stats->max_in_flight, replay->shared->in_flight);
 	replay_submit_pieces(replay, head);
 }

@@ -46,26 +46,23 @@ static void replay_reset_event(struct sim *sim, uint32_t payload)
 		replay_wake(replay, qid);
 }
 
-/** The controller gets an Abort, which the driver has just submitted. One that fails then is reset at the next time-out. */
-static void replay_abort(struct replay *replay)
+/* A controller that fails meanwhile, or does not hear of the Abort, is reset at the next time-out. */
+void replay_abort_fetched(struct replay *replay, const struct controller_command *command)
 {
-	struct replay_abort abort;
+	unsigned tag = command->command_id & 0xfff;
+	uint64_t done_ns = replay->sim->now_ns + replay->machine->config.fetch_ns;
 
-	if (!controller_execute(&replay->machine->ctrl, 0, &abort.command))
-		return;
-	abort.done_ns = replay->sim->now_ns + replay->machine->config.fetch_ns;
-	replay->aborts[abort.command.command_id & 0xfff] = abort;
-	event_queue_push(&replay->sim->events, abort.done_ns, EVENT_ABORT,
-			 replay_payload(replay, abort.command.command_id & 0xfff));
+	replay->aborts[tag] = (struct replay_abort){*command, done_ns};
+	event_queue_push(&replay->sim->events, done_ns, EVENT_ABORT, replay_payload(replay, tag));
 }
 
-/** Returns the request that the Abort @command is about, if the controller still has it. */
+/** Returns the request that the Abort @command is about, if the controller has it. */
 static struct replay_request *replay_abort_target(struct replay *replay, const struct controller_command *command)
 {
 	struct nvme_iod *iod = &replay->nvme->queues[command->abort_qid].iods[command->abort_id & 0xfff];
 	struct replay_request *rr = iod->req ? replay_of(iod) : NULL;
 
-	if (!rr || iod->sqe.command_id != command->abort_id || rr->posted ||
+	if (!rr || iod->sqe.command_id != command->abort_id || !rr->fetched || rr->posted ||
 	    rr->command.loss == CONTROLLER_LOSES_ALL)
 		return NULL;
 	return rr;
@@ -106,6 +103,7 @@ static void replay_timeout_event(struct sim *sim, uint32_t slot)
 
 	if (rr->state != STATE_IN_FLIGHT || rr->deadline_ns != sim->now_ns)
 		return;
+	sim->actor = rr->req.number;
 	replay->stats->timeouts++;
 	if (replay->machine->ctrl.fatal) {
 		replay_reset(replay, rr->cpu);
@@ -125,7 +123,7 @@ static void replay_timeout_event(struct sim *sim, uint32_t slot)
 		return;
 	}
 	if (decision == NVME_TIMEOUT_ABORT)
-		replay_abort(replay);
+		replay_rung(replay, 0, sim->now_ns);
 	rr->deadline_ns = sim->now_ns + (rr->qid ? config->io_timeout_ns : config->admin_timeout_ns);
 	replay_arm(replay, rr);
 }

@@ -13,6 +13,12 @@ const char *const replay_mode_names[] = {"open", "closed", "asap", NULL};
 /* Simulated time at most: costs are added up in picoseconds, in 64 bits. */
 #define REPLAY_TIME_MAX_NS (UINT64_C(200) * 86400 * 1000000000)
 
+/** Returns when something is to be done beside the events. */
+static uint64_t replay_stop_ns(const struct replay_shared *shared)
+{
+	return MIN(MIN(shared->timeline_next_ns, shared->snap_next_ns), shared->warm_next_ns);
+}
+
 /** Moves simulated time to @until_ns, if that lies ahead: events, rows of the time line and snapshots, each at its time. */
 static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GError **error)
 {
@@ -20,10 +26,12 @@ static bool replay_advance(struct replay_shared *shared, uint64_t until_ns, GErr
 
 	if (until_ns > REPLAY_TIME_MAX_NS)
 		return sim_error_plain(error, "more than 200 days of simulated time") == 0;
-	while (MIN(shared->timeline_next_ns, shared->snap_next_ns) <= until_ns) {
-		uint64_t stop_ns = MIN(shared->timeline_next_ns, shared->snap_next_ns);
+	while (replay_stop_ns(shared) <= until_ns) {
+		uint64_t stop_ns = replay_stop_ns(shared);
 
 		sim_run_until(sim, MAX(stop_ns, sim->now_ns));
+		if (shared->warm_next_ns == stop_ns)
+			replay_warm(shared);
 		if (shared->timeline_next_ns == stop_ns)
 			replay_close_row(shared, until_ns);
 		if (shared->snap_next_ns == stop_ns && !replay_snapshot_of_time(shared, error))
@@ -285,6 +293,8 @@ static bool replay_steps(struct replay_shared *shared, GError **error)
 			return true;
 		if (next->step == IO_ISSUE && !replay_snapshot_of_count(shared, error))
 			return false;
+		if (next->step == IO_ISSUE)
+			replay_warm_by_count(shared);
 		if (!replay_wait_for(shared, next, &next, error))
 			return false;
 		replay_take_step(next);
@@ -398,7 +408,8 @@ static void replay_init(struct replay *replay)
 		replay->waiting[qid] = (struct replay_wait){NO_SLOT, NO_SLOT};
 		replay->dispatch[qid] = (struct replay_dispatch){.list = {NO_SLOT, NO_SLOT}, .run_ns = NEVER};
 	}
-	replay->channel_free_ns = g_new0(uint64_t, config->channels);
+	device_time_init(&replay->device, config, replay->number, replay->sim->seed, replay->nvme->queue_count,
+			 &replay->shared->walkers, replay->recording);
 	replay_seed(replay, &replay->prng, "segments");
 	replay_seed(replay, &replay->form_prng, "recorded-mix");
 	replay->rule = (struct segment_rule){.layout = machine_config_made_layout(config),
@@ -431,13 +442,13 @@ static void replay_collect_own_locks(struct replay *replay)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
 }
 
-/** Adds up who waited for which lock, while they exist. */
-static void replay_collect_locks(struct replay_shared *shared)
+void replay_collect_locks(struct replay_shared *shared)
 {
 	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
 							"submission queue", "flush queue"};
 	struct sim_lock *locks = shared->stats->locks;
 
+	memset(locks, 0, sizeof(shared->stats->locks));
 	for (unsigned i = 0; i < REPLAY_LOCKS; i++)
 		locks[i].name = names[i];
 	for (unsigned i = 0; i < shared->count; i++)
@@ -446,18 +457,9 @@ static void replay_collect_locks(struct replay_shared *shared)
 		replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
 }
 
-/** Adds what the drivers counted. */
-static void replay_add_driver(struct nvme_stats *sum, const struct nvme_stats *stats)
-{
-	G_STATIC_ASSERT(sizeof(*sum) % sizeof(uint64_t) == 0);
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
-		((uint64_t *)sum)[i] += ((const uint64_t *)stats)[i];
-}
-
 static void replay_finish(struct replay *replay)
 {
-	replay_add_driver(&replay->stats->nvme, &replay->nvme->stats);
-	g_free(replay->channel_free_ns);
+	device_time_finish(&replay->device);
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
 	g_free(replay->waiting);
@@ -465,6 +467,31 @@ static void replay_finish(struct replay *replay)
 	bio_vec_list_finish(&replay->scratch);
 	bio_vec_list_finish(&replay->meta_scratch);
 	g_array_unref(replay->by_trace_slot);
+}
+
+/** Says which request is being served: for the log of faults, hence seldom. */
+static bool replay_tell_request(void *data, const struct sim *sim, struct fault_request *ret_request)
+{
+	const struct replay_shared *shared = data;
+
+	for (guint i = 0; i < shared->requests->len; i++) {
+		const struct replay_request *head = g_ptr_array_index(shared->requests, i), *piece = head;
+
+		if (!head->pieces_left || head->head != head->slot || head->req.number != sim->actor ||
+		    head->replay->machine->name != sim->device)
+			continue;
+		*ret_request =
+			(struct fault_request){req_op_names[head->req.op], head->req.sector, head->req.bytes};
+		/* The list of a discard is the driver's own. */
+		if (head->req.op == REQ_OP_DISCARD)
+			ret_request->bytes = 0;
+		while (piece->next != NO_SLOT) {
+			piece = replay_at(head->replay, piece->next);
+			ret_request->bytes += piece->req.bytes;
+		}
+		return true;
+	}
+	return false;
 }
 
 static void replay_shared_init(struct replay_shared *shared, struct io_transform *const *traces,
@@ -478,6 +505,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
 	shared->free_slot = NO_SLOT;
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
+	walkers_init(&shared->walkers, &shared->machine->config);
 	machine = shared->machine;
 	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
 		parts[i] = (struct replay_part){0};
@@ -489,17 +517,25 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 						     .options = shared->options,
 						     .stats = shared->stats,
 						     .part = &parts[i],
-						     .trace = traces[i]};
+						     .trace = traces[i],
+						     .recording = shared->options->recordings
+									  ? shared->options->recordings[i]
+									  : NULL};
 		replay_init(&shared->replays[i]);
 	}
 	replay_handle_io(shared);
 	replay_handle_timeouts(shared);
 	replay_plan_snapshots(shared, 0, 0);
+	if (shared->sim->fault_rules)
+		fault_rules_tell(shared->sim->fault_rules, replay_tell_request, shared);
+	shared->warm_next_ns = shared->options->warmup_ns ? shared->options->warmup_ns : UINT64_MAX;
 }
 
 static void replay_shared_finish(struct replay_shared *shared)
 {
-	replay_collect_locks(shared);
+	if (shared->sim->fault_rules)
+		fault_rules_tell(shared->sim->fault_rules, NULL, NULL);
+	replay_collect(shared);
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_finish(&shared->replays[i]);
 	sim_handle(shared->sim, EVENT_COMPLETION, NULL, NULL);

@@ -9,7 +9,8 @@
  *	closed	requests arrive as soon as their queue has room, in the order of the trace
  *	asap	the functional state only: requests arrive and complete where the trace has it; no device time
  */
-#include "sim/machine/histogram.h"
+#include "sim/machine/counts.h"
+#include "sim/machine/device-time.h"
 #include "sim/machine/machine.h"
 #include "sim/trace/transform.h"
 
@@ -21,8 +22,10 @@ enum replay_mode {
 
 extern const char *const replay_mode_names[]; /* NULL-ended */
 
-/** First line of timeline.csv: what holds at end_ns, and what happened since the row before. */
-#define REPLAY_TIMELINE_HEADER "end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages\n"
+/** First line of timeline.csv: what holds at end_ns, and what happened since the row before. Latencies are of what ended well. */
+#define REPLAY_TIMELINE_HEADER                                                                                 \
+	"end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages,issued,latency_mean_ns,"    \
+	"latency_max_ns,cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes\n"
 
 #define REPLAY_SNAPSHOTS_MAX 1024 /* on request, in one run */
 
@@ -31,10 +34,14 @@ struct replay_options {
 	uint64_t limit;	 /* stop after so many requests; 0: no limit */
 	uint64_t depth;	 /* open, closed: at most so many requests in flight; 0: as the queues allow */
 	const char *dir; /* results go here; NULL: nowhere */
+	/** nvme.service = recorded: the traces once more, read ahead for how long requests took, one a trace; NULL: nobody knows. */
+	struct io_transform *const *recordings;
 	const uint64_t *snap_ns;    /* ascending, UINT64_MAX-ended: a snapshot when this time is reached */
 	const uint64_t *snap_count; /* ascending, UINT64_MAX-ended: … when so many requests were issued */
 	uint64_t snap_every_ns;	    /* 0: not */
 	uint64_t snap_every_count;  /* 0: not */
+	/** What happens before this time, and before so many requests were issued, is not in the results; 0: all is. */
+	uint64_t warmup_ns, warmup_count;
 	/** Called when all that can end has ended, time-outs and retries too, before what the trace left open is completed; may be
 	 *  NULL. */
 	void (*at_end)(void *data, struct machine *machine);
@@ -52,6 +59,19 @@ enum replay_lock {
 	LOCK_SUBMISSION,
 	LOCK_FLUSH_QUEUE,
 	REPLAY_LOCKS,
+};
+
+/** A direction of the links of all controllers together. */
+struct replay_link {
+	uint64_t busy_ps, wire_bytes, data_bytes; /* wire: with all that is not data */
+};
+
+/** The devices, in the timed modes. */
+struct replay_device {
+	struct device_stats stats;
+	struct replay_link up, down;
+	uint64_t reads, tag_waits, tag_wait_ps; /* read requests on the link */
+	uint64_t walks, walk_waits, walk_wait_ps, walk_busy_ps;
 };
 
 struct replay_stats {
@@ -79,6 +99,13 @@ struct replay_stats {
 	uint64_t iova_live_max;
 	uint64_t snapshots;	   /* on request */
 	uint64_t snapshots_missed; /* asked for later than the run came */
+	uint64_t page_table_pages_max;
+	uint64_t begun_ns;	   /* after the warm-up: from when on everything here counts */
+	uint64_t warmup_ios;	   /* that ended before */
+	uint64_t warmup_in_flight; /* then */
+	uint64_t in_flight_ns;	   /* sum over time of how many were in flight */
+	struct machine_counts before; /* what the machine had counted then */
+	struct replay_device device;
 	struct nvme_stats nvme;	   /* of the driver */
 	struct histogram latency[REQ_OPS];
 	struct histogram lateness; /* open: from the time stamp of a request to its submission */
@@ -90,7 +117,10 @@ struct replay_part {
 	uint64_t ios, issued, bytes, errors, max_in_flight; /* as in struct replay_stats */
 	uint64_t latency_ns_sum, latency_ns_max;	    /* of what ended without an error */
 	uint64_t lateness_ns_sum, lateness_ns_max;	    /* open, of all */
+	struct histogram *latency[REQ_OPS]; /* of several: its own; NULL: it had none. See replay_part_clear() */
 };
+
+void replay_part_clear(struct replay_part *part);
 
 /** Replays @traces, one on each controller of @machine, in their order, all from time 0 on. The machine is probed and stays so.
  *  @ret_parts: as many as controllers. Returns false with *@error for a broken trace or output; then nothing more was

@@ -7,15 +7,17 @@
 #include <string.h>
 
 #include "sim/core/error.h"
+#include "sim/core/text.h"
 #include "sim/snapshot/form.h"
 
 struct range {
 	uint64_t first, last;
+	uint64_t tag; /* of what the rule wants alike: 0: nothing */
 };
 
 /* A union of ranges. */
 struct cover {
-	GArray *ranges; /* of struct range */
+	GArray *ranges; /* of struct range; those that touch and have one tag are joined */
 	bool sorted;	/* by first, none touching another */
 };
 
@@ -23,6 +25,9 @@ struct cover {
 struct watch {
 	const struct snapshot_rule *rule;
 	const struct snapshot_noun *noun, *other;
+	char **fields, **other_fields;
+	char **values;	   /* SNAPSHOT_ONE_OF: to choose from */
+	char **alike;	   /* NULL: nothing is */
 	bool settled;	   /* all of @other stands before the first @noun */
 	GHashTable *known; /* value of other_field -> struct cover, or NULL for SNAPSHOT_VALUE_EXISTS */
 
@@ -45,13 +50,21 @@ struct misfit {
 	char *what;
 };
 
-struct check {
+/* A judge at work. */
+struct court {
+	const struct snapshot_judge *judge;
+	void *state;
+};
+
+struct snapshot_checker {
 	struct snapshot_reader *reader;
 	GArray *misfits; /* of struct misfit, at most SNAPSHOT_FINDINGS_MAX */
 	uint64_t misfit_count;
 	GArray *watches; /* of struct watch */
+	GArray *courts;	 /* of struct court */
 	GArray *pending; /* of struct pending */
 	GString *keys;	 /* of the fact before, with its noun */
+	GString *value;	 /* scratch */
 };
 
 static void cover_free(void *data)
@@ -68,6 +81,10 @@ static void watch_clear(void *data)
 {
 	struct watch *watch = data;
 
+	g_strfreev(watch->fields);
+	g_strfreev(watch->other_fields);
+	g_strfreev(watch->values);
+	g_strfreev(watch->alike);
 	g_hash_table_unref(watch->known);
 	g_string_free(watch->group, TRUE);
 }
@@ -86,7 +103,7 @@ static void cover_add(struct cover *cover, struct range range)
 		back = &g_array_index(cover->ranges, struct range, cover->ranges->len - 1);
 	if (back && range.first < back->first)
 		cover->sorted = false;
-	if (back && range.first >= back->first &&
+	if (back && range.first >= back->first && range.tag == back->tag &&
 	    (range.first <= back->last || range.first - 1 == back->last))
 		back->last = MAX(back->last, range.last);
 	else
@@ -97,7 +114,9 @@ static int compare_ranges(const void *a, const void *b)
 {
 	const struct range *x = a, *y = b;
 
-	return (x->first > y->first) - (x->first < y->first);
+	if (x->first != y->first)
+		return x->first < y->first ? -1 : 1;
+	return (x->tag > y->tag) - (x->tag < y->tag);
 }
 
 static void cover_sort(struct cover *cover)
@@ -112,8 +131,8 @@ static void cover_sort(struct cover *cover)
 	g_array_unref(unsorted);
 }
 
-/* Returns whether all of @range lies in @cover. */
-static bool cover_has(struct cover *cover, struct range range)
+/* Returns the index of the first range of @cover that does not end before @first. */
+static guint cover_find(struct cover *cover, uint64_t first)
 {
 	guint low = 0, high;
 
@@ -122,16 +141,36 @@ static bool cover_has(struct cover *cover, struct range range)
 	high = cover->ranges->len;
 	while (low < high) {
 		guint middle = low + (high - low) / 2;
-		const struct range *at = &g_array_index(cover->ranges, struct range, middle);
 
-		if (at->last < range.first)
+		if (g_array_index(cover->ranges, struct range, middle).last < first)
 			low = middle + 1;
-		else if (at->first > range.first)
-			high = middle;
 		else
-			return range.last <= at->last;
+			high = middle;
+	}
+	return low;
+}
+
+/* Returns whether all of @range lies in @cover, under its tag. */
+static bool cover_has(struct cover *cover, struct range range)
+{
+	for (guint i = cover_find(cover, range.first); i < cover->ranges->len; i++) {
+		const struct range *at = &g_array_index(cover->ranges, struct range, i);
+
+		if (at->first > range.first || at->tag != range.tag)
+			return false;
+		if (range.last <= at->last)
+			return true;
+		range.first = at->last + 1;
 	}
 	return false;
+}
+
+/* Returns whether some of @range lies in @cover. */
+static bool cover_meets(struct cover *cover, struct range range)
+{
+	guint i = cover_find(cover, range.first);
+
+	return i < cover->ranges->len && g_array_index(cover->ranges, struct range, i).first <= range.last;
 }
 
 static void misfit_clear(void *data)
@@ -139,7 +178,7 @@ static void misfit_clear(void *data)
 	g_free(((struct misfit *)data)->what);
 }
 
-static void report(struct check *check, uint64_t number, const char *what)
+static void report(struct snapshot_checker *check, uint64_t number, const char *what)
 {
 	struct misfit misfit = {.number = number};
 
@@ -149,8 +188,8 @@ static void report(struct check *check, uint64_t number, const char *what)
 	g_array_append_val(check->misfits, misfit);
 }
 
-static void report_one(const struct check *check, const struct misfit *misfit, snapshot_report report_fn,
-		       void *data)
+static void report_one(const struct snapshot_checker *check, const struct misfit *misfit,
+		       snapshot_report report_fn, void *data)
 {
 	const char *file = snapshot_reader_path(check->reader);
 	g_autofree char *line = g_strdup_printf("%" G_GUINT64_FORMAT, misfit->number);
@@ -160,9 +199,35 @@ static void report_one(const struct check *check, const struct misfit *misfit, s
 	report_fn(data, text, fields);
 }
 
-/* Reports what was found. What there was no room for is counted in one more. */
-static void report_all(struct check *check, snapshot_report report_fn, void *data)
+static int compare_misfits(const void *a, const void *b)
 {
+	const struct misfit *x = a, *y = b;
+
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return strcmp(x->what, y->what);
+}
+
+void snapshot_misfit(struct snapshot_checker *check, uint64_t line, const char *format, ...)
+{
+	g_autofree char *what = NULL;
+	va_list args;
+
+	va_start(args, format);
+	what = g_strdup_vprintf(format, args);
+	va_end(args);
+	report(check, line, what);
+}
+
+const char *snapshot_checker_path(const struct snapshot_checker *check)
+{
+	return snapshot_reader_path(check->reader);
+}
+
+/* Reports what was found. What there was no room for is counted in one more. */
+static void report_all(struct snapshot_checker *check, snapshot_report report_fn, void *data)
+{
+	g_array_sort(check->misfits, compare_misfits);
 	if (check->misfit_count > SNAPSHOT_FINDINGS_MAX) {
 		struct misfit rest = {.number = input_line_number(check->reader->input)};
 
@@ -174,34 +239,73 @@ static void report_all(struct check *check, snapshot_report report_fn, void *dat
 		report_one(check, &g_array_index(check->misfits, struct misfit, i), report_fn, data);
 }
 
-/* Returns whether the fact has the field and value of @condition, "FIELD=VALUE". */
+/* Returns whether the fact has the field and value of @condition, "FIELD=VALUE"; "FIELD!=VALUE": has not. */
 static bool holds(const struct snapshot_line *line, const char *condition)
 {
-	for (unsigned i = 0; i < line->field_count; i++) {
-		size_t len = strlen(line->fields[i].name);
+	size_t len = strcspn(condition, "!=");
+	bool wanted = condition[len] == '=';
+	const char *value = condition + len + (wanted ? 1 : 2);
 
-		if (strncmp(condition, line->fields[i].name, len) == 0 && condition[len] == '=')
-			return strcmp(condition + len + 1, line->fields[i].value) == 0;
-	}
-	return false;
+	for (unsigned i = 0; i < line->field_count; i++)
+		if (strncmp(condition, line->fields[i].name, len) == 0 && !line->fields[i].name[len])
+			return (strcmp(value, line->fields[i].value) == 0) == wanted;
+	return !wanted;
 }
 
-static struct range line_range(const struct snapshot_line *line, const struct snapshot_noun *noun)
+/* Adds to @tag what the fact says in @field: of one that advances its distance to the address, so that it is the same all
+ * along the range. */
+static uint64_t tag_add(uint64_t tag, const struct snapshot_line *line, const struct snapshot_noun *noun,
+			const char *field, uint64_t first)
+{
+	const char *value = snapshot_line_get(line, field);
+	uint64_t number;
+
+	if (value && g_strcmp0(noun->advance, field) == 0 && text_parse_u64(value, &number))
+		return (tag ^ (number - first)) * UINT64_C(0x9e3779b97f4a7c15);
+	for (; value && *value; value++)
+		tag = (tag ^ (unsigned char)*value) * UINT64_C(0x100000001b3);
+	return tag;
+}
+
+/* Returns the fact's range, with the tag that @watch asks for. */
+static struct range line_range(const struct watch *watch, const struct snapshot_line *line,
+			       const struct snapshot_noun *noun)
 {
 	struct range range = {0};
 	bool parsed;
 
-	if (!noun->range)
+	if (!noun || !noun->range)
 		return range;
 	parsed = snapshot_parse_range(snapshot_line_get(line, noun->range), &range.first, &range.last);
 	g_assert(parsed);
+	for (char **field = watch->alike; field && *field; field++)
+		range.tag = tag_add(range.tag + 1, line, noun, *field, range.first);
 	return range;
 }
 
-/* Makes a fact of the noun that @watch refers to count. */
-static void collect(struct watch *watch, const struct snapshot_line *line)
+/* Returns the values of @fields, NULL where the fact lacks one; until the next call. */
+static const char *line_values(struct snapshot_checker *check, const struct snapshot_line *line,
+			       char **fields)
 {
-	const char *value = snapshot_line_get(line, watch->rule->other_field);
+	if (!fields[1])
+		return snapshot_line_get(line, fields[0]);
+	g_string_truncate(check->value, 0);
+	for (char **field = fields; *field; field++) {
+		const char *value = snapshot_line_get(line, *field);
+
+		if (!value)
+			return NULL;
+		g_string_append(check->value, field == fields ? "" : " ");
+		g_string_append(check->value, value);
+	}
+	return check->value->str;
+}
+
+/* Makes a fact of the noun that @watch refers to count. */
+static void collect(struct snapshot_checker *check, struct watch *watch, const struct snapshot_line *line,
+		    const struct snapshot_noun *noun)
+{
+	const char *value = line_values(check, line, watch->other_fields);
 	struct cover *cover;
 
 	if (!value || (watch->rule->where && !holds(line, watch->rule->where)))
@@ -218,42 +322,77 @@ static void collect(struct watch *watch, const struct snapshot_line *line)
 		cover->sorted = true;
 		g_hash_table_insert(watch->known, g_strdup(value), cover);
 	}
-	cover_add(cover, line_range(line, watch->other));
+	cover_add(cover, line_range(watch, line, noun));
 }
 
-static void judge(struct check *check, const struct watch *watch, uint64_t number, const char *value,
-		  struct range range)
+/* Whether what is known of the others lets a fact with @value and @range be. */
+static bool fits(const struct watch *watch, const char *value, struct range range)
 {
-	g_autoptr(GString) text = NULL;
-	void *cover;
+	void *cover = NULL;
+	bool known = g_hash_table_lookup_extended(watch->known, value, NULL, &cover);
 
-	if (g_hash_table_lookup_extended(watch->known, value, NULL, &cover) &&
-	    (watch->rule->kind == SNAPSHOT_VALUE_EXISTS || cover_has(cover, range)))
-		return;
-	text = g_string_new(NULL);
-	g_string_printf(text, "%s: %s=%s", watch->rule->says, watch->rule->field, value);
-	if (watch->rule->kind == SNAPSHOT_COVERED_BY) {
+	bool so;
+
+	if (watch->rule->kind == SNAPSHOT_APART)
+		so = !known || !cover_meets(cover, range);
+	else
+		so = known && (watch->rule->kind == SNAPSHOT_VALUE_EXISTS || cover_has(cover, range));
+	return so != watch->rule->opposite;
+}
+
+/* Reports what @watch says of a fact; @value as line_values() has it. */
+static void accuse(struct snapshot_checker *check, const struct watch *watch, uint64_t number,
+		   const char *value, struct range range)
+{
+	g_autoptr(GString) text = g_string_new(watch->rule->says);
+	g_auto(GStrv) values = g_strsplit(value, " ", -1);
+
+	g_string_append_c(text, ':');
+	for (unsigned i = 0; values[i]; i++)
+		snapshot_append_field(text, watch->fields[i], values[i]);
+	if (watch->rule->kind == SNAPSHOT_COVERED_BY || watch->rule->kind == SNAPSHOT_APART) {
 		g_string_append_printf(text, " %s=", watch->noun->range);
 		snapshot_append_range(text, range.first, range.last);
 	}
 	report(check, number, text->str);
 }
 
-static void ask(struct check *check, struct watch *watch, const struct snapshot_line *line)
+/* Of the rules that look at one fact alone. */
+static bool fits_alone(const struct watch *watch, const struct snapshot_line *line, const char *value)
 {
-	const char *value = snapshot_line_get(line, watch->rule->field);
+	const char *limit;
+	uint64_t number, limit_number;
+
+	if (watch->rule->kind == SNAPSHOT_ONE_OF)
+		return g_strv_contains((const char *const *)watch->values, value);
+	limit = snapshot_line_get(line, watch->rule->other_field);
+	if (!limit)
+		return true;
+	if (!text_parse_u64(value, &number) || !text_parse_u64(limit, &limit_number))
+		return false;
+	return number < limit_number || (watch->rule->kind == SNAPSHOT_AT_MOST && number == limit_number);
+}
+
+static void ask(struct snapshot_checker *check, struct watch *watch, const struct snapshot_line *line)
+{
+	const char *value = line_values(check, line, watch->fields);
+	struct range range = line_range(watch, line, watch->noun);
 	struct pending pending;
 
 	if (!value || (watch->rule->unless && holds(line, watch->rule->unless)))
 		return;
-	if (watch->settled) {
-		judge(check, watch, line->number, value, line_range(line, watch->noun));
+	if (!watch->rule->other) {
+		if (!fits_alone(watch, line, value))
+			accuse(check, watch, line->number, value, range);
 		return;
 	}
-	pending = (struct pending){.watch = watch,
-				   .number = line->number,
-				   .range = line_range(line, watch->noun),
-				   .value = g_strdup(value)};
+	if (watch->settled) {
+		if (!fits(watch, value, range))
+			accuse(check, watch, line->number, value, range);
+		return;
+	}
+	pending = (struct pending){
+		.watch = watch, .number = line->number, .range = range, .value = g_strdup(value)};
 	g_array_append_val(check->pending, pending);
 }
 
@@ -267,9 +406,10 @@ static void set_keys(GString *group, const struct snapshot_line *line, const str
 			snapshot_append_field(group, noun->keys[i], line->fields[i].value);
 }
 
-static void check_disjoint(struct check *check, struct watch *watch, const struct snapshot_line *line)
+static void check_disjoint(struct snapshot_checker *check, struct watch *watch,
+			   const struct snapshot_line *line)
 {
-	struct range range = line_range(line, watch->noun);
+	struct range range = line_range(watch, line, watch->noun);
 	g_autoptr(GString) group = g_string_new(NULL);
 	bool same;
 
@@ -290,7 +430,7 @@ static void check_disjoint(struct check *check, struct watch *watch, const struc
 	g_string_assign(watch->group, group->str);
 }
 
-static void check_fact(struct check *check)
+static void check_fact(struct snapshot_checker *check)
 {
 	const struct snapshot_line *line = &check->reader->line;
 	const struct snapshot_noun *noun = check->reader->noun;
@@ -308,10 +448,15 @@ static void check_fact(struct check *check)
 				check_disjoint(check, watch, line);
 			continue;
 		}
-		if (strcmp(watch->rule->other, noun->name) == 0)
-			collect(watch, line);
+		if (watch->rule->other && strcmp(watch->rule->other, noun->name) == 0)
+			collect(check, watch, line, noun);
 		if (watch->noun == noun)
 			ask(check, watch, line);
+	}
+	for (guint i = 0; noun && i < check->courts->len; i++) {
+		const struct court *court = &g_array_index(check->courts, struct court, i);
+
+		court->judge->fact(court->state, check, line);
 	}
 }
 
@@ -331,27 +476,70 @@ static void watch_resolve(struct watch *watch, const struct snapshot_section *co
 	}
 	g_assert(watch->other);
 	g_assert(watch->rule->kind == SNAPSHOT_VALUE_EXISTS || (watch->noun->range && watch->other->range));
+	watch->other_fields = g_strsplit(watch->rule->other_field, ",", -1);
+	g_assert_cmpuint(g_strv_length(watch->fields), ==, g_strv_length(watch->other_fields));
 }
 
-static void watch_all(struct check *check, const struct snapshot_section *const *sections)
+static void court_add(struct snapshot_checker *check, const struct snapshot_judge *judge)
 {
-	for (unsigned i = 0; sections && sections[i]; i++)
+	struct court court = {judge, g_malloc0(judge->state_size)};
+
+	g_array_append_val(check->courts, court);
+}
+
+static void court_clear(void *data)
+{
+	struct court *court = data;
+
+	if (court->judge->finish)
+		court->judge->finish(court->state);
+	g_free(court->state);
+}
+
+static void watch_all(struct snapshot_checker *check, const struct snapshot_section *const *sections)
+{
+	for (unsigned i = 0; sections && sections[i]; i++) {
+		if (sections[i]->judge)
+			court_add(check, sections[i]->judge);
 		for (const struct snapshot_rule *rule = sections[i]->rules; rule && rule->noun; rule++) {
 			struct watch watch = {.rule = rule};
 
 			watch.noun = snapshot_section_noun(sections[i], rule->noun);
 			g_assert(watch.noun);
 			g_assert(rule->kind != SNAPSHOT_DISJOINT || watch.noun->range);
-			if (rule->kind != SNAPSHOT_DISJOINT)
+			watch.fields = g_strsplit(rule->field ? rule->field : "", ",", -1);
+			if (rule->kind == SNAPSHOT_ONE_OF)
+				watch.values = g_strsplit(rule->other_field, ",", -1);
+			if (rule->alike)
+				watch.alike = g_strsplit(rule->alike, ",", -1);
+			if (rule->other)
 				watch_resolve(&watch, sections, i);
 			watch.known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, cover_free);
 			watch.group = g_string_new(NULL);
 			g_array_append_val(check->watches, watch);
 		}
+	}
+}
+
+/* What could not be said before all was read. */
+static void conclude(struct snapshot_checker *check)
+{
+	for (guint i = 0; i < check->pending->len; i++) {
+		const struct pending *pending = &g_array_index(check->pending, struct pending, i);
+
+		if (!fits(pending->watch, pending->value, pending->range))
+			accuse(check, pending->watch, pending->number, pending->value, pending->range);
+	}
+	for (guint i = 0; i < check->courts->len; i++) {
+		const struct court *court = &g_array_index(check->courts, struct court, i);
+
+		if (court->judge->end)
+			court->judge->end(court->state, check);
+	}
 }
 
 /* Reads all of it. Returns 0, or -1 with *@error if it is not what a writer wrote. */
-static int read_all(struct check *check, GError **error)
+static int read_all(struct snapshot_checker *check, GError **error)
 {
 	const struct snapshot_reader *reader = check->reader;
 	int item;
@@ -376,7 +564,7 @@ static int read_all(struct check *check, GError **error)
 int snapshot_check(const char *path, const struct snapshot_section *const *sections,
 		   snapshot_report report_fn, void *data, GError **error)
 {
-	struct check check = {0};
+	struct snapshot_checker check = {0};
 	int result;
 
 	check.reader = snapshot_reader_new(path, sections, error);
@@ -389,14 +577,14 @@ int snapshot_check(const char *path, const struct snapshot_section *const *secti
 	check.misfits = g_array_new(FALSE, FALSE, sizeof(struct misfit));
 	g_array_set_clear_func(check.misfits, misfit_clear);
 	check.keys = g_string_new(NULL);
+	check.value = g_string_new(NULL);
+	check.courts = g_array_new(FALSE, FALSE, sizeof(struct court));
+	g_array_set_clear_func(check.courts, court_clear);
 	watch_all(&check, sections);
 
 	result = read_all(&check, error);
-	for (guint i = 0; result == 0 && i < check.pending->len; i++) {
-		const struct pending *pending = &g_array_index(check.pending, struct pending, i);
-
-		judge(&check, pending->watch, pending->number, pending->value, pending->range);
-	}
+	if (result == 0)
+		conclude(&check);
 	if (result == 0 && check.misfit_count) {
 		if (report_fn)
 			report_all(&check, report_fn, data);
@@ -404,6 +592,8 @@ int snapshot_check(const char *path, const struct snapshot_section *const *secti
 	}
 
 	g_string_free(check.keys, TRUE);
+	g_string_free(check.value, TRUE);
+	g_array_unref(check.courts);
 	g_array_unref(check.misfits);
 	g_array_unref(check.pending);
 	g_array_unref(check.watches);

@@ -403,7 +403,8 @@ static const char *change_phrase(const struct snapshot_noun *noun, const char *f
 		if (pair[0][len] == '\0' || (pair[0][len] == '=' && g_strcmp0(pair[0] + len + 1, value) == 0))
 			return pair[1];
 	}
-	return noun->changed;
+	/* A noun without words for it has fields that no version of this program knows of. */
+	return noun->changed ? noun->changed : "changed";
 }
 
 /* Reports that @field of @piece differs in [@first, @last]; a value is NULL where the field is absent. */
@@ -584,7 +585,7 @@ static void report_move(struct diff *diff, const struct piece *a, const struct p
 
 	snapshot_append_range(from, a->first, a->last);
 	snapshot_append_range(to, b->first, b->last);
-	report_change(diff, b, noun->moved ? noun->moved : noun->changed, noun->range, from->str, to->str, b->first,
+	report_change(diff, b, noun->moved ? noun->moved : change_phrase(noun, noun->range, NULL), noun->range, from->str, to->str, b->first,
 		      b->last);
 	compare_others(diff, a, b, b->first, b->last);
 }

@@ -3,6 +3,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/text.h"
+#include "sim/io/kind.h"
 #include "sim/snapshot/form.h"
 
 #define RANGE_DIGITS 16
@@ -179,15 +180,20 @@ static int read_first_line(struct snapshot_reader *reader, GError **error)
 	const char *path = input_path(reader->input), *line;
 	const uint8_t *bytes;
 	size_t len;
-	ssize_t got = input_peek(reader->input, strlen(SNAPSHOT_MAGIC), &bytes, error);
+	ssize_t got = input_peek(reader->input, KIND_BYTES, &bytes, error);
+	const char *kind;
 
 	/* Looked at before a line is asked for: what is no text at all need not have a line that ends. */
 	if (got < 0)
 		return -1;
 	if ((size_t)got < strlen(SNAPSHOT_MAGIC) ||
-	    memcmp(bytes, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)) != 0)
+	    memcmp(bytes, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)) != 0) {
+		kind = kind_of_file(bytes, (size_t)got);
+		if (kind)
+			return sim_error_line(error, path, 1, "not a snapshot, but %s", kind);
 		return sim_error_line(error, path, 1, "not a snapshot: the first line is not \"%s\"",
 				      SNAPSHOT_FIRST_LINE);
+	}
 	if (input_line(reader->input, &line, &len, error) <= 0)
 		return -1;
 	if (len != strlen(SNAPSHOT_FIRST_LINE) || memcmp(line, SNAPSHOT_FIRST_LINE, len) != 0)

@@ -30,6 +30,7 @@
 struct sim;
 struct output;
 struct snapshot_writer;
+struct snapshot_line;
 
 #define SNAPSHOT_KEYS_MAX   4
 #define SNAPSHOT_FIELDS_MAX 32
@@ -53,7 +54,7 @@ struct snapshot_noun {
 		added; /* what diff calls one that only the second file has: "mapping added"; NULL: nothing, as
 			      another noun tells it */
 	const char *removed; /* … only the first: "mapping removed" */
-	const char *changed; /* … both, with other fields: "mapping changed" */
+	const char *changed; /* … both, with other fields: "mapping changed"; NULL: "changed" */
 	const char *moved;   /* advance field differs: "mapping moved"; NULL: as changed */
 	/** Field of its owner, "owner": what has the same owner and the same advance field somewhere else has moved, and
 	 *  what has neither is another one; NULL: what is elsewhere is another one. */
@@ -70,22 +71,53 @@ enum snapshot_rule_kind {
 	/** Every range of @noun lies within the union of the ranges of those @other that have the same value in
 	 *  @other_field as it has in @field. */
 	SNAPSHOT_COVERED_BY,
+	/** No range of @noun overlaps a range of those @other, of which the same is true. */
+	SNAPSHOT_APART,
 	/** The value of @field occurs as @other_field of some @other. */
 	SNAPSHOT_VALUE_EXISTS,
+	/** The number in @field is at most the number in @other_field of the same fact. @other is NULL. */
+	SNAPSHOT_AT_MOST,
+	/** The same, below it. */
+	SNAPSHOT_BELOW,
+	/** The value of @field is one of those that @other_field lists, with commas. @other is NULL. */
+	SNAPSHOT_ONE_OF,
 };
 
 /** How facts must fit together: what snapshot_check() looks for. */
 struct snapshot_rule {
 	enum snapshot_rule_kind kind;
 	const char *noun;  /* of the section that holds the rule; NULL ends the rules */
-	const char *field; /* a fact without it is not asked */
+	const char *field; /* or several, with commas; a fact without one of them is not asked */
 	const char *other; /* noun of any section */
-	const char *other_field;
+	const char *other_field; /* as many as in @field */
 	const char *where; /* only those @other that have this "FIELD=VALUE" count; NULL: all */
-	const char *
-		unless; /* a fact of @noun with this "FIELD=VALUE" is not asked ("owner=none"); NULL: all are */
+	/** A fact of @noun with this "FIELD=VALUE" is not asked ("owner=none"); "FIELD!=VALUE": without; NULL: all are. */
+	const char *unless;
 	const char *says; /* the finding: "mapping outside every live IOVA range" */
+	/** SNAPSHOT_COVERED_BY: fields of both, with commas, in which what covers agrees with what is covered; one that
+	 *  advances along with the range, at each address. NULL: none. */
+	const char *alike;
+	bool opposite; /* of rules with @other: it must not be so */
 };
+
+/** A check that is going on. */
+struct snapshot_checker;
+
+/** What no rule can say: a room's own look at the facts, in the order of the file. */
+struct snapshot_judge {
+	size_t state_size; /* zeroed at first */
+	/** Sees each fact of a noun that is known, of all sections. */
+	void (*fact)(void *state, struct snapshot_checker *checker, const struct snapshot_line *line);
+	void (*end)(void *state, struct snapshot_checker *checker); /* after the last one; may be NULL */
+	void (*finish)(void *state); /* frees what the state holds; may be NULL */
+};
+
+/** Reports that the fact in @line does not fit; from a judge. */
+void snapshot_misfit(struct snapshot_checker *checker, uint64_t line, const char *format, ...)
+	G_GNUC_PRINTF(3, 4);
+
+/** Returns the name of the file that is checked. Borrowed. */
+const char *snapshot_checker_path(const struct snapshot_checker *checker);
 
 struct snapshot_section {
 	const char *name;		   /* "mapping" */
@@ -93,6 +125,7 @@ struct snapshot_section {
 	/** Writes the section's facts in any order; @data is the room's. */
 	void (*write)(struct snapshot_writer *writer, struct sim *sim, void *data);
 	const struct snapshot_rule *rules; /* ended by a NULL noun; or NULL */
+	const struct snapshot_judge *judge; /* NULL: the rules say all */
 };
 
 /** Starts a fact of @noun; then come its fields, keys first and in order; the fact ends with the next call of this, or
@@ -180,7 +213,8 @@ int snapshot_diff(const char *path_a, const char *path_b, const struct snapshot_
 
 #define SNAPSHOT_FINDINGS_MAX 10000 /* of one check; further ones are counted in one more */
 
-/** Checks digest, order and form, that no two facts have the same keys, and the rules of @sections (ended by NULL).
+/** Checks digest, order and form, that no two facts have the same keys, and what the rules and judges of @sections (ended
+ *  by NULL) ask. Findings come in the order of their lines.
  *  Fields reported: file, line, finding. Returns 0 sound, 1 with findings, -1 with *@error and nothing reported for what
  *  is damaged: another form or order, a digest that is wrong or missing, an end that is. */
 int snapshot_check(const char *path, const struct snapshot_section *const *sections, snapshot_report report,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Host time and memory of a diff of two large snapshots: "bench-diff IOMMUSIM [MAPPINGS]". Both hold the same address
- * space, cut into facts differently, and DIFFERENCES of it are planted in the second: mappings removed, added, moved to
- * another IOVA or another page, and with another permission. The diff has to find exactly these. Then the first with
+ * space, cut into facts differently (what is one range in one is split in the other), and DIFFERENCES of it are planted in
+ * the second: mappings removed, added, moved to another IOVA or another page, with another permission, or with that in the
+ * middle of one. The diff has to find exactly these. Then the first with
  * itself, where nothing is. Times are CPU seconds of the program (user and system), rates those of both files together.
  */
 #include <fcntl.h>
@@ -27,8 +28,9 @@
 #define PAGE	    UINT64_C(4096)
 #define UNIT_PAGES  16 /* mapped for one request, contiguous */
 #define CUTS_MAX    3  /* so many facts of a unit, 2 on average */
+#define PART_PAGES  5  /* of a unit, from this page on, for a difference inside it */
 
-enum planted { REMOVED, ADDED, MOVED_AWAY, OTHER_PAGE, READ_ONLY, KINDS };
+enum planted { REMOVED, ADDED, MOVED_AWAY, OTHER_PAGE, READ_ONLY, READ_ONLY_INSIDE, KINDS };
 
 /** A snapshot as it is made, text and digest. */
 struct made {
@@ -59,10 +61,11 @@ static void made_fact(struct made *made, uint64_t iova, uint64_t pages, uint64_t
 	made->facts++;
 }
 
-/** The pages of a unit, cut by chance into one fact or up to CUTS_MAX. */
-static void made_cut(struct made *made, uint64_t iova, uint64_t pa, const char *prot, uint64_t request)
+/** @left pages, CUTS_MAX at least, cut by chance into one fact or up to CUTS_MAX. */
+static void made_cut(struct made *made, uint64_t iova, uint64_t left, uint64_t pa, const char *prot,
+		     uint64_t request)
 {
-	uint64_t left = UNIT_PAGES, cuts = 1 + prng_below(&made->cuts, CUTS_MAX);
+	uint64_t cuts = 1 + prng_below(&made->cuts, CUTS_MAX);
 
 	for (; left; cuts--) {
 		uint64_t pages = cuts > 1 ? 1 + prng_below(&made->cuts, left - cuts + 1) : left;
@@ -86,7 +89,15 @@ static void made_unit(struct made *made, uint64_t unit, uint64_t units)
 		return;
 	if (made->changed && kind == OTHER_PAGE)
 		pa += UINT64_C(1) << 50;
-	made_cut(made, iova, pa, made->changed && kind == READ_ONLY ? "r" : "rw", unit);
+	if (made->changed && kind == READ_ONLY_INSIDE) {
+		uint64_t part = PART_PAGES * PAGE;
+
+		made_cut(made, iova, PART_PAGES, pa, "rw", unit);
+		made_cut(made, iova + part, PART_PAGES, pa + part, "r", unit);
+		made_cut(made, iova + 2 * part, UNIT_PAGES - 2 * PART_PAGES, pa + 2 * part, "rw", unit);
+		return;
+	}
+	made_cut(made, iova, UNIT_PAGES, pa, made->changed && kind == READ_ONLY ? "r" : "rw", unit);
 }
 
 /** What was left out above, behind all others. */
@@ -97,7 +108,7 @@ static void made_moved(struct made *made, uint64_t units)
 	for (uint64_t at = MOVED_AWAY; at < DIFFERENCES; at += KINDS) {
 		uint64_t unit = at * step + step / 2;
 
-		made_cut(made, (UINT64_C(1) << 48) + at * 2 * UNIT_PAGES * PAGE,
+		made_cut(made, (UINT64_C(1) << 48) + at * 2 * UNIT_PAGES * PAGE, UNIT_PAGES,
 			 (UINT64_C(1) << 40) + unit * 3 * UNIT_PAGES * PAGE, "rw", unit);
 	}
 }

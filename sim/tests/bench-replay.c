@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host time and memory of a replay: "bench-replay IOMMUSIM MAKE-TRACE [IOS]". Makes a trace of 4 KiB requests, in the
+ * Host time and memory of a replay: "bench-replay IOMMUSIM MAKE-TRACE RECORDING [IOS]". Makes a trace of 4 KiB requests, in the
  * program's own format, in a directory of its own, and runs the program on it in each mode, then on a tenth of it and on
  * ten times as many, which must cost as much an I/O and need no more memory. Times are CPU seconds of the
  * program (user and system), beside plain operations measured here in the same minute: m is a malloc and free
@@ -225,7 +225,9 @@ static unsigned sweep_pairs(const char *dir)
 	return pairs;
 }
 
-/** The fault sweep: at least 10,000 runs, as many side by side as said. Wall time: that is what jobs are for. */
+#define SWEEP_IOS 450 /* so many of the recording have more than 10,000 pairs */
+
+/** The fault sweep of a recording: at least 10,000 runs, as many side by side as said. Wall time: that is what jobs are for. */
 static void bench_sweep(const char *iommusim, const char *trace, const char *results)
 {
 	static const char *const jobs[] = {"--jobs=1", "--jobs=2"};
@@ -235,8 +237,7 @@ static void bench_sweep(const char *iommusim, const char *trace, const char *res
 				      "faults",
 				      "sweep",
 				      "--set=kernel.version=fixed",
-				      "--set=machine.cpus=4",
-				      "--limit=1250",
+				      "--limit=" G_STRINGIFY(SWEEP_IOS),
 				      "--progress=never",
 				      "-o",
 				      results,
@@ -248,8 +249,8 @@ static void bench_sweep(const char *iommusim, const char *trace, const char *res
 
 		if (pairs < 10000)
 			g_error("only %u pairs", pairs);
-		printf("faults sweep %s: %u pairs of 1250 I/Os, %.1f s, %.0f pairs/s (CPU: %.0f pairs/s)\n",
-		       jobs[i], pairs, cost.elapsed_s, pairs / cost.elapsed_s, pairs / cost.cpu_s);
+		printf("faults sweep %s: %u pairs of %u I/Os, %.1f s, %.0f pairs/s (CPU: %.0f pairs/s)\n",
+		       jobs[i], pairs, SWEEP_IOS, cost.elapsed_s, pairs / cost.elapsed_s, pairs / cost.cpu_s);
 		fflush(stdout);
 	}
 }
@@ -262,8 +263,8 @@ int main(int argc, char **argv)
 	uint64_t ios = 10000000;
 	double m_ns;
 
-	if (argc < 3 || argc > 4 || (argc == 4 && !text_parse_u64(argv[3], &ios)) || !ios) {
-		fputs("usage: bench-replay IOMMUSIM MAKE-TRACE [IOS]\n", stderr);
+	if (argc < 4 || argc > 5 || (argc == 5 && !text_parse_u64(argv[4], &ios)) || !ios) {
+		fputs("usage: bench-replay IOMMUSIM MAKE-TRACE RECORDING [IOS]\n", stderr);
 		return 2;
 	}
 	g_autofree char *count = g_strdup_printf("ios=%" G_GUINT64_FORMAT, ios);
@@ -285,7 +286,7 @@ int main(int argc, char **argv)
 	bench_rows(argv[1], trace, ios, m_ns);
 	bench_flat(argv[1], trace, ios, m_ns);
 	bench_start(argv[1], trace);
-	bench_sweep(argv[1], trace, results);
+	bench_sweep(argv[1], argv[3], results);
 	g_unlink(trace);
 	g_rmdir(dir);
 	return 0;

@@ -406,6 +406,24 @@ static void test_subset_ends_with_an_error(void)
 	g_assert_cmpstr(error->message, ==, "no run");
 }
 
+static void test_text_nearest_finds_what_was_meant(void)
+{
+	static const char *const names[] = {"replay", "trace info", "trace convert", "iommu.mode", "op", NULL};
+	static const char *const long_names[] = {
+		"a-name-that-is-longer-than-any-that-somebody-types-and-so-is-near-to-none-of-them", NULL};
+
+	g_assert_cmpstr(text_nearest("replya", names), ==, "replay"); /* swapped */
+	g_assert_cmpstr(text_nearest("rplay", names), ==, "replay");  /* missing */
+	g_assert_cmpstr(text_nearest("trace infos", names), ==, "trace info");
+	g_assert_cmpstr(text_nearest("iommu.mod", names), ==, "iommu.mode");
+	g_assert_cmpstr(text_nearest("replay", names), ==, "replay");
+	g_assert_null(text_nearest("xx", names)); /* of two letters none may be wrong */
+	g_assert_null(text_nearest("", names));
+	g_assert_null(text_nearest("something", names));
+	g_assert_null(text_nearest(long_names[0], long_names));
+	g_assert_null(text_nearest("a-name", long_names));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -429,5 +447,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/core/subset/is-what-has-the-effect", test_subset_is_what_has_the_effect);
 	g_test_add_func("/core/subset/of-one-is-preferred", test_subset_of_one_is_preferred);
 	g_test_add_func("/core/subset/ends-with-an-error", test_subset_ends_with_an_error);
+	g_test_add_func("/core/text/nearest-finds-what-was-meant", test_text_nearest_finds_what_was_meant);
 	return g_test_run();
 }

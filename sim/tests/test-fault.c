@@ -85,6 +85,10 @@ static char *passes(struct sim *sim, unsigned point, unsigned count, uint64_t si
 
 /* ---- what is refused ---- */
 
+#define KNOWN                                                                                                  \
+	" (known: point, action, errno, nth, probability, interval, times, space, persist, cpu, device, size, " \
+	"verbose, after, before, seed)"
+
 static const struct {
 	const char *file, *message;
 } hostile[] = {
@@ -98,22 +102,22 @@ static const struct {
 	{"errno-as-number", ":4: errno = -12: must be the name of an error, such as ENOMEM"},
 	{"errno-unknown", ":4: errno = EWHATEVER: must be the name of an error, such as ENOMEM"},
 	{"group-twice", ":4: duplicate group [fault a], first on line 1"},
-	{"group-unknown", ":1: unknown group [rule a]: a rule is a group [fault NAME]"},
+	{"group-unknown", ":1: unknown group [rule a]: a rule is a group [fault NAME]; a machine file goes with -c"},
 	{"group-without-name", ":1: the group's name has white space around it"},
 	{"interval-zero", ":4: interval = 0: must be a count from 1"},
-	{"key-misspelt", ":3: unknown key \"Nth\" in a fault rule"},
+	{"key-misspelt", ":3: unknown key \"Nth\" in a fault rule" KNOWN},
 	{"key-twice", ":4: duplicate key \"nth\" in [fault a], first on line 3"},
-	{"key-unknown", ":4: unknown key \"colour\" in a fault rule"},
+	{"key-unknown", ":4: unknown key \"colour\" in a fault rule" KNOWN},
 	{"neither-nth-nor-probability", ":1: rule \"a\" can never fire: give it nth or probability"},
 	{"nth-beyond-64-bits", ":3: nth = 18446744073709551616: must be a count from 1"},
 	{"nth-negative", ":3: nth = -1: must be a count from 1"},
 	{"nth-with-probability", ":4: nth decides alone: probability has no effect beside it"},
 	{"nth-zero", ":3: nth = 0: must be a count from 1"},
 	{"persist-maybe", ":4: persist = maybe: must be yes or no"},
-	{"point-empty", ":2: no fault point is called \"\"; see \"iommusim faults list\""},
-	{"point-glob-without-match", ":2: no fault point is called \"usb.*\"; see \"iommusim faults list\""},
+	{"point-empty", ":2: no fault point is called \"\"; see \"iommusim faults points\""},
+	{"point-glob-without-match", ":2: no fault point is called \"usb.*\"; see \"iommusim faults points\""},
 	{"point-missing", ":1: rule \"a\" names no point"},
-	{"point-unknown", ":2: no fault point is called \"dma.lnik\"; see \"iommusim faults list\""},
+	{"point-unknown", ":2: no fault point is called \"dma.lnik\"; see \"iommusim faults points\""},
 	{"probability-101", ":3: probability = 101: must be a percentage, 0 to 100"},
 	{"probability-with-sign", ":3: probability = 5%: must be a percentage, 0 to 100"},
 	{"second-rule-wrong", ":8: cpu = all: must be the number of a CPU"},
@@ -330,6 +334,7 @@ static void test_filter_size_counts_only_what_is_in_range(void)
 		g_assert_cmpint(sim_fault_size(sim, POINT_LINK, at[i].size), ==, at[i].error);
 	g_assert_true(fault_rule_stat(rules, 0, &name, &passed, &fired));
 	g_assert_cmpuint(passed, ==, 3);
+	g_assert_cmpuint(fault_rule_left_out(rules, 0), ==, 2);
 	disarm(rules, sim);
 	rules = arm("[fault a]\npoint = dma.link\nnth = 1\nsize = 512\n", &sim);
 	g_assert_cmpint(sim_fault_size(sim, POINT_LINK, 513), ==, 0);
@@ -341,7 +346,8 @@ static void test_action_is_of_the_rule_that_fired(void)
 {
 	struct sim *sim;
 	struct fault_rules *rules = arm("[fault a]\npoint = controller.lost\nnth = 2\naction = seven\n"
-					"[fault b]\npoint = controller.*\nnth = 2\n", &sim);
+					"[fault b]\npoint = controller.*\nnth = 3\n",
+					&sim);
 
 	g_assert_cmpint(sim_fault(sim, POINT_LOST), ==, 0);
 	g_assert_cmpuint(sim->fault_action, ==, FAULT_NO_ACTION);
@@ -356,8 +362,9 @@ static void test_verbose_says_what_is_logged(void)
 {
 	struct sim *sim;
 	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nnth = 1\nverbose = 0\n"
-					"[fault b]\npoint = dma.link\nnth = 1\n"
-					"[fault c]\npoint = dma.link\nnth = 1\nverbose = 2\n", &sim);
+					"[fault b]\npoint = dma.link\nnth = 2\n"
+					"[fault c]\npoint = dma.link\nnth = 3\nverbose = 2\n",
+					&sim);
 	const struct fault_firing *firings;
 	unsigned count;
 
@@ -385,14 +392,14 @@ static void test_watch_is_asked_before_the_rules(void)
 	bool points[SIM_FAULTS_MAX] = {[POINT_LINK] = true};
 	unsigned asked = 0;
 	struct sim *sim;
-	struct fault_rules *rules = arm("[fault a]\npoint = *\nnth = 3\nerrno = EIO\n", &sim);
+	struct fault_rules *rules = arm("[fault a]\npoint = *\nnth = 4\nerrno = EIO\n", &sim);
 
 	fault_rules_watch(rules, points, watch_third, &asked);
 	fault_rules_arm(rules, sim);
 	for (unsigned i = 0; i < 2; i++)
 		g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
-	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -ENOMEM); /* of which the rule knows nothing */
-	g_assert_cmpint(sim_fault(sim, POINT_SYNC), ==, -EIO);	  /* its third, and not watched */
+	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -ENOMEM); /* which the rule counts, too */
+	g_assert_cmpint(sim_fault(sim, POINT_SYNC), ==, -EIO);	  /* its fourth, and not watched */
 	g_assert_cmpuint(asked, ==, 3);
 	fault_rules_watch(rules, NULL, NULL, NULL);
 	fault_rules_arm(rules, sim);
@@ -489,17 +496,63 @@ static void test_rules_compose_in_file_order(void)
 
 	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
 	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -ENOMEM);
-	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
 	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, -EPERM);
+	g_assert_cmpint(sim_fault(sim, POINT_LINK), ==, 0);
 	g_assert_true(fault_rule_stat(rules, 0, &name, &passed, &fired));
 	g_assert_cmpstr(name, ==, "first");
 	g_assert_cmpuint(passed, ==, 4);
 	g_assert_cmpuint(fired, ==, 1);
 	g_assert_true(fault_rule_stat(rules, 1, &name, &passed, &fired));
 	g_assert_cmpstr(name, ==, "second");
-	g_assert_cmpuint(passed, ==, 3);
+	g_assert_cmpuint(passed, ==, 4);
 	g_assert_cmpuint(fired, ==, 1);
 	disarm(rules, sim);
+}
+
+/* A pass is a pass, whoever lets it fail: "the third" stays the third. */
+static void test_rules_count_what_others_let_fail(void)
+{
+	struct sim *sim;
+	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nnth = 2\n"
+					"[fault b]\npoint = dma.*\nnth = 3\n"
+					"[fault c]\npoint = dma.link\nnth = 2\nerrno = EIO\n",
+					&sim);
+	g_autofree char *got = passes(sim, POINT_LINK, 5, 1);
+	const char *name;
+	uint64_t passed, fired;
+
+	g_assert_cmpstr(got, ==, ".XX..");
+	for (unsigned i = 0; fault_rule_stat(rules, i, &name, &passed, &fired); i++) {
+		g_assert_cmpuint(passed, ==, 5);
+		g_assert_cmpuint(fired, ==, i < 2);
+	}
+	disarm(rules, sim);
+}
+
+static void test_rules_of_the_command_line_have_names_of_their_own(void)
+{
+	struct fault_rules *rules = fault_rules_new(tables);
+	g_autoptr(GError) error = NULL;
+	const char *name;
+	uint64_t passed, fired;
+
+	g_assert_true(fault_rules_add_nth(rules, "dma.link", 2, 0));
+	g_assert_true(fault_rules_add_nth(rules, "dma.link", 3, 0));
+	g_assert_true(fault_rules_add_nth(rules, "dma.link", 2, 0));
+	g_assert_true(fault_rules_add_nth_of(rules, "dma.link", "nvme1", 2, 0, false));
+	g_assert_false(fault_rules_add_nth(rules, "dma.tea", 2, 0));
+	g_assert_false(
+		load(rules,
+		     "[fault a]\npoint = dma.link\nnth = 1\n[fault dma.link:3]\npoint = dma.link\nnth = 1\n",
+		     &error));
+	g_assert_nonnull(strstr(error->message, ":4: there is a rule \"dma.link:3\" already"));
+	for (unsigned i = 0; i < 3; i++) {
+		g_assert_true(fault_rule_stat(rules, i, &name, &passed, &fired));
+		g_assert_cmpstr(name, ==,
+				((const char *const[]){"dma.link:2", "dma.link:3", "nvme1:dma.link:2"})[i]);
+	}
+	g_assert_false(fault_rule_stat(rules, 3, &name, &passed, &fired));
+	fault_rules_free(rules);
 }
 
 static void test_second_file_adds_its_rules(void)
@@ -611,6 +664,35 @@ static void test_log_tells_each_firing(void)
 	disarm(rules, sim);
 }
 
+static bool tell_request(void *data, const struct sim *sim, struct fault_request *ret_request)
+{
+	*ret_request = (struct fault_request){"write", 800, 4096};
+	return sim->actor == *(const uint64_t *)data;
+}
+
+static void test_log_tells_what_the_request_is(void)
+{
+	struct sim *sim;
+	struct fault_rules *rules = arm("[fault a]\npoint = dma.link\nprobability = 100\ntimes = -1\n", &sim);
+	const uint64_t known = 7;
+	const struct fault_firing *log;
+	unsigned count;
+
+	fault_rules_tell(rules, tell_request, (void *)&known);
+	for (sim->actor = 0; sim->actor < 8; sim->actor += 7)
+		sim_fault(sim, POINT_LINK);
+	sim_fault(sim, POINT_LINK); /* 14: not known */
+	log = fault_firings(rules, &count);
+	g_assert_cmpuint(count, ==, 3);
+	g_assert_null(log[0].request.op);
+	g_assert_cmpstr(log[1].request.op, ==, "write");
+	g_assert_cmpuint(log[1].request.sector, ==, 800);
+	g_assert_cmpuint(log[1].request.bytes, ==, 4096);
+	g_assert_cmpuint(log[2].actor, ==, 14);
+	g_assert_null(log[2].request.op);
+	disarm(rules, sim);
+}
+
 static void test_log_keeps_the_first_and_stays_bounded(void)
 {
 	struct sim *sim;
@@ -621,6 +703,9 @@ static void test_log_keeps_the_first_and_stays_bounded(void)
 
 	g_assert_cmpuint(count, ==, FAULT_LOG_KEPT);
 	g_assert_cmpuint(log[count - 1].pass, ==, FAULT_LOG_KEPT);
+	g_assert_cmpuint(fault_firings_missed(rules), ==, 5);
+	fault_rules_arm(rules, sim);
+	g_assert_cmpuint(fault_firings_missed(rules), ==, 0);
 	g_assert_null(strchr(got, '.'));
 	disarm(rules, sim);
 }
@@ -657,11 +742,15 @@ int main(int argc, char **argv)
 	g_test_add_func("/fault/glob/over-tables", test_glob_over_tables_and_error_of_each_point);
 	g_test_add_func("/fault/errno/of-the-rule-wins", test_errno_of_the_rule_wins);
 	g_test_add_func("/fault/rules/compose-in-file-order", test_rules_compose_in_file_order);
+	g_test_add_func("/fault/rules/count-what-others-let-fail", test_rules_count_what_others_let_fail);
+	g_test_add_func("/fault/rules/of-the-command-line-have-names",
+			test_rules_of_the_command_line_have_names_of_their_own);
 	g_test_add_func("/fault/rules/second-file-adds", test_second_file_adds_its_rules);
 	g_test_add_func("/fault/rules/arming-again-begins-anew", test_arming_again_begins_anew);
 	g_test_add_func("/fault/points/unarmed-count-and-never-fail",
 			test_unarmed_points_count_and_never_fail);
 	g_test_add_func("/fault/points/found-by-number", test_points_are_found_by_number);
+	g_test_add_func("/fault/log/tells-what-the-request-is", test_log_tells_what_the_request_is);
 	g_test_add_func("/fault/log/tells-each-firing", test_log_tells_each_firing);
 	g_test_add_func("/fault/log/stays-bounded", test_log_keeps_the_first_and_stays_bounded);
 	return g_test_run();

@@ -1069,8 +1069,8 @@ static void test_replay_notices(const void *data)
 	trace_clear(&trace);
 }
 
-/* Each entry that a walk reads costs memory-ns: four levels for each of three addresses, without any cache.
- */
+/* Each entry that a walk reads costs memory-ns: four levels for each of three addresses, without any cache. The data
+ * are on the link meanwhile. */
 static void test_replay_walks_take_time(void)
 {
 	static const char *const sets[] = {"nvme.fetch-latency=0",   "nvme.read-latency=0",
@@ -1092,12 +1092,12 @@ static void test_replay_walks_take_time(void)
 		run_free(run);
 	}
 	g_assert_cmpuint(latency_ns[0], ==, 5);
-	/* Command and data are translated before the command is done. */
-	g_assert_cmpuint(latency_ns[1], ==, 5 + 2 * 4 * 1000);
+	/* The command before it is fetched, the data while they are sent, and the completion, which waits behind them. */
+	g_assert_cmpuint(latency_ns[1], ==, 3 * 4 * 1000);
 	trace_clear(&trace);
 }
 
-/* A device with a cache of its own asks for command and data, and no more once it has them. */
+/* A device with a cache of its own asks for command, data and completion, and no more once it has them. */
 static void test_replay_requests_of_the_device_take_time(void)
 {
 	static const char *const sets[] = {"nvme.fetch-latency=0",   "nvme.read-latency=0",
@@ -1112,9 +1112,9 @@ static void test_replay_requests_of_the_device_take_time(void)
 	config_free_of_charge(&config);
 	config.ats_ns = 1000;
 	run = run_new(&config, &trace, REPLAY_OPEN, NULL);
-	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, 5 + 2 * 1000);
-	/* The second request's command is known; its data was invalidated. */
-	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].sum_ns, ==, 2 * 5 + 3 * 1000);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, ==, 5 + 3 * 1000);
+	/* The second request's command and completion are known; its data was invalidated. */
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].sum_ns, ==, 2 * 5 + 4 * 1000);
 	run_free(run);
 	trace_clear(&trace);
 }
@@ -1626,6 +1626,8 @@ static const struct failure {
 	 .slowest_ms = 30500},
 	{"dead-for-the-last", "controller.fatal", 3, false, {NULL}, .retries = 1, .timeouts = 1, .resets = 1,
 	 .cancelled = 1, .slowest_ms = 30500},
+	{"doorbells-stay-lost", "controller.doorbell", 1, true, {NULL}, .retries = 15, .failed = 3,
+	 .status = BLK_STS_IOERR, .aborts = 18, .resets = 6, .cancelled = 18},
 	{"dead-again-and-again", "controller.fatal", 1, true, {NULL}, .retries = 15, .timeouts = 6, .resets = 6,
 	 .cancelled = 18, .failed = 3, .status = BLK_STS_IOERR},
 };
@@ -1673,6 +1675,63 @@ static void test_failure(const void *data)
 		fault_rules_free(rules);
 	}
 	trace_clear(&trace);
+}
+
+/** Replays two reads at once, and one 2 ms later, without the @nth doorbell. */
+static struct run *run_without_doorbell(bool shadow, unsigned nth)
+{
+	struct fault_rules *rules = sweep_rules("controller.doorbell", nth, false, "");
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, (const char *const[]){"kernel.version=fixed", NULL});
+	config.shadow_doorbells = shadow;
+	trace_reads(&trace, 2, 4096, 8);
+	run = run_new(&config, &trace, REPLAY_OPEN, rules);
+	run_check(run, 0, "lost doorbell");
+	g_assert_cmpuint(run->stats.ios, ==, 3);
+	g_assert_cmpuint(run->stats.errors, ==, 0);
+	fault_rules_free(rules);
+	trace_clear(&trace);
+	return run;
+}
+
+/* The second doorbell writes a tail that includes the first command. */
+static void test_failure_next_doorbell_tells_of_both(void)
+{
+	struct run *run = run_without_doorbell(false, 1);
+
+	g_assert_cmpuint(run->stats.timeouts, ==, 0);
+	g_assert_cmpuint(run->stats.retries, ==, 0);
+	g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns, <, 1000000);
+	run_free(run);
+}
+
+/* With shadow doorbells the driver writes no other, because the controller asked to be told of the first command alone. */
+static void test_failure_no_doorbell_follows_a_lost_one(void)
+{
+	struct run *run = run_without_doorbell(true, 1);
+
+	g_assert_cmpuint(run->stats.nvme.resets, ==, 1);
+	g_assert_cmpuint(run->stats.nvme.cancelled, ==, 3);
+	run_free(run);
+}
+
+/* Nobody tells of the last: its Abort finds no command, and a reset cancels it. With shadow doorbells the second needs none. */
+static void test_failure_last_doorbell_is_lost(void)
+{
+	for (unsigned shadow = 0; shadow < 2; shadow++) {
+		struct run *run = run_without_doorbell(shadow, shadow ? 2 : 3);
+
+		g_assert_cmpuint(run->stats.timeouts, ==, 2);
+		g_assert_cmpuint(run->stats.nvme.aborts, ==, 1);
+		g_assert_cmpuint(run->stats.nvme.resets, ==, 1);
+		g_assert_cmpuint(run->stats.nvme.cancelled, ==, 1);
+		g_assert_cmpuint(run->stats.retries, ==, 1);
+		g_assert_cmpuint(run->stats.latency[REQ_OP_READ].max_ns / 1000000, >=, 60500);
+		run_free(run);
+	}
 }
 
 /* A device that is merely slow meets the same handler. */
@@ -1815,6 +1874,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/sweep/passes-every-point", test_sweep_passes_every_point);
 	ADD_ROWS(failures, "failure", test_failure);
 	g_test_add_func("/machine/failure/slow-command-is-aborted", test_failure_slow_command_is_aborted);
+	g_test_add_func("/machine/failure/last-doorbell-is-lost", test_failure_last_doorbell_is_lost);
+	g_test_add_func("/machine/failure/next-doorbell-tells-of-both", test_failure_next_doorbell_tells_of_both);
+	g_test_add_func("/machine/failure/no-doorbell-follows-a-lost-one",
+			test_failure_no_doorbell_follows_a_lost_one);
 	ADD_ROWS(bugs, "sweep/sees", test_sweep_sees_the_bug);
 	add_sweeps();
 	return g_test_run();

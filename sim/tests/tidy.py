@@ -172,6 +172,15 @@ def rule_links(path, text, tree):
                 yield number, f'no heading for {target}'
 
 
+def rule_page_is_run(path, text, tree):
+    """Every page of the documentation is among those that a test runs."""
+    if not path.endswith('.md') or not re.match(r'docs/|[A-Z]+\.md$', path) or path == 'CHANGELOG.md':
+        return
+    listed = tree.get('docs/meson.build', '')
+    if f"'{path}'" not in listed and f"'{path.removeprefix('docs/')}'" not in listed:
+        yield 1, 'is not among the pages of docs/meson.build'
+
+
 # (rule, path of a bad example, its text)
 RULES = [
     (rule_includes, 'iommu/iova/x.c', '#include "blockdma/request.h"\n'),
@@ -195,6 +204,7 @@ RULES = [
     (rule_white_space, 'sim/core/x.c', '        int i;\n'),
     (rule_white_space, 'sim/core/x.c', 'int i; \n'),
     (rule_white_space, 'docs/x.md', 'text'),
+    (rule_page_is_run, 'docs/x.md', '\n'),
     (rule_links, 'docs/x.md', '[x](nowhere.md)\n'),
     (rule_links, 'docs/x.md', '[x](start.md#no-such-heading)\n'),
 ]

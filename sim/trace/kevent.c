@@ -370,7 +370,7 @@ int kevent_next(struct kevent_stream *stream, struct kevent *ret_event, GError *
 			return line_event(stream, text, &line, ret_event, error);
 		if (!ktext_aside(&stream->aside, (struct scan){.at = text, .end = text + len}) &&
 		    !stream->mark_open)
-			return stream_error(stream, error, "not a line of ftrace text");
+			return stream_error(stream, error, "not a line of ftrace text: a recording of the kernel's events is needed");
 	}
 }
 

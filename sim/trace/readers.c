@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/core/error.h"
+#include "sim/io/kind.h"
 #include "sim/trace/formats.h"
 
 #define PROBE_BYTES (16u << 10)
@@ -57,6 +58,7 @@ static const struct trace_reader_ops *format_probed(struct input *input, GError 
 	g_autofree char *names = NULL;
 	const uint8_t *bytes;
 	ssize_t len = input_peek(input, PROBE_BYTES, &bytes, error);
+	const char *kind;
 	int best_score = 0;
 
 	if (len < 0)
@@ -72,8 +74,11 @@ static const struct trace_reader_ops *format_probed(struct input *input, GError 
 		}
 	}
 	names = format_names();
+	kind = kind_of_file(bytes, (size_t)len);
 	if (!best && len == 0)
 		sim_error_plain(error, "%s: empty", input_path(input));
+	else if (!best && kind)
+		sim_error_plain(error, "%s: no trace in a format known here, but %s", input_path(input), kind);
 	else if (!best)
 		sim_error_plain(error, "%s: no trace in a format known here (%s)", input_path(input), names);
 	return best;

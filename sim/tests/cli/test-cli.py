@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import subprocess
 import sys
 
 from tap import (BOOT, BOOT_BLKTRACE, FIXTURES, SYNTHETIC, Cases, Program, check, check_one_line, equal, read, tree,
@@ -14,7 +15,7 @@ cases = Cases()
 case = cases.case
 
 COMMANDS = ['replay', 'diff', 'snapshot show', 'snapshot check', 'pagetable formats', 'pagetable dump',
-            'pagetable walk', 'trace convert', 'trace info', 'behaviours', 'faults list']
+            'pagetable walk', 'trace convert', 'trace info', 'behaviours', 'faults list', 'faults points', 'trace formats', 'machine show']
 RESULTS = {'run.json', 'end.snap', 'teardown.snap', 'timeline.csv', 'machine.ini'}
 LINK_MIDWAY = os.path.join(FIXTURES, 'faults', 'link-midway.ini')
 SYNC = os.path.join(FIXTURES, 'faults', 'sync.ini')
@@ -97,12 +98,72 @@ REFUSED = [
     ('replay-at-unknown', ['replay', '--at=merge', BOOT], 'issue, queue or setup'),
     ('replay-at-queue-without-any', ['replay', '--at=queue', BOOT], 'no queue events'),
     ('info-format-unknown', ['trace', 'info', '--trace-format=tape', BOOT], 'tape'),
+    ('machine-show-argument', ['machine', 'show', 'x.ini'], '"x.ini"'),
+    ('machine-show-output-below-a-file', ['machine', 'show', '-o', os.path.join(LINK_MIDWAY, 'm.ini')], 'link-midway.ini'),
+    ('faults-points-argument', ['faults', 'points', BOOT], 'no argument'),
+    ('trace-formats-argument', ['trace', 'formats', 'iot'], '"iot"'),
     ('behaviours-argument', ['behaviours', 'all'], '"all"'),
     ('behaviours-option-unknown', ['behaviours', '--version=7'], '--version'),
     ('faults-no-trace', ['faults', 'list'], 'at least 1 argument'),
     ('faults-trace-missing', ['faults', 'list', 'no-such'], 'no-such: '),
     ('faults-option-of-replay', ['faults', 'list', '-o', 'out', BOOT], '-o'),
 ]
+
+
+# Mistakes of somebody new: (name, arguments, what the message tells to do). clean and board.* are there.
+ADVISED = [
+    ('command', ['replya', BOOT], 'did you mean "replay"?'),
+    ('command-of-two-words', ['snapshot', 'chekc', 'a'], 'did you mean "snapshot check"?'),
+    ('command-of-a-family', ['traec', 'info', BOOT], 'did you mean "trace info"?' ),
+    ('option', ['replay', '--modes=open', BOOT], 'see "iommusim replay --help"'),
+    ('argument-missing', ['replay'], 'see "iommusim replay --help"'),
+    ('argument-too-much', ['diff', 'a', 'b', 'c'], 'see "iommusim diff --help"'),
+    ('argument-of-none', ['behaviours', '7.0'], 'see "iommusim behaviours --help"'),
+    ('snapshot-as-trace', ['replay', 'clean/end.snap'], 'a snapshot: for iommusim diff'),
+    ('run-as-trace', ['replay', 'clean'], 'its snapshots are end.snap and teardown.snap'),
+    ('run-as-snapshot', ['diff', 'clean', 'clean'], 'its snapshots are end.snap and teardown.snap'),
+    ('machine-file-as-trace', ['replay', 'clean/machine.ini'], 'a machine file: it goes with -c'),
+    ('faults-file-as-trace', ['replay', SYNC], 'a faults file: it goes with -f'),
+    ('blob-as-trace', ['trace', 'info', 'board.dtb'], 'a device tree blob: for iommusim devtree'),
+    ('source-as-trace', ['trace', 'info', 'board.dts'], 'dtc -O dtb'),
+    ('source-as-blob', ['devtree', 'list', 'board.dts'], 'dtc -O dtb'),
+    ('trace-as-blob', ['devtree', 'list', SYNTHETIC], 'a trace: for iommusim replay'),
+    ('source-as-board', ['replay', '--dtb', 'board.dts', BOOT], 'dtc -O dtb'),
+    ('trace-as-snapshot', ['snapshot', 'show', BOOT], 'a trace: for iommusim replay'),
+    ('machine-file-as-snapshot', ['snapshot', 'check', 'clean/machine.ini'], 'a machine file: it goes with -c'),
+    ('trace-as-machine-file', ['replay', '-c', BOOT, BOOT], 'a trace: for iommusim replay'),
+    ('snapshot-as-machine-file', ['replay', '-c', 'clean/end.snap', BOOT], 'a snapshot: for iommusim diff'),
+    ('faults-file-as-machine-file', ['replay', '-c', SYNC, BOOT], 'a faults file goes with -f'),
+    ('machine-file-as-faults-file', ['replay', '-f', 'clean/machine.ini', BOOT], 'a machine file goes with -c'),
+    ('key', ['replay', '--set', 'iommu.mod=lazy', BOOT], 'did you mean iommu.mode?'),
+    ('key-far-off', ['replay', '--set', 'iommu.colour=red', BOOT], 'see "iommusim machine show"'),
+    ('key-of-a-behaviour', ['replay', '--set', 'behaviour.blkdma-rolback=old', BOOT], 'did you mean behaviour.blkdma-rollback?'),
+    ('group', ['replay', '--set', 'moon.phase=1', BOOT], 'see "iommusim machine show"'),
+    ('key-without-group', ['replay', '--set', 'mode=lazy', BOOT], 'such as iommu.mode=lazy'),
+    ('version', ['replay', '--set', 'kernel.version=6.10', BOOT], 'one of 6.1, 6.6, 6.12'),
+    ('point', ['replay', '--fail=dma.lnk:4', BOOT], 'see "iommusim faults points"'),
+    ('point-without-count', ['replay', '--fail=dma.link', BOOT], 'such as dma.link:40'),
+    ('sets', ['bisect', BOOT], 'such as --good=version=fixed'),
+    ('set-without-name', ['bisect', '--good=fixed', '--bad=7.0', BOOT], 'such as version=fixed'),
+    ('version-of-a-set', ['bisect', '--good=version=fixed', '--bad=version=8', BOOT], 'see "iommusim behaviours"'),
+    ('page-table-format', ['pagetable', 'dump', '--format=vtd', 'clean/end.snap'], 'see "iommusim pagetable formats"'),
+    ('driver', ['devtree', 'probe', '--fail=mtk:S3', 'board.dtb'], '"iommusim devtree list"'),
+    ('recording', ['verify', os.path.join(FIXTURES, 'traces', 'loop-mix.blkparse.txt')], "recording of the kernel's events"),
+]
+
+
+@case('advised/what-to-do-next')
+def _():
+    replay('clean')
+    source = os.path.join(FIXTURES, 'boards', 'mtk-iommu.dts')
+    with open(source, 'rb') as file:
+        write('board.dts', file.read())
+    subprocess.run(['dtc', '-q', '-O', 'dtb', '-o', 'board.dtb', 'board.dts'], check=True)
+    for name, args, says in ADVISED:
+        message = program.refuses(*args)
+        check(says in message, f'{name}: a message with {says!r} expected', message)
+    listed = program.expect(2, 'trace').err
+    check('  trace info ' in listed and '  replay ' not in listed, 'the commands of a family', listed)
 
 
 def refused(args, says):
@@ -137,6 +198,37 @@ def _():
         result = program.expect(0, *command.split(), '--help')
         check(result.out.startswith(f'Usage:\n  iommusim {command} '), f'help of {command}', result)
         equal(result.err, '', 'stderr')
+
+
+@case('machine/show-writes-a-file-that-reads-back')
+def _():
+    program.expect(0, 'machine', 'show', '--set', 'iommu.mode=lazy', '--set', 'kernel.version=6.18', '-o', 'm.ini')
+    keys = {key['key']: key for key in json.loads(program.expect(0, 'machine', 'show', '-c', 'm.ini', '--json').out)['keys']}
+    equal((keys['iommu.mode']['value'], keys['iommu.mode']['default']), ('lazy', 'strict'), 'iommu.mode')
+    equal(keys['behaviour.blkdma-rollback']['value'], 'old', 'a behaviour of 6.18')
+    equal([name for name, key in keys.items() if key['value'] != key['default']], ['kernel.version', 'iommu.mode'], 'changed')
+    program.expect(0, 'machine', 'show', '-c', 'm.ini', '-o', 'again.ini')
+    equal(read('again.ini'), read('m.ini'), 'the file written again')
+
+
+@case('trace/formats-that-are-written-are-those-of-convert')
+def _():
+    formats = json.loads(program.expect(0, 'trace', 'formats', '--json').out)['formats']
+    listed = program.expect(0, 'trace', 'convert', '--help').out.split('\nFormats:\n')[1].split('\n\n')[0]
+    equal({row['name'] for row in formats if row['writes']}, set(re.findall(r'^  (\w+)', listed, re.M)), 'written')
+
+
+@case('output/without-proc')
+def _():
+    """As in a chroot: where /proc is empty, files appear all the same, and nothing else does."""
+    own = ['unshare', '--mount', '--map-root-user', 'sh', '-c']
+    if subprocess.run([*own, 'mount -t tmpfs none /proc'], capture_output=True, check=False).returncode:
+        print('# not run: no mount namespaces here')
+        return
+    done = subprocess.run([*own, f'mount -t tmpfs none /proc && exec "{program.path}" machine show -o m.ini'],
+                          capture_output=True, check=False)
+    equal((done.returncode, done.stderr), (0, b''), 'exit and messages')
+    equal(os.listdir('.'), ['m.ini'], 'files')
 
 
 @case('help/version')

@@ -418,6 +418,26 @@ def _():
     equal((answer['violation_count'], answer['observation_count']), (0, 0), 'nothing is left')
 
 
+@case('faults/doorbell-is-lost')
+def _():
+    options = 'write ' + bvec((A, 4096)), *fault('controller.doorbell')
+    check(only(*options)['device']['stops'], 'the controller does nothing')
+    check('the doorbell is lost' in program.expect(0, 'explain', '-r', *options).out, 'why')
+
+
+@case('faults/queue-cannot-be-reached')
+def _():
+    """The command, its data, its completion: of three accesses the first and the last are of queues."""
+    stops = []
+    for nth in 1, 2, 3:
+        options = 'write ' + bvec((A, 4096)), *fault('controller.translation', nth)
+        answer = only(*options)
+        stops.append((answer['device'].get('stops', False), answer['device'].get('nvme_status')))
+        equal(names(answer['unmap']['calls'])[-1], 'dma_unmap_phys', f'access {nth}: unmapped in the end')
+    equal(stops, [(True, None), (False, 4), (False, 0)], 'what comes of it')
+    check('completion cannot be written' in program.expect(0, 'explain', '-r', *options).out, 'and why')
+
+
 @case('faults/completion-is-lost')
 def _():
     for loss, status, words in ('command', 7, 'an Abort gets it back'), ('interrupt', 0, 'no interrupt'), ('all', 0, 'no Abort'):
@@ -438,7 +458,7 @@ def _():
 
 @case('faults/of-the-controller')
 def _():
-    for point in ('status', 'transfer_error', 'lost_completion', 'fatal'):
+    for point in ('status', 'transfer_error', 'lost_completion', 'fatal', 'doorbell'):
         answer = said('write ' + bvec((A, 4096), (A + 0x5000, 4096)), *fault(f'controller.{point}', 1))['requests'][0]
         check(answer['device'], point)
         equal(names(answer['unmap']['calls']), ['dma_iova_destroy'], point)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import iot
 from tap import BOOT, Cases, Program, check, equal, read, write
 
 program = Program(sys.argv[1])
@@ -56,6 +57,20 @@ cases.add('/sweep/fixed/where-the-trace-ends-the-same-is-mapped', clean, '--mode
 cases.add('/sweep/fixed/large-requests-are-clean', clean, '--skip=230', '--limit=40')
 
 
+@cases.case('/sweep/fixed/a-planted-difference-is-seen-where-the-trace-ends')
+def _():
+    """The old roll-back leaves more, or less, mapped than there is without a fault: each by so many granules as were linked."""
+    found = sweep(1, *FIXED, '--set', 'behaviour.blkdma-rollback=old', '--mode=asap', '--skip=250', '--limit=30',
+                  '--points=dma.*')
+    what = {point: [pair['what'] for pair in found['broken'] if pair['point'] == point] for point in ('dma.link', 'dma.sync')}
+    check(what['dma.link'] and what['dma.sync'], 'both break', broke(found))
+    for text in what['dma.link']:
+        check('granules fewer mapped where the trace ends' in text and 'more mapped' not in text, 'a hole', text)
+    for text in what['dma.sync']:
+        lost = int(re.search(r'leak \(1\): IOVA \S+ (\d+) bytes', text)[1])
+        check(f'{lost // 4096} granules more mapped where the trace ends' in text, 'what was linked stays', text)
+
+
 def one_back(behaviour, wanted, *args):
     """One repair taken back breaks exactly the passes WANTED: a number of a point, or all."""
     found = sweep(1, *FIXED, '--set', f'behaviour.{behaviour}', *args)
@@ -84,6 +99,102 @@ def _():
     found = sweep(1, *FIXED, '--set', 'iommu.hardware=arm-smmu-v3', *args)
     equal(broke(found), {'iommu.map': 50, 'pgtable.page': passes(found)['pgtable.page'] - 1}, 'what broke')
     sweep(0, *FIXED, '--set', 'iommu.hardware=amd', *args)
+
+
+# Every point of a part of the recording: exactly these pairs break. A link that fails because its map does is a link that fails.
+for behaviour, skip, wanted in (
+        ('blkdma-rollback=old', 240, {'dma.link': 'all', 'dma.sync': 'all', 'iommu.map': 51, 'iommu.sync_map': 4}),
+        # Of a pool that grows, mapping the page fails as well.
+        ('descriptor-pool-unmap=leak', 330, {'nvme.sgl_pool': 'all', 'iommu.map': 1, 'iommu.sync_map': 1}),
+        ('prp-pool-unmap=partial', 330, {'nvme.prp_pool': 'all'}),
+        ('iova-magazine-null-check=unchecked', 330, {'iova.magazine': 'all'})):
+    cases.add(f'/sweep/back/of-all-points/{behaviour}', one_back, behaviour, wanted, f'--skip={skip}', '--limit=20')
+
+
+def harmless(behaviour, *args):
+    """A value that another kernel has, and that is no repair taken back: nothing breaks."""
+    sweep(0, *FIXED, '--set', f'behaviour.{behaviour}', '--skip=240', '--limit=20', '--max=20', *args)
+
+
+for behaviour in 'iova-magazine-null-check=kfree', 'iova-depot=array-32', 'iova-32bit-retry=each-request':
+    cases.add(f'/sweep/back/harmless/{behaviour}', harmless, behaviour)
+
+
+@cases.case('/sweep/back/gap-of-metadata')
+def _():
+    """Two pieces of metadata that do not meet at pages, of data that do (D6): wrong with or without a fault, and said so."""
+    segments = [(0x10000, 4096, 0), (0x20000, 4096, 0), (0x30100, 64, 1), (0x34200, 64, 1)]
+    write('t.iot', iot.whole(iot.issue('write', 1000, 0, 0, 64, 8192, (1, 7), segments), iot.end(500)))
+    args = ('faults', 'sweep', '--json', *FIXED, '--set', 'nvme.metadata=8', '--set', 'nvme.metadata-sgl=yes', '--repeat=4')
+    equal(json.loads(program.expect(0, *args, 't.iot').out)['broken_count'], 0, 'own')
+    found = json.loads(program.expect(1, *args, '--set', 'behaviour.metadata-gap=data', 't.iot').out)
+    check('segment linked inside a granule' in found['unfaulted'], 'without a fault already', found)
+    equal(broke(found), {}, 'no pair')
+
+
+# ---- boards: probing ----
+
+# A driver that does not look whether there is any driver data crashes in every kernel but the one whose core hands it over.
+BOARDS = (
+    ('mtk-iommu', '/soc/pcie@112f8000', 'mtk-iommu', {'devtree.probe.S3': 2}, {}),
+    ('ipmmu-vmsa', '/soc/pcie@fe000000', 'ipmmu-vmsa', {}, {}),
+    ('apple-dart', 'first', 'apple-dart', {'devtree.probe.S3': 5}, {}),
+    ('mtk-iommu-v1', '/jpegdec@15004000', 'mtk-iommu-v1', {'devtree.probe.S3': 2}, {}),
+    ('sun50i-iommu', '/soc/mixer@100000', 'sun50i-iommu', {}, {}),
+    ('tegra-smmu', '/hda@70030000', 'tegra-smmu', {'devtree.probe.S3': 8}, {}),
+    ('omap-iommu', '/ocp/dsp@40800000', 'omap-iommu', {}, {'devtree.probe.S3': 3}),
+    ('exynos-sysmmu', '/soc/codec@13400000', 'exynos-sysmmu', {}, {}),
+    ('qcom-iommu', '/soc@0/gpu@1c00000', 'qcom-iommu', {'devtree.probe.S3': 4}, {}),
+)
+
+
+def probed(board, nvme, *sets):
+    """The sweep of a board's probing: what breaks, and what is wrong without a fault."""
+    args = [word for value in sets for word in ('--set', f'behaviour.{value}')]
+    run = program.run('faults', 'sweep', '--json', '--dtb', os.path.join(os.environ['BOARDS'], f'{board}.dtb'),
+                      f'--nvme={nvme}', *FIXED, '--points=devtree.*', '--limit=1', *args, BOOT)
+    check(run.code in (0, 1), 'swept', run)
+    found = json.loads(run.out)
+    equal(run.code, int(bool(found['broken_count']) or 'unfaulted' in found), 'exit', run)
+    return broke(found), found.get('unfaulted', ''), found
+
+
+def references(board, nvme, driver, crashes, lost_by_v1):
+    got, without, found = probed(board, nvme)
+    equal((got, without), (crashes, ''), 'fixed')
+    for pair in found['broken']:
+        check('null dereference (1)' in pair['what'] and ';' not in pair['what'], 'only crashes', pair)
+    got, without, _ = probed(board, nvme, f'of-xlate-put.{driver}=old')
+    equal(got, crashes, 'old')
+    check('reference never dropped' in without, 'old: lost by every success', without)
+    got, without, _ = probed(board, nvme, f'of-xlate-put.{driver}=v1')
+    equal((got, without), ({**crashes, **lost_by_v1}, ''), 'v1')
+
+
+for row in BOARDS:
+    cases.add(f'/sweep/boards/{row[0]}', references, *row)
+
+
+@cases.case('/sweep/boards/larbs')
+def _():
+    """Loops that end early drop what was dropped before (old), failures after the loop too (v1); v1 is wrong at removal anyway."""
+    board = BOARDS[0][:2]
+    got, without, found = probed(*board, 'mtk-larb-refs=old')
+    equal((got, without), ({'devtree.probe.S3': 2, 'devtree.larb': 2, 'devtree.link': 2}, ''), 'old')
+    check(all('reference dropped twice' in pair['what'] for pair in found['broken'] if pair['point'] != 'devtree.probe.S3'),
+          'what they do', found['broken'])
+    got, without, _ = probed(*board, 'mtk-larb-refs=v1')
+    equal(got, {'devtree.probe.S3': 2, 'devtree.link': 2}, 'v1')
+    check('mtk_iommu_remove' in without, 'v1: at removal', without)
+    got, without, _ = probed(*BOARDS[3][:2], 'mtk-larb-refs=old')
+    check('reference never dropped' in without, 'the other driver', without)
+
+
+@cases.case('/sweep/boards/a-core-that-hands-over-the-instance-asks-for-no-data')
+def _():
+    for board, nvme, _, crashes, _ in BOARDS:
+        if crashes and board != 'apple-dart': # which cannot use it
+            equal(probed(board, nvme, 'probe-device-fwspec=on')[0], {}, board)
 
 
 @cases.case('/sweep/other-rules/fire-meanwhile')
@@ -196,7 +307,7 @@ def _():
 @cases.case('/sweep/progress/tells-how-long')
 def _():
     run = program.expect(0, 'faults', 'sweep', *FIXED, '--limit=20', '--points=controller.*', '--progress=always', BOOT)
-    check(re.search(r'\d+ of 118 pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
+    check(re.search(r'\d+ of 138 pairs, \d+ pairs/s, \d+ s left', run.err), 'on stderr', run)
 
 
 @cases.case('/sweep/options/bad-ones-are-refused')
@@ -218,49 +329,6 @@ def _():
     write('leak.ini', '[fault leak]\npoint = nvme.sgl_pool\nnth = 3\n')
     found = sweep(1, '--set', 'kernel.version=7.0', '-f', 'leak.ini', '--points=dma.sync', *MIXED, '--max=5')
     check('leak' in found['unfaulted'], 'said', found['unfaulted'])
-
-
-def failed(rule, code=0):
-    """A replay with one fault rule; what came of it."""
-    write('faults.ini', f'[fault a]\n{rule}\nverbose = 2\n')
-    run = program.expect(code, 'replay', '--json', *FIXED, '--limit=100', '-f', 'faults.ini', BOOT)
-    text = program.expect(code, 'replay', *FIXED, '--limit=100', '-f', 'faults.ini', BOOT).out
-    found = json.loads(run.out)
-    fired = found['firings']
-    equal(len(fired), 1, 'firings', run)
-    check(f"{fired[0]['point']} at " in text and f"pass {fired[0]['pass']}, " in text, 'the summary says so', text)
-    return found
-
-
-@cases.case('/action/status-and-whether-it-is-tried-again')
-def _():
-    equal(failed('point = controller.status\nnth = 30\naction = 0x281')['replay']['errors'], 1, 'errors')
-    found = failed('point = controller.status\nnth = 30\naction = 0x281 retry')['replay']
-    equal((found['errors'], found['retries']), (0, 1), 'errors and retries')
-
-
-@cases.case('/action/what-is-lost')
-def _():
-    found = failed('point = controller.lost_completion\nnth = 30\naction = interrupt')['replay']
-    equal((found['errors'], found['retries']), (0, 0), 'errors and retries')
-    found = failed('point = controller.lost_completion\nnth = 30\naction = all')['replay']
-    equal((found['errors'], found['resets']), (0, 1), 'errors and resets')
-
-
-@cases.case('/action/translation-fault-fails-the-command-and-it-is-tried-again')
-def _():
-    whole = json.loads(program.expect(0, 'replay', '--json', *FIXED, '--limit=100', BOOT).out)
-    found = failed('point = controller.translation\nnth = 60\n')
-    equal(found['iommu']['page_faults'], 1, 'page faults')
-    equal((found['replay']['errors'], found['replay']['ios']), (whole['replay']['errors'], whole['replay']['ios']), 'ends')
-
-
-@cases.case('/action/bad-ones-are-refused')
-def _():
-    for action in '0', '0x800', '0x281 maybe', '':
-        write('faults.ini', f'[fault a]\npoint = controller.status\nnth = 1\naction = {action}\n')
-        message = program.refuses('replay', '-f', 'faults.ini', BOOT)
-        check(message.startswith('faults.ini:4: action = '), 'names the line', message)
 
 
 cases.main()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SIM_MACHINE_HISTOGRAM_H
-#define SIM_MACHINE_HISTOGRAM_H
+#ifndef SIM_CORE_HISTOGRAM_H
+#define SIM_CORE_HISTOGRAM_H
 
 /*
  * A log-linear histogram of times: 128 equal steps in each power of two, so a percentile is off by less than 1 %.
@@ -32,6 +32,9 @@ static inline void histogram_add(struct histogram *histogram, uint64_t ns)
 	histogram->max_ns = ns > histogram->max_ns ? ns : histogram->max_ns;
 	histogram->buckets[histogram_bucket(ns)]++;
 }
+
+/** Adds what @more holds to @histogram. */
+void histogram_merge(struct histogram *histogram, const struct histogram *more);
 
 /** Returns the time below or at which @per_mille thousandths of the samples lie (upper edge of its bucket, at most the
  *  maximum); 0 without samples. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/machine/histogram.h"
+#include "sim/core/histogram.h"
 
 uint64_t histogram_percentile(const struct histogram *histogram, unsigned per_mille)
 {
@@ -14,4 +14,13 @@ uint64_t histogram_percentile(const struct histogram *histogram, unsigned per_mi
 			return upper - 1 < histogram->max_ns ? upper - 1 : histogram->max_ns;
 	}
 	return 0;
+}
+
+void histogram_merge(struct histogram *histogram, const struct histogram *more)
+{
+	histogram->count += more->count;
+	histogram->sum_ns += more->sum_ns;
+	histogram->max_ns = more->max_ns > histogram->max_ns ? more->max_ns : histogram->max_ns;
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		histogram->buckets[i] += more->buckets[i];
 }
