@@ -6,7 +6,8 @@
 
 #include "sim/core/text.h"
 
-const char *const unit_names[UNITS] = {"count", "ns", "bytes", "percent", "per_s", "bytes_per_s"};
+const char *const unit_names[UNITS] = {"count", "ns",	       "bytes",	     "percent",
+				       "per_s", "bytes_per_s", "thousandths"};
 
 void html_text(GString *html, const char *text)
 {
@@ -130,6 +131,8 @@ char *html_number(enum unit unit, double value)
 
 char *html_count(enum unit unit, uint64_t value)
 {
+	if (unit == UNIT_THOUSANDTHS)
+		return html_number(UNIT_COUNT, (double)value / 1000);
 	return unit == UNIT_COUNT ? text_count(value) : html_number(unit, (double)value);
 }
 
@@ -154,6 +157,8 @@ enum unit html_key_unit(const char *key)
 {
 	if (g_str_has_suffix(key, "_ns"))
 		return UNIT_NS;
+	if (g_str_has_suffix(key, "_thousandths"))
+		return UNIT_THOUSANDTHS;
 	return g_str_has_suffix(key, "_bytes") ? UNIT_BYTES : UNIT_COUNT;
 }
 
@@ -162,10 +167,10 @@ char *html_key_label(const char *key)
 	static const struct {
 		const char *word, *meaning;
 	} words[] = {
-		{"iova", "IOVA"}, {"iovas", "IOVAs"}, {"iotlb", "IOTLB"}, {"tlb", "TLB"},   {"cpu", "CPU"},
-		{"cpus", "CPUs"}, {"ios", "I/Os"},    {"iommu", "IOMMU"}, {"nvme", "NVMe"}, {"pte", "PTE"},
-		{"pcie", "PCIe"}, {"hmb", "HMB"},     {"dma", "DMA"},	  {"op", "kind"},   {"ns", ""},
-		{"bytes", ""},	  {"nr", "number"},
+		{"iova", "IOVA"},    {"iovas", "IOVAs"}, {"iotlb", "IOTLB"}, {"tlb", "TLB"},   {"cpu", "CPU"},
+		{"cpus", "CPUs"},    {"ios", "I/Os"},	 {"iommu", "IOMMU"}, {"nvme", "NVMe"}, {"pte", "PTE"},
+		{"pcie", "PCIe"},    {"hmb", "HMB"},	 {"dma", "DMA"},     {"op", "kind"},   {"ns", ""},
+		{"thousandths", ""}, {"bytes", ""},	 {"nr", "number"},
 	};
 	g_auto(GStrv) parts = g_strsplit(key, "_", -1);
 	GString *label = g_string_new(NULL);

@@ -19,6 +19,7 @@ enum unit {
 	UNIT_PERCENT,
 	UNIT_PER_S, /* I/Os … */
 	UNIT_BYTES_PER_S,
+	UNIT_THOUSANDTHS, /* not of a chart */
 	UNITS,
 };
 

@@ -119,11 +119,12 @@ static void lookups_put(const struct page *page, unsigned run, struct grid *grid
 	} rows[] = {
 		{"iommu.iotlb_lookups", "IOTLB lookups"},
 		{"iommu.iotlb_misses", "IOTLB misses"},
+		{"iommu.walk_cache_hits", "walk-cache hits"},
 		{"iommu.table_reads", "entries read by walks"},
 		{"iommu.device_tlb_lookups", "lookups in the device"},
 		{"iommu.device_tlb_misses", "asked for by the device"},
 	};
-	uint64_t ios, value;
+	uint64_t ios, value, hits;
 
 	if (!page_u64(page, run, "replay.ios", &ios) || !ios)
 		return;
@@ -131,6 +132,10 @@ static void lookups_put(const struct page *page, unsigned run, struct grid *grid
 		if (page_u64(page, run, rows[i].path, &value))
 			grid_put(grid, page->count > 1 ? page_run_name(run) : "an I/O", rows[i].label,
 				 (double)value / (double)ios);
+	if (page_u64(page, run, "iommu.iotlb_misses", &value) &&
+	    page_u64(page, run, "iommu.walk_cache_hits", &hits))
+		grid_put(grid, page->count > 1 ? page_run_name(run) : "an I/O", "walk-cache misses",
+			 (double)(value - MIN(value, hits)) / (double)ios);
 }
 
 void page_iotlb(struct page *page)

@@ -21,8 +21,9 @@ struct metric {
 static const struct metric metrics[] = {
 	{"I/Os replayed", UNIT_COUNT, "replay.ios", NULL, NULL, 1},
 	{"Simulated time", UNIT_NS, "replay.end_ns", NULL, NULL, 1},
-	{"I/Os a second, over all of it", UNIT_PER_S, "replay.ios", "replay.end_ns", NULL, 1e9},
-	{"Data a second, over all of it", UNIT_BYTES_PER_S, "replay.data_bytes", "replay.end_ns", NULL, 1e9},
+	{"I/Os a second, over all of it", UNIT_PER_S, "replay.ios", "replay.elapsed_ns", NULL, 1e9},
+	{"Data a second, over all of it", UNIT_BYTES_PER_S, "replay.data_bytes", "replay.elapsed_ns", NULL,
+	 1e9},
 	{"Most in flight", UNIT_COUNT, "replay.max_in_flight", NULL, NULL, 1},
 	{"CPU time an I/O", UNIT_NS, "cpu.busy_ns", "replay.ios", NULL, 1},
 	{"IOVAs from a magazine", UNIT_PERCENT, "iova.cache_hits", "iova.cache_misses", "iova.cache_hits",
@@ -284,6 +285,8 @@ void page_time(struct page *page)
 	for (unsigned i = 0; i < G_N_ELEMENTS(charts); i++)
 		page_time_chart(page, &charts[i]);
 	page_charts_end(page);
+	page_facts(page, "device", "Device and its link");
+	page_shown(page, "device");
 	for (unsigned run = 0; run < page->count; run++)
 		rows = MAX(rows, page->runs[run]->timeline ? page->runs[run]->timeline->rows : 0);
 	if (rows > TIMELINE_BINS)
@@ -306,7 +309,13 @@ static char *percentile_name(const char *key)
 	if (!ours || strcmp(key, "latency_mean_ns") == 0)
 		return NULL;
 	name = g_strndup(key + strlen("latency_"), len - strlen("latency_") - strlen("_ns"));
-	return g_strdelimit(name, "_", '.');
+	/* "p999": in a key there is no dot */
+	if (name[0] == 'p' && strlen(name) == 4) {
+		g_autofree char *digits = name;
+
+		return g_strdup_printf("%.3s.%s", digits, digits + 3);
+	}
+	return name;
 }
 
 static void percentiles_put(struct document *document, struct grid *grid, JsonNode *element)
@@ -345,7 +354,129 @@ static void percentiles_read(const struct page *page, unsigned run, struct grid 
 		percentiles_put(document, grid, document_element(list, i));
 }
 
-void page_latency(struct page *page)
+/* How long the requests of each kind took, in four steps of each power of two. */
+#define SHAPE_SLOTS 256
+
+struct shape {
+	unsigned count;
+	const char *names[GRID_SERIES]; /* borrowed */
+	uint64_t slots[GRID_SERIES][SHAPE_SLOTS], all[GRID_SERIES];
+};
+
+static unsigned shape_slot(uint64_t ns)
+{
+	unsigned power = ns ? 63 - (unsigned)__builtin_clzll(ns) : 0;
+
+	return power < 2 ? power * 4 : power * 4 + (unsigned)(ns >> (power - 2) & 3);
+}
+
+/** Returns where a slot ends. */
+static double shape_end(unsigned slot)
+{
+	return ldexp(1 + (slot + 1) % 4 / 4.0, (int)((slot + 1) / 4));
+}
+
+static void shape_put(struct document *document, struct shape *shape, JsonNode *element)
+{
+	const char *op = document_text(document, document_member(element, "op"));
+	JsonNode *list = document_member(element, "histogram");
+	unsigned at = shape->count;
+
+	if (!op || at == GRID_SERIES || !document_length(document, list))
+		return;
+	shape->names[shape->count++] = op;
+	for (unsigned i = 0; i < document_length(document, list); i++) {
+		JsonNode *group = document_element(list, i);
+		uint64_t upto_ns, count;
+
+		if (!document_u64(document, document_member(group, "upto_ns"), &upto_ns) ||
+		    !document_u64(document, document_member(group, "count"), &count))
+			continue;
+		shape->slots[at][shape_slot(upto_ns)] += count;
+		shape->all[at] += count;
+	}
+}
+
+/** Says from which slot to which all runs have something, and how many slots become one. Returns whether any has. */
+static bool shape_range(const struct shape *shapes, unsigned count, unsigned *ret_first, unsigned *ret_last,
+			unsigned *ret_merge_lg2)
+{
+	unsigned first = SHAPE_SLOTS, last = 0, merge_lg2 = 0;
+
+	for (unsigned run = 0; run < count; run++)
+		for (unsigned s = 0; s < shapes[run].count; s++)
+			for (unsigned slot = 0; slot < SHAPE_SLOTS; slot++)
+				if (shapes[run].slots[s][slot]) {
+					first = MIN(first, slot);
+					last = MAX(last, slot);
+				}
+	if (first > last)
+		return false;
+	while ((last >> merge_lg2) - (first >> merge_lg2) >= GRID_LABELS)
+		merge_lg2++;
+	*ret_first = first >> merge_lg2;
+	*ret_last = last >> merge_lg2;
+	*ret_merge_lg2 = merge_lg2;
+	return true;
+}
+
+static void shape_grid(const struct shape *shape, struct grid *grid, unsigned first, unsigned last,
+		       unsigned merge_lg2)
+{
+	*grid = (struct grid){
+		.id = "histogram",
+		.title = "Latency, how often",
+		.about = "The share of the requests of each kind that took so long, in steps that grow with "
+			 "the time.",
+		.kind = "line",
+		.head = "Up to",
+		.unit = UNIT_PERCENT,
+	};
+	for (unsigned at = first; at <= last; at++) {
+		g_autofree char *label = html_number(UNIT_NS, shape_end(((at + 1) << merge_lg2) - 1));
+
+		for (unsigned s = 0; s < shape->count; s++) {
+			uint64_t count = 0;
+
+			for (unsigned slot = at << merge_lg2; slot < (at + 1) << merge_lg2; slot++)
+				count += shape->slots[s][slot];
+			if (shape->all[s])
+				grid_put(grid, shape->names[s], label,
+					 100.0 * (double)count / (double)shape->all[s]);
+		}
+	}
+}
+
+static void latency_histogram(struct page *page)
+{
+	g_autofree struct shape *shapes = g_new0(struct shape, page->count);
+	unsigned first, last, merge_lg2;
+	struct grid grids[PAGE_RUNS_MAX];
+	double most = 0;
+
+	for (unsigned run = 0; run < page->count; run++) {
+		struct document *document = page->runs[run]->run;
+		JsonNode *list = document_find(document, "replay.latencies");
+
+		for (unsigned i = 0; i < document_length(document, list); i++)
+			shape_put(document, &shapes[run], document_element(list, i));
+	}
+	if (!shape_range(shapes, page->count, &first, &last, &merge_lg2))
+		return;
+	for (unsigned run = 0; run < page->count; run++) {
+		shape_grid(&shapes[run], &grids[run], first, last, merge_lg2);
+		most = MAX(most, grid_most(&grids[run]));
+	}
+	page_pair_begin(page);
+	for (unsigned run = 0; run < page->count; run++) {
+		page_pair_run(page);
+		page_grid(page, &grids[run], run, most);
+		page_pair_run_end(page);
+	}
+	page_pair_end(page);
+}
+
+static void latency_percentiles(struct page *page)
 {
 	struct grid grids[PAGE_RUNS_MAX];
 	double most = 0;
@@ -365,6 +496,12 @@ void page_latency(struct page *page)
 		page_pair_run_end(page);
 	}
 	page_pair_end(page);
+}
+
+void page_latency(struct page *page)
+{
+	latency_histogram(page);
+	latency_percentiles(page);
 }
 
 /* ---- CPU time ---- */
@@ -392,6 +529,14 @@ static void costs_put(const struct page *page, unsigned run, struct grid *grid, 
 
 void page_cpu(struct page *page)
 {
+	static const struct time_chart busy = {
+		.id = "cpu-time",
+		.title = "CPU time a second",
+		.about = "How long the CPUs, all together, were busy with it, for each second.",
+		.unit = UNIT_NS,
+		.rate = true,
+		.series = {{TIMELINE_CPU_BUSY, "busy"}},
+	};
 	struct grid grid = {
 		.id = "cpu",
 		.title = "CPU time an I/O",
@@ -418,6 +563,7 @@ void page_cpu(struct page *page)
 	}
 	if (!grid.label_count)
 		page_note(page, "No CPU time was counted.");
+	page_time_chart(page, &busy);
 	grid_sort(&grid);
 	page_grid(page, &grid, PAGE_RUNS_MAX, 0);
 	page_facts(page, "cpu", "CPU time");

@@ -192,7 +192,7 @@ async function matches(browser, report) {
 /** The paths of all values that a section or the rest shows. */
 function values(node, at = '') {
 	if (typeof node !== 'object')
-		return /^(host|options|violation_count|observation_count)\b/.test(at) ? [] : [at];
+		return /^(host|options|violation_count|observation_count)\b|\.histogram\./.test(at) ? [] : [at];
 	return Object.entries(node).flatMap(([key, value]) => values(value, at ? `${at}.${key}` : key));
 }
 
