@@ -14,8 +14,13 @@
  *
  * Nobody else includes it.
  */
+#include <gio/gio.h>
+
 #include "sim/report/html.h"
 #include "sim/report/page.h"
+
+/** The files that are compiled in, which the build makes of page.gresource.xml; borrowed. */
+GResource *page_get_resource(void);
 
 struct page {
 	struct results *const *runs;

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "sim/report/page-internal.h"
-#include "sim/report/page-resource.h"
 
 /** The sections, in their order. */
 static const struct {
