@@ -132,6 +132,9 @@ struct iommu {
 	const struct iommu_hw_ops *ops;
 	struct iotlb *tlb;
 	struct sim_lock queue_lock; /* of the invalidation queue */
+	struct sim_lock hardware;   /* what carries out its commands, one at a time */
+	uint64_t queued;	    /* commands since the last wait, waits counted */
+	uint64_t queued_pages;	    /* that these name by address */
 	bool caching_mode; /* VT-d, AMD (NpCache): also not-present entries may be cached, so maps are invalidated */
 	struct iommu_stats stats;
 	void *state;		   /* the driver's own: state_size bytes */
@@ -224,8 +227,12 @@ int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns);
 /** The same where the hardware answers by a write to memory. */
 int iommu_wait(struct iommu *iommu, uint64_t timeout_ns);
 
-/** Writes @command of @len_bytes into a queue in memory; the caller counts it among the commands, or does not. */
+/** Writes @command of @len_bytes into a queue in memory; the caller counts it among the commands, or does not. The hardware
+ * carries it out before the next wait is over: iommu_wait(), iommu_poll(). */
 void iommu_command(struct iommu *iommu, const void *command, size_t len_bytes);
+
+/** The same of @count commands that nobody reads. */
+void iommu_commands(struct iommu *iommu, unsigned count);
 
 /** Adds a value to @registers. */
 void iommu_registers_add(struct iommu_registers *registers, uint32_t offset, uint64_t value);

@@ -42,10 +42,23 @@ void iommu_scan(struct iommu *iommu, unsigned reads, unsigned writes)
 	sim_charge(iommu->sim, WORK_MMIO_WRITE, writes);
 }
 
+/** The hardware carries out what is queued, after what others have queued before. */
+static void iommu_work(struct iommu *iommu)
+{
+	if (iommu->queued) {
+		sim_enter(iommu->sim, &iommu->hardware);
+		sim_charge(iommu->sim, WORK_INVALIDATE_WORK, iommu->queued);
+		sim_charge(iommu->sim, WORK_INVALIDATE_PAGE, iommu->queued_pages);
+		sim_leave(iommu->sim, &iommu->hardware);
+	}
+	iommu->queued = iommu->queued_pages = 0;
+}
+
 int iommu_wait(struct iommu *iommu, uint64_t timeout_ns)
 {
 	int err = sim_fault(iommu->sim, FAULT_IOMMU_INVALIDATE_TIMEOUT);
 
+	iommu_work(iommu);
 	iommu->stats.invalidate_waits++;
 	if (err) {
 		iommu->stats.invalidate_timeouts++;
@@ -64,9 +77,15 @@ int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns)
 	return err;
 }
 
+void iommu_commands(struct iommu *iommu, unsigned count)
+{
+	sim_charge(iommu->sim, WORK_INVALIDATE_SUBMIT, count);
+	iommu->queued += count;
+}
+
 void iommu_command(struct iommu *iommu, const void *command, size_t len_bytes)
 {
-	sim_charge(iommu->sim, WORK_INVALIDATE_SUBMIT, 1);
+	iommu_commands(iommu, 1);
 	if (iommu->watch.command)
 		iommu->watch.command(iommu->watch.data, command, len_bytes);
 }

@@ -16,5 +16,6 @@ const struct iommu_hw_ops *const iommu_hw[] = {
 	&smmuv3_ops,
 	&sun50i_iommu_ops,
 	&tegra_ops,
+	&virtio_iommu_ops,
 	NULL,
 };

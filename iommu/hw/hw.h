@@ -19,5 +19,6 @@ extern const struct iommu_hw_ops qcom_ops;
 extern const struct iommu_hw_ops smmuv3_ops;
 extern const struct iommu_hw_ops sun50i_iommu_ops;
 extern const struct iommu_hw_ops tegra_ops;
+extern const struct iommu_hw_ops virtio_iommu_ops;
 
 #endif

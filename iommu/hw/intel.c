@@ -21,15 +21,26 @@
 /* The driver has no limit; this is where the model goes on as if the hardware had answered. */
 #define RESTARTS_MAX 16
 
+#define IQT	     0x88
+#define QUEUE_LENGTH 256u /* descriptors: QI_LENGTH */
+#define DESC_LG2     4
+
+struct intel {
+	uint32_t tail; /* of the queue, in descriptors */
+};
+
 /** Queues @commands descriptors and one wait, and waits. The queue's lock covers the writing, not the waiting. An invalidation
  * time-out aborts the wait: qi_check_fault() clears it, and qi_submit_sync() takes all back and queues them again. */
 static void intel_submit(struct iommu *iommu, unsigned commands)
 {
 	struct sim *sim = iommu->sim;
+	struct intel *intel = iommu->state;
 
 	for (unsigned restarts = 0; restarts <= RESTARTS_MAX; restarts++) {
 		sim_lock(sim, &iommu->queue_lock);
-		sim_charge(sim, WORK_INVALIDATE_SUBMIT, commands);
+		iommu_commands(iommu, commands + 1);
+		intel->tail = (intel->tail + commands + 1) % QUEUE_LENGTH;
+		iommu_writel(iommu, IQT, intel->tail << DESC_LG2);
 		sim_unlock(sim, &iommu->queue_lock);
 		iommu->stats.invalidate_commands += commands;
 		if (iommu_wait(iommu, ITE_NS) == 0)
@@ -56,7 +67,7 @@ static void intel_command(struct iommu_domain *domain, uint64_t addr, unsigned m
 	if (G_LIKELY(!domain->iommu->watch.command))
 		return;
 	vtd_iotlb_desc(domain->id, addr, mask, leaf_only, true, qw);
-	iommu_command(domain->iommu, qw, sizeof(qw));
+	domain->iommu->watch.command(domain->iommu->watch.data, qw, sizeof(qw));
 }
 
 /** First the IOTLB, then the device, or it could fetch what is gone again. */
@@ -68,6 +79,7 @@ static void intel_flush_range(struct iommu_domain *domain, uint64_t first, uint6
 
 	vtd_psi(first, last, &addr, &mask);
 	intel_command(domain, addr, mask, leaf_only);
+	iommu->queued_pages = mask > VTD_MAMV ? 0 : UINT64_C(1) << mask;
 	intel_submit(iommu, domain->device_tlb ? 2 : 1);
 	intel_flush_iotlb(domain, addr, mask, leaf_only);
 	if (domain->device_tlb) {
@@ -150,6 +162,7 @@ const struct iommu_hw_ops intel_ops = {
 	.description = "Intel VT-d, second stage, queued invalidation",
 	.deferred_flush = true,
 	.device_tlb = true,
+	.state_size = sizeof(struct intel),
 	.format = &vtdss_ops,
 	.fault_latch = intel_fault_latch,
 	.fault_handle = intel_fault_handle,

@@ -170,12 +170,15 @@ struct batch {
 	unsigned count;
 };
 
+/** There is no lock, but who makes commands known waits for those who reserved their place before, and all share the index. */
 static void batch_publish(struct batch *batch)
 {
 	struct smmuv3 *smmu = batch->iommu->state;
 
+	sim_lock(batch->iommu->sim, &batch->iommu->queue_lock);
 	smmu->cmdq_prod = (smmu->cmdq_prod + batch->count) & ((2u << CMDQ_LG2) - 1);
 	iommu_writel(batch->iommu, CMDQ_PROD, smmu->cmdq_prod);
+	sim_unlock(batch->iommu->sim, &batch->iommu->queue_lock);
 	batch->count = 0;
 }
 
@@ -271,6 +274,7 @@ static uint64_t add_ranges(struct batch *batch, const struct iommu_domain *domai
 				  (uint64_t)(scale & CMD_TLBI_SCALE_MAX) << CMD_TLBI_SCALE_LG2,
 			  common | (at & CMD_TLBI_ADDRESS));
 		batch->iommu->stats.invalidate_commands++;
+		batch->iommu->queued_pages += (uint64_t)num << scale;
 	}
 	return at;
 }

@@ -59,7 +59,7 @@ struct iova_domain {
 	void *recorded_data;
 	unsigned id;
 	unsigned event_kind;
-	bool missing_rcaches_found; /* reported once */
+	bool missing_rcaches_found; /* reported once, or wanted */
 };
 
 /** Passes the fault point of @kind for @bytes, then the hook. Returns 0, and counts it as taken, or a negative errno. */

@@ -105,6 +105,9 @@ uint64_t iova_alloc_fast(struct iova_domain *iovad, uint64_t size, uint64_t limi
 /** Gives back @size granules at @pfn. Nothing checks that they were taken, nor with what size: as in the kernel. */
 void iova_free_fast(struct iova_domain *iovad, uint64_t pfn, uint64_t size);
 
+/** Has a domain without caches served by the tree alone, as Linux before 4.7 had it. */
+void iova_set_tree_only(struct iova_domain *iovad);
+
 /** Somebody who knows the addresses already, such as a recording: asked in place of the allocator. The domain's own state is
  * not used then. */
 struct iova_recorded_ops {

@@ -232,6 +232,12 @@ static void find_missing_rcaches(struct iova_domain *iovad)
 		 "iova domain %u: cached call in a domain without caches", iovad->id);
 }
 
+void iova_set_tree_only(struct iova_domain *iovad)
+{
+	g_assert(!iovad->rcaches);
+	iovad->missing_rcaches_found = true;
+}
+
 #define CACHED_SIZE_MAX (1u << (IOVA_ORDERS - 1))
 
 /* The order of each size that is cached; a table, because counting leading zeros is slow on some CPUs. */

@@ -53,6 +53,7 @@ static const struct traits traits[] = {
 	{"omap-iommu"},
 	{"tegra-smmu"},
 	{"qcom-iommu", .gives_up = true, .silent = true},
+	{"virtio-iommu", .defers = true},
 	{NULL},
 };
 

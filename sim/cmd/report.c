@@ -567,10 +567,11 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 	facts_list_begin(facts, "locks", run->options->mode == REPLAY_ASAP ? NULL : "lock waits");
 	for (unsigned i = 0; i < REPLAY_LOCKS; i++) {
 		const struct sim_lock *lock = &run->stats->locks[i];
-		g_autofree char *sum = text_time(lock->wait_ns_sum), *max = text_time(lock->wait_ns_max);
+		g_autofree char *sum = text_time(lock->wait_ns_sum), *max = text_time(lock->wait_ns_max),
+			       *held = text_time(lock->hold_ps_sum / 1000);
 		g_autofree char *text =
-			g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ", %s, max %s",
-					lock->waits, lock->taken, sum, max);
+			g_strdup_printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ", %s, max %s; held %s",
+					lock->waits, lock->taken, sum, max, held);
 
 		if (!lock->taken)
 			continue;
@@ -581,6 +582,7 @@ static void report_locks(struct facts *facts, const struct run_report *run)
 		facts_u64(facts, "waits", NULL, lock->waits);
 		facts_u64(facts, "wait_sum_ns", NULL, lock->wait_ns_sum);
 		facts_u64(facts, "wait_max_ns", NULL, lock->wait_ns_max);
+		facts_u64(facts, "hold_sum_ns", NULL, lock->hold_ps_sum / 1000);
 		facts_end(facts);
 	}
 	facts_list_end(facts);

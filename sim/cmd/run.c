@@ -38,6 +38,10 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 	const GOptionEntry more[] = {
 		{"output", 'o', 0, G_OPTION_ARG_FILENAME, &options->dir,
 		 "write all results into this directory", "DIR"},
+		{"order", 0, 0, G_OPTION_ARG_FILENAME, &options->order,
+		 "make the calls in the order of another run, without time: see --save-order", "FILE"},
+		{"save-order", 0, 0, G_OPTION_ARG_FILENAME, &options->save_order,
+		 "write down in which order the run makes its calls", "FILE"},
 		{"snapshot-at", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_at,
 		 "snapshots at these times or after so many requests", "T|#N,..."},
 		{"snapshot-every", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_every,
@@ -73,6 +77,8 @@ void run_options_clear(struct run_options *options)
 	g_free(options->snapshot_at);
 	g_free(options->snapshot_every);
 	g_free(options->warmup);
+	g_free(options->order);
+	g_free(options->save_order);
 }
 
 /** Reads the device tree, where one is given. */
@@ -249,6 +255,11 @@ static bool run_parse_replay(struct run *run, const struct run_options *options,
 	if (options->limit && (!text_parse_u64(options->limit, &run->replay.limit) || !run->replay.limit))
 		return sim_error_plain(error, "--limit=%s: must be a count from 1", options->limit) == 0;
 	run->replay.dir = options->dir;
+	run->replay.order = options->order;
+	run->replay.save_order = options->save_order;
+	if (options->order && (options->save_order || options->snapshot_at || options->snapshot_every || options->warmup))
+		return sim_error_plain(error, "--order: there is no time in such a run, so no --save-order, --warmup or "
+					      "snapshots on the way") == 0;
 	return run_parse_warmup(run, options, error) && run_parse_snapshots(run, options, error);
 }
 

@@ -34,6 +34,7 @@ struct run_options {
 	char *snapshot_at;
 	char *snapshot_every;
 	char *warmup;
+	char *order, *save_order;
 	const struct run_watch *watch; /* borrowed; NULL: nobody. No option */
 };
 

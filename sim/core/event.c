@@ -54,6 +54,25 @@ bool event_queue_pop(struct event_queue *queue, struct event *ret_event)
 	return true;
 }
 
+bool event_queue_take(struct event_queue *queue, unsigned kind, uint32_t payload, struct event *ret_event)
+{
+	uint32_t what = kind << 24 | payload, found = queue->count;
+	struct event event;
+
+	for (uint32_t i = 0; i < queue->count; i++)
+		if (queue->heap[i].what == what &&
+		    (found == queue->count || event_before(&queue->heap[i], &queue->heap[found])))
+			found = i;
+	if (found == queue->count)
+		return false;
+	/* As if it were the earliest of all: up to the root, and off. */
+	event = queue->heap[found];
+	for (; found > 0; found = (found - 1) / 2)
+		queue->heap[found] = queue->heap[(found - 1) / 2];
+	queue->heap[0] = event;
+	return event_queue_pop(queue, ret_event);
+}
+
 void event_queue_finish(struct event_queue *queue)
 {
 	g_clear_pointer(&queue->heap, g_free);

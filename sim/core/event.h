@@ -40,6 +40,9 @@ void event_queue_push(struct event_queue *queue, uint64_t time_ns, unsigned kind
 /** Takes the earliest event into *@ret_event. Returns false, and leaves it alone, when nothing waits. */
 bool event_queue_pop(struct event_queue *queue, struct event *ret_event);
 
+/** Takes the earliest event of @kind with @payload, whatever else is before it. It looks at all of them. */
+bool event_queue_take(struct event_queue *queue, unsigned kind, uint32_t payload, struct event *ret_event);
+
 /** Returns the time of the earliest event, UINT64_MAX when nothing waits. */
 static inline uint64_t event_queue_next_ns(const struct event_queue *queue)
 {

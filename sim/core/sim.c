@@ -12,6 +12,7 @@ struct sim *sim_new(unsigned cpu_count, uint64_t seed)
 	for (unsigned i = 0; i < cpu_count; i++)
 		sim->cpus[i].online = true;
 	sim->seed = seed;
+	sim->timed = true;
 	for (unsigned kind = 0; kind < WORK_KINDS; kind++)
 		sim->cost_ps[kind] = work_kinds[kind].default_ns * 1000;
 	physmem_init(&sim->mem);
@@ -46,6 +47,17 @@ void sim_observe(struct sim *sim, struct sim_observer *observer)
 		end = &(*end)->next;
 	observer->next = NULL;
 	*end = observer;
+}
+
+void sim_wait(struct sim *sim, struct sim_lock *lock, uint64_t at_ps)
+{
+	uint64_t wait_ns = (at_ps - sim->cursor_ps + 999) / 1000;
+
+	lock->waits++;
+	lock->wait_ns_sum += wait_ns;
+	lock->wait_ns_max = MAX(lock->wait_ns_max, wait_ns);
+	lock->holder_from_ps = at_ps;
+	sim->cursor_ps = at_ps;
 }
 
 void sim_run_until(struct sim *sim, uint64_t until_ns)

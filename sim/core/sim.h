@@ -41,6 +41,7 @@ struct sim_cpu {
 
 struct sim {
 	uint64_t now_ns;
+	bool timed; /* locks and servers make CPUs wait: all but asap */
 	uint64_t cursor_ps; /* see above; in picoseconds, so that small costs add up exactly */
 	unsigned cpu;	    /* whom functional code runs on */
 	const char *
@@ -118,38 +119,50 @@ static inline uint64_t sim_step_end(struct sim *sim, uint64_t begun_ns)
 	return cpu->free_at_ns;
 }
 
-/** Takes @lock: fetches its cache line, if another CPU had it last, and waits, in simulated time, until that one is done. */
+/** Moves the CPU of this step to @at_ps, when @lock is its own, and counts the wait. */
+void sim_wait(struct sim *sim, struct sim_lock *lock, uint64_t at_ps);
+
+/** Waits, in simulated time, until @server is free, and has it then: hardware that serves one at a time, or a lock. Returns
+ *  whether it had to wait. */
+static inline bool sim_enter(struct sim *sim, struct sim_lock *server)
+{
+	uint64_t free_ps;
+
+	server->taken++;
+	server->holder_from_ps = sim->cursor_ps;
+	if (!server->busy.count || !sim->timed)
+		return false;
+	free_ps = busy_free_ps(&server->busy, sim->cursor_ps);
+	if (free_ps == sim->cursor_ps)
+		return false;
+	sim_wait(sim, server, free_ps);
+	return true;
+}
+
+/** The opposite. */
+static inline void sim_leave(struct sim *sim, struct sim_lock *server)
+{
+	server->hold_ps_sum += sim->cursor_ps - server->holder_from_ps;
+	if (sim->timed)
+		busy_take(&server->busy, server->holder_from_ps, sim->cursor_ps, sim->now_ns * 1000);
+}
+
+/** Takes @lock: fetches its cache line, if another CPU had it last, and waits until it is free. Who waited also pays for the
+ *  handing over, and holds the lock meanwhile. */
 static inline void sim_lock(struct sim *sim, struct sim_lock *lock)
 {
-	uint64_t at_ns;
+	bool elsewhere = lock->cpu != sim->cpu;
 
-	if (lock->cpu != sim->cpu) {
-		lock->cpu = sim->cpu;
+	lock->cpu = sim->cpu;
+	if (elsewhere)
 		sim_charge(sim, WORK_CACHE_LINE, 1);
-	}
-	at_ns = sim_cursor_ns(sim);
-	lock->taken++;
-	if (at_ns >= lock->held_from_ns && at_ns < lock->free_at_ns) {
-		uint64_t wait_ns = lock->free_at_ns - at_ns;
-
-		lock->waits++;
-		lock->wait_ns_sum += wait_ns;
-		lock->wait_ns_max = MAX(lock->wait_ns_max, wait_ns);
-		sim->cursor_ps = lock->free_at_ns * 1000;
-		at_ns = lock->free_at_ns;
-	}
-	lock->holder_from_ns = at_ns;
+	if (sim_enter(sim, lock))
+		sim_charge(sim, WORK_LOCK_HANDOVER, elsewhere);
 }
 
 static inline void sim_unlock(struct sim *sim, struct sim_lock *lock)
 {
-	uint64_t free_at_ns = sim_cursor_ns(sim);
-
-	/* Two CPUs may hold it one after the other in time, but not in the order of the calls: the later one stays. */
-	if (free_at_ns >= lock->free_at_ns) {
-		lock->held_from_ns = lock->holder_from_ns;
-		lock->free_at_ns = free_at_ns;
-	}
+	sim_leave(sim, lock);
 }
 
 /** Handles every event due at or before @until_ns, in order, moving sim->now_ns along; then sets it to @until_ns, unless

@@ -10,6 +10,8 @@
  */
 #include <stdint.h>
 
+#include "sim/core/busy.h"
+
 enum work {
 	WORK_BLOCK_SUBMIT,	/* one request through the block layer and the NVMe driver, to the doorbell */
 	WORK_BLOCK_COMPLETE,	/* one completion through driver and block layer */
@@ -19,15 +21,21 @@ enum work {
 	WORK_PTE_WRITE,		/* one page-table entry written or cleared */
 	WORK_PT_PAGE,		/* one page-table page allocated or freed */
 	WORK_CACHE_LINE,	/* one cache line fetched from another CPU */
+	WORK_LOCK_HANDOVER,	/* one lock handed to a CPU that waited for it */
 	WORK_CACHE_SYNC,	/* one cache line written back, or dropped, for a device that does not see the cache */
 	WORK_COPY,		/* one cache line copied to or from a bounce buffer, or zeroed there */
 	WORK_INVALIDATE_SUBMIT, /* one invalidation command written to its queue */
-	WORK_INVALIDATE_WAIT,	/* one wait for the hardware to have done it */
+	WORK_INVALIDATE_WORK,	/* one command carried out by the hardware, which does one at a time */
+	WORK_INVALIDATE_PAGE,	/* one page of a range that it invalidates by address */
+	WORK_INVALIDATE_WAIT,	/* one look at its answer, when it is there */
 	WORK_MMIO_READ,		/* one read of a register of an IOMMU, which the CPU waits for */
 	WORK_MMIO_WRITE,	/* one write to one */
 	WORK_DOORBELL,		/* one MMIO write to a doorbell */
 	WORK_INTERRUPT,		/* one interrupt taken */
 	WORK_THREAD_WAKE,	/* one thread of an interrupt woken and switched to */
+	WORK_HOST_EXIT,		/* one exit of a guest to its hypervisor, for a queue, and back */
+	WORK_HOST_MAP,		/* one request to map or unmap, carried out by the host */
+	WORK_HOST_PAGE,		/* one page that the host pins, or lets go, for it */
 	WORK_KINDS,
 };
 
@@ -42,20 +50,19 @@ struct work_kind {
 extern const struct work_kind work_kinds[WORK_KINDS];
 
 /**
- * A lock of the modelled kernel. It knows its latest holding, and who waited how long: nothing else.
- *
- * CPUs run ahead of one another, so a holding may begin later than the moment at which another CPU asks: that one does
- * not wait for it.
+ * A lock of the modelled kernel, handed over in the order of simulated time as far as that is known (busy.h), as a queued
+ * spinlock does (kernel/locking/qspinlock.c). It counts who waited how long.
  */
 struct sim_lock {
 	const char *name;
 	unsigned cpu; /* that had it last, and so has its cache line */
-	uint64_t held_from_ns, free_at_ns; /* the latest holding */
-	uint64_t holder_from_ns;	   /* when the holding of this moment began */
+	uint64_t holder_from_ps; /* when the holding of this moment began */
 	uint64_t taken;
 	uint64_t waits; /* of these, how many waited */
 	uint64_t wait_ns_sum;
 	uint64_t wait_ns_max;
+	uint64_t hold_ps_sum; /* how long it was held */
+	struct busy busy;
 };
 
 #endif

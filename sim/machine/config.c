@@ -14,8 +14,12 @@ const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous
 const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
 
 /* The IOMMUs that an NVMe controller on PCI is behind without a device tree. */
-static const struct iommu_hw_ops *const config_hardware[] = {&intel_ops, &amd_ops, &smmuv3_ops};
-static const char *const config_hardware_names[] = {"intel", "amd", "arm-smmu-v3", NULL};
+static const struct iommu_hw_ops *const config_hardware[] = {&intel_ops, &amd_ops, &smmuv3_ops,
+							       &virtio_iommu_ops};
+static const char *const config_hardware_names[] = {"intel", "amd", "arm-smmu-v3", "virtio-iommu", NULL};
+
+/* enum iova_allocator. */
+static const char *const config_allocators[] = {"rcache", "tree", NULL};
 
 static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 
@@ -70,6 +74,8 @@ static const struct config_key config_keys[] = {
 	{"iommu", "hardware", CONFIG_CHOICE, AT(hardware), .choices = config_hardware_names,
 	 .what = "whose registers, commands and page tables"},
 	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
+	{"iommu", "allocator", CONFIG_CHOICE, AT(allocator), .choices = config_allocators,
+	 .what = "rcache: magazines in front of the tree; tree: none, as before Linux 4.7"},
 	{"iommu", "flush-queue", CONFIG_CHOICE, AT(flush_queue), .choices = config_flush_queues,
 	 .what = "lazy: a ring of 256 a CPU and 10 ms, or one of 32768 and 1 s"},
 	{"iommu", "levels", CONFIG_NUMBER, AT(levels), 3, 5, .initial = 4,

@@ -24,6 +24,11 @@ enum iommu_mode {
 	IOMMU_PASSTHROUGH,
 };
 
+enum iova_allocator {
+	ALLOCATOR_RCACHE,
+	ALLOCATOR_TREE,
+};
+
 enum flush_queue_kind {
 	FLUSH_QUEUE_PER_CPU,
 	FLUSH_QUEUE_SINGLE,
@@ -67,6 +72,7 @@ struct machine_config {
 	uint64_t iommu_mode; /* enum iommu_mode */
 	uint64_t levels;
 	uint64_t caching_mode, forcedac, untrusted;
+	uint64_t allocator;   /* enum iova_allocator */
 	uint64_t flush_queue; /* enum flush_queue_kind */
 	struct config_range reserved[CONFIG_RESERVED_MAX];
 	unsigned reserved_count;

@@ -151,10 +151,13 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
 	unsigned granule_lg2 = iommu_granule_lg2(machine->domain);
-	int err;
+	int err = 0;
 
 	machine->iovad = iova_domain_new(machine->sim, 1u << granule_lg2, 1, machine->domain->id, EVENT_DEPOT);
-	err = iova_rcaches_init(machine->iovad);
+	if (config->allocator == ALLOCATOR_TREE)
+		iova_set_tree_only(machine->iovad);
+	else
+		err = iova_rcaches_init(machine->iovad);
 	if (err) {
 		*reterr_step = "IOVA caches";
 		return err;
@@ -372,6 +375,7 @@ int machine_probe(struct machine *machine, bool timed, const char **reterr_step)
 {
 	int err = 0;
 
+	machine->sim->timed = timed;
 	for (; machine && !err; machine = machine->next)
 		err = machine_probe_one(machine, timed, reterr_step);
 	return err;

@@ -9,6 +9,7 @@
  *	replay-request.c	a record becomes requests to the driver
  *	replay-io.c		submission and completion, as blk-mq and the driver have them
  *	replay-timeout.c	commands whose time is over: aborts and resets
+ *	replay-order.c		the order of calls, kept and followed
  *	replay-output.c		snapshots and the time line
  *	replay-stats.c		what is counted, and what the warm-up is not
  *
@@ -107,6 +108,8 @@ struct replay_shared {
 	struct replay_stats *warm; /* what was counted in the warm-up; NULL: there is none, or it is not over */
 	struct replay_part *warm_parts;
 
+	struct output *order; /* NULL: nobody asked for it */
+	event_handler order_handlers[EVENT_KINDS]; /* what is called once it is written down */
 	struct output *timeline;
 	uint64_t timeline_next_ns;
 	uint64_t timeline_ios, timeline_bytes, timeline_errors;
@@ -199,7 +202,7 @@ static inline struct replay_request *replay_request_of_event(struct sim *sim, un
 
 static inline bool replay_timed(const struct replay *replay)
 {
-	return replay->options->mode != REPLAY_ASAP;
+	return replay->options->mode != REPLAY_ASAP && !replay->options->order;
 }
 
 /** Returns the request of which @iod is the driver's part. */
@@ -246,6 +249,22 @@ void replay_interrupt(struct replay *replay, unsigned qid, unsigned cpu);
 bool replay_post(struct replay *replay, struct replay_request *rr);
 /** asap: the trace says that the request at @head completes on @cpu. */
 void replay_trace_complete(struct replay *replay, struct replay_request *head, unsigned cpu);
+
+/** Takes the step that the trace has next, and reads the one after it. */
+bool replay_step(struct replay *replay, GError **error);
+
+/* ---- the order of calls ---- */
+
+/** Begins to write it down, if that is asked for. */
+bool replay_save_begin(struct replay_shared *shared, GError **error);
+/** Makes the file visible: what follows is in no order that counts. */
+bool replay_save_end(struct replay_shared *shared, GError **error);
+/** Leaves no file, if there is none yet. */
+void replay_save_abandon(struct replay_shared *shared);
+/** Writes a line. shared->order is not NULL. */
+void replay_save(struct replay_shared *shared, const char *what, uint64_t a, uint64_t b, uint64_t c);
+/** Does what options->order says, line by line. */
+bool replay_follow(struct replay_shared *shared, GError **error);
 
 /* ---- time-outs ---- */
 

@@ -478,6 +478,8 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 	uint16_t status;
 	bool any = false;
 
+	if (G_UNLIKELY(replay->shared->order))
+		replay_save(replay->shared, "take", replay->number, qid, cpu);
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	for (; (iod = nvme_poll_cq(replay->nvme, qid, &status)); any = true) {
@@ -558,6 +560,8 @@ bool replay_post(struct replay *replay, struct replay_request *rr)
 		return false;
 	}
 	rr->posted = true;
+	if (G_UNLIKELY(replay->shared->order))
+		replay_save(replay->shared, "post", rr->slot, 0, 0);
 	return rr->command.loss == CONTROLLER_LOSES_NOTHING || replay->nvme->queues[rr->qid].polled;
 }
 

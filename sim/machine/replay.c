@@ -164,7 +164,8 @@ static bool replay_fetch(struct replay *replay, GError **error)
 
 	do
 		replay->step = io_transform_next(replay->trace, &replay->record, &replay->complete, error);
-	while (replay->step == IO_COMPLETE && (replay_timed(replay) || !replay_knows(replay)));
+	while (replay->step == IO_COMPLETE &&
+	       (replay_timed(replay) || replay->options->order || !replay_knows(replay)));
 	if (replay->step == IO_TROUBLE)
 		return false;
 	if (replay->step == IO_END || (replay->step == IO_ISSUE && limit && shared->stats->issued == limit))
@@ -267,6 +268,8 @@ static void replay_take_step(struct replay *replay)
 	uint32_t slot;
 
 	if (replay->step == IO_ISSUE) {
+		if (G_UNLIKELY(replay->shared->order))
+			replay_save(replay->shared, "issue", replay->number, 0, 0);
 		replay_issue(replay, replay->record);
 		replay->part->issued++;
 		replay_tick(replay->shared);
@@ -277,6 +280,12 @@ static void replay_take_step(struct replay *replay)
 	if (slot != NO_SLOT)
 		replay_trace_complete(replay, replay_at(replay, slot),
 				      replay->complete.cpu % replay->sim->cpu_count);
+}
+
+bool replay_step(struct replay *replay, GError **error)
+{
+	replay_take_step(replay);
+	return replay_fetch(replay, error);
 }
 
 /** Takes all steps of all traces, up to the limit. */
@@ -362,15 +371,37 @@ static void replay_count_missed(struct replay_shared *shared)
 		shared->stats->snapshots_missed++;
 }
 
+/** The steps of all traces in the order of another run. */
+static bool replay_loop_ordered(struct replay_shared *shared, GError **error)
+{
+	const struct replay_options *options = shared->options;
+
+	for (unsigned i = 0; i < shared->count; i++)
+		if (!replay_fetch(&shared->replays[i], error))
+			return false;
+	if (!replay_follow(shared, error) || (options->dir && !replay_snapshot(shared, "end.snap", error)))
+		return false;
+	if (options->at_end)
+		options->at_end(options->at_end_data, shared->machine);
+	if (!replay_finish_open(shared, error))
+		return false;
+	replay_timeline_row(shared);
+	return true;
+}
+
 static bool replay_loop(struct replay_shared *shared, GError **error)
 {
 	const struct replay_options *options = shared->options;
 	bool timed = options->mode != REPLAY_ASAP;
 
-	if (!replay_steps(shared, error) || !replay_snapshot_of_count(shared, error))
+	if (options->order)
+		return replay_loop_ordered(shared, error);
+	if (!replay_save_begin(shared, error) || !replay_steps(shared, error) || !replay_snapshot_of_count(shared, error))
 		return false;
 	/* asap: what the trace has completed already, and only that, is done before the last snapshot. */
 	if (timed ? !replay_drain(shared, error) : !replay_advance(shared, shared->sim->now_ns, error))
+		return false;
+	if (!replay_save_end(shared, error))
 		return false;
 	if (options->dir && !replay_snapshot(shared, "end.snap", error))
 		return false;
@@ -423,6 +454,7 @@ static void replay_add_lock(struct sim_lock *sum, const struct sim_lock *lock)
 	sum->waits += lock->waits;
 	sum->wait_ns_sum += lock->wait_ns_sum;
 	sum->wait_ns_max = MAX(sum->wait_ns_max, lock->wait_ns_max);
+	sum->hold_ps_sum += lock->hold_ps_sum;
 }
 
 /** Adds the locks of a controller and its domain. */
@@ -438,14 +470,14 @@ static void replay_collect_own_locks(struct replay *replay)
 	if (!machine->domain)
 		return;
 	replay_add_lock(&locks[LOCK_IOVA_TREE], iova_tree_lock(machine->iovad));
-	for (unsigned order = 0; order < IOVA_ORDERS; order++)
+	for (unsigned order = 0; order < IOVA_ORDERS && machine->config.allocator == ALLOCATOR_RCACHE; order++)
 		replay_add_lock(&locks[LOCK_IOVA_DEPOT], iova_depot_lock(machine->iovad, order));
 }
 
 void replay_collect_locks(struct replay_shared *shared)
 {
 	static const char *const names[REPLAY_LOCKS] = {"IOVA tree", "IOVA depot", "invalidation queue",
-							"submission queue", "flush queue"};
+							"invalidation hardware", "submission queue", "flush queue"};
 	struct sim_lock *locks = shared->stats->locks;
 
 	memset(locks, 0, sizeof(shared->stats->locks));
@@ -453,8 +485,10 @@ void replay_collect_locks(struct replay_shared *shared)
 		locks[i].name = names[i];
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_collect_own_locks(&shared->replays[i]);
-	if (shared->machine->domain)
-		replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
+	if (!shared->machine->domain)
+		return;
+	replay_add_lock(&locks[LOCK_INVALIDATION], &shared->machine->iommu->queue_lock);
+	replay_add_lock(&locks[LOCK_INVALIDATION_HARDWARE], &shared->machine->iommu->hardware);
 }
 
 static void replay_finish(struct replay *replay)
@@ -535,6 +569,7 @@ static void replay_shared_finish(struct replay_shared *shared)
 {
 	if (shared->sim->fault_rules)
 		fault_rules_tell(shared->sim->fault_rules, NULL, NULL);
+	replay_save_abandon(shared);
 	replay_collect(shared);
 	for (unsigned i = 0; i < shared->count; i++)
 		replay_finish(&shared->replays[i]);

@@ -33,6 +33,8 @@ struct replay_options {
 	enum replay_mode mode;
 	uint64_t limit;	 /* stop after so many requests; 0: no limit */
 	uint64_t depth;	 /* open, closed: at most so many requests in flight; 0: as the queues allow */
+	const char *order;	/* does what this file says, without time; NULL: as time has it */
+	const char *save_order; /* writes such a file; NULL: none */
 	const char *dir; /* results go here; NULL: nowhere */
 	/** nvme.service = recorded: the traces once more, read ahead for how long requests took, one a trace; NULL: nobody knows. */
 	struct io_transform *const *recordings;
@@ -56,6 +58,7 @@ enum replay_lock {
 	LOCK_IOVA_TREE,
 	LOCK_IOVA_DEPOT,
 	LOCK_INVALIDATION,
+	LOCK_INVALIDATION_HARDWARE, /* no lock: serves one at a time as well */
 	LOCK_SUBMISSION,
 	LOCK_FLUSH_QUEUE,
 	REPLAY_LOCKS,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes a blktrace of random 4 KiB reads and writes: NAME.blktrace.0, .1, … one file a CPU. The same options
+ * Makes a blktrace of random 4 KiB reads and writes, or of 1 to @sizes times as much: NAME.blktrace.0, .1, … one file a CPU. The same options
  * give the same bytes. A request is issued every 1/rate seconds; when the queue is full, a random one in
  * flight completes just before, on the CPU that issued it or, for a part of them, on another.
  */
@@ -34,7 +34,7 @@ struct record {
 G_STATIC_ASSERT(sizeof(struct record) == 48);
 
 struct options {
-	uint64_t ios, cpus, depth, rate, bytes, seed, remote_percent, read_percent;
+	uint64_t ios, cpus, depth, rate, bytes, seed, remote_percent, read_percent, sizes;
 };
 
 struct maker {
@@ -69,13 +69,14 @@ static void maker_issue(struct maker *maker, uint64_t time_ns)
 {
 	const struct options *options = &maker->options;
 	bool read = prng_below(&maker->prng, 100) < options->read_percent;
-	struct record record = {.time_ns = time_ns, .bytes = (uint32_t)options->bytes};
+	uint32_t units = options->sizes > 1 ? 1 + prng_below(&maker->prng, (uint32_t)options->sizes) : 1;
+	struct record record = {.time_ns = time_ns, .bytes = units * (uint32_t)options->bytes};
 
 	record.cpu = prng_below(&maker->prng, (uint32_t)options->cpus);
 	record.action = ISSUE | (read ? CATEGORY_READ : CATEGORY_WRITE);
 	/* A completion is paired by its sector: never twice the same in flight. */
 	do
-		record.sector = prng_below(&maker->prng, DISK_BLOCKS) * (options->bytes / 512);
+		record.sector = prng_below(&maker->prng, DISK_BLOCKS) * (options->bytes / 512) * options->sizes;
 	while (maker_busy(maker, record.sector));
 	maker_put(maker, &record);
 	maker->in_flight[maker->count++] = record;
@@ -147,6 +148,7 @@ static bool options_set(struct options *options, const char *assignment)
 		{"seed=", &options->seed},
 		{"remote=", &options->remote_percent},
 		{"reads=", &options->read_percent},
+		{"sizes=", &options->sizes},
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++)
@@ -162,6 +164,7 @@ int main(int argc, char **argv)
 					  .depth = 32,
 					  .rate = 500000,
 					  .bytes = 4096,
+					  .sizes = 1,
 					  .seed = 1,
 					  .read_percent = 50}};
 	bool ok = argc >= 2;
@@ -169,10 +172,10 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc && ok; i++)
 		ok = options_set(&maker.options, argv[i]);
 	if (!ok || !maker.options.cpus || !maker.options.depth || !maker.options.rate ||
-	    !maker.options.bytes) {
+	    !maker.options.bytes || !maker.options.sizes) {
 		fputs("usage: make-trace NAME [ios=N] [cpus=N] [depth=N] [rate=PER-SECOND] [bytes=N] "
 		      "[seed=N] "
-		      "[remote=PERCENT] [reads=PERCENT]\n",
+		      "[remote=PERCENT] [reads=PERCENT] [sizes=N]\n",
 		      stderr);
 		return 2;
 	}

@@ -232,7 +232,7 @@ static void test_a_held_lock_makes_the_next_one_wait(void)
 	struct sim_lock lock = {.name = "tree"};
 
 	sim->cost_ps[WORK_PTE_WRITE] = 100000;
-	sim->cost_ps[WORK_CACHE_LINE] = 0;
+	sim->cost_ps[WORK_CACHE_LINE] = sim->cost_ps[WORK_LOCK_HANDOVER] = 0;
 	sim_step_begin(sim, 0, 1000);
 	sim_lock(sim, &lock);
 	sim_charge(sim, WORK_PTE_WRITE, 5);
@@ -269,7 +269,7 @@ static void test_a_later_holding_does_not_stop_an_earlier_cpu(void)
 	struct sim_lock lock = {.name = "queue"};
 
 	sim->cost_ps[WORK_PTE_WRITE] = 100000;
-	sim->cost_ps[WORK_CACHE_LINE] = 0;
+	sim->cost_ps[WORK_CACHE_LINE] = sim->cost_ps[WORK_LOCK_HANDOVER] = 0;
 	/* CPU 0 is far ahead; CPU 1 asks for the lock long before CPU 0 has it. */
 	sim_step_begin(sim, 0, 50000);
 	sim_lock(sim, &lock);
@@ -285,6 +285,124 @@ static void test_a_later_holding_does_not_stop_an_earlier_cpu(void)
 	sim_lock(sim, &lock);
 	g_assert_cmpuint(sim_cursor_ns(sim), ==, 50100);
 	sim_unlock(sim, &lock);
+	sim_free(sim);
+}
+
+/* A closed loop of @cpus that think for @think_ns and hold a lock for @hold_ns, each as often as may be. */
+struct lock_loop {
+	const char *name;
+	unsigned cpus;
+	uint64_t think_ns, hold_ns, line_ns, handover_ns;
+	uint64_t cycle_ns; /* from one holding of a CPU to its next */
+	uint64_t wait_ns;  /* of it, waiting */
+};
+
+/* One server, constant times: with n (h + o) above t + c + h + o, the lock is never free and a cycle is n (h + o), where o is the
+ * handing over and c the cache line; else nobody waits, and the cycle is t + c + h. */
+static const struct lock_loop lock_loops[] = {
+	{"alone", 1, 300, 100, 70, 70, 400, 0},
+	{"two, enough time", 2, 300, 100, 0, 0, 400, 0},
+	{"two, their line moves", 2, 300, 100, 70, 0, 470, 0},
+	{"four, just", 4, 300, 100, 0, 0, 400, 0},
+	{"five", 5, 300, 100, 0, 0, 500, 100},
+	{"sixteen", 16, 300, 100, 0, 0, 1600, 1200},
+	{"sixteen, no thought", 16, 0, 100, 0, 0, 1600, 1500},
+	{"sixteen, handed over", 16, 300, 100, 70, 60, 2560, 2560 - 300 - 70 - 160},
+};
+
+/** Runs all CPUs of @loop for @rounds steps each, always the one that is free first. */
+static void run_lock_loop(struct sim *sim, struct sim_lock *lock, const struct lock_loop *loop, unsigned rounds)
+{
+	for (unsigned i = 0; i < rounds * loop->cpus; i++) {
+		unsigned first = 0;
+
+		for (unsigned cpu = 1; cpu < loop->cpus; cpu++)
+			if (sim->cpus[cpu].free_at_ns < sim->cpus[first].free_at_ns)
+				first = cpu;
+		sim->now_ns = sim->cpus[first].free_at_ns;
+		sim_step_begin(sim, first, sim->now_ns);
+		sim_charge(sim, WORK_BLOCK_SUBMIT, 1);
+		sim_lock(sim, lock);
+		sim_charge(sim, WORK_IOVA_TREE, 1);
+		sim_unlock(sim, lock);
+		sim_step_end(sim, sim->now_ns);
+	}
+}
+
+static void test_a_contended_lock_saturates_as_the_closed_form_says(void)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(lock_loops); i++) {
+		const struct lock_loop *loop = &lock_loops[i];
+		struct sim *sim = sim_new(loop->cpus, 1);
+		struct sim_lock lock = {.name = "tree"};
+		uint64_t waited_ns, from_ns;
+
+		g_test_message("%s", loop->name);
+		sim->cost_ps[WORK_BLOCK_SUBMIT] = (uint32_t)loop->think_ns * 1000;
+		sim->cost_ps[WORK_IOVA_TREE] = (uint32_t)loop->hold_ns * 1000;
+		sim->cost_ps[WORK_CACHE_LINE] = (uint32_t)loop->line_ns * 1000;
+		sim->cost_ps[WORK_LOCK_HANDOVER] = (uint32_t)loop->handover_ns * 1000;
+		run_lock_loop(sim, &lock, loop, 100);
+		waited_ns = lock.wait_ns_sum;
+		from_ns = sim->cpus[0].free_at_ns;
+		run_lock_loop(sim, &lock, loop, 1000);
+		g_assert_cmpuint(sim->cpus[0].free_at_ns - from_ns, ==, 1000 * loop->cycle_ns);
+		g_assert_cmpuint(lock.wait_ns_sum - waited_ns, ==, 1000 * loop->cpus * loop->wait_ns);
+		g_assert_cmpuint(lock.taken, ==, 1100 * loop->cpus);
+		g_assert_cmpuint(lock.hold_ps_sum / 1000, ==,
+				 lock.taken * loop->hold_ns + sim->work[WORK_LOCK_HANDOVER] * loop->handover_ns);
+		sim_free(sim);
+	}
+}
+
+/* Steps that take the lock up to 40 times each run one after the other on the host, so that their holdings come out of order. */
+static void test_a_lock_is_never_held_twice_whatever_the_order_of_steps(void)
+{
+	struct sim *sim = sim_new(16, 1);
+	struct sim_lock lock = {.name = "tree"};
+	uint64_t end_ns = 0, held_ns = 0;
+	struct prng prng;
+
+	prng_init(&prng, 1, "lock");
+	sim->cost_ps[WORK_PTE_WRITE] = sim->cost_ps[WORK_IOVA_TREE] = 1000;
+	for (unsigned step = 0; step < 20000; step++) {
+		unsigned cpu = step % 16, per_step = 1 + prng_below(&prng, 40);
+
+		sim->now_ns = G_MAXUINT64;
+		for (unsigned i = 0; i < 16; i++)
+			sim->now_ns = MIN(sim->now_ns, sim->cpus[i].free_at_ns);
+		while (sim->cpus[cpu].free_at_ns > sim->now_ns)
+			cpu = (cpu + 1) % 16;
+		sim_step_begin(sim, cpu, sim->now_ns);
+		for (unsigned i = 0; i < per_step; i++) {
+			sim_charge(sim, WORK_PTE_WRITE, prng_below(&prng, 200));
+			sim_lock(sim, &lock);
+			sim_charge(sim, WORK_IOVA_TREE, prng_below(&prng, 100));
+			sim_unlock(sim, &lock);
+		}
+		end_ns = MAX(end_ns, sim_step_end(sim, sim->now_ns));
+	}
+	held_ns = lock.hold_ps_sum / 1000;
+	/* Serving one at a time, it cannot have been held for longer than time has passed; nor, so contended, for much less. */
+	g_assert_cmpuint(held_ns, <=, end_ns);
+	g_assert_cmpuint(held_ns, >, end_ns / 100 * 99);
+	sim_free(sim);
+}
+
+static void test_nobody_waits_without_time(void)
+{
+	struct sim *sim = sim_new(2, 1);
+	struct sim_lock lock = {.name = "tree"};
+
+	sim->timed = false;
+	for (unsigned i = 0; i < 10; i++) {
+		sim_step_begin(sim, i % 2, 0);
+		sim_lock(sim, &lock);
+		sim_charge(sim, WORK_IOVA_TREE, 100);
+		sim_unlock(sim, &lock);
+	}
+	g_assert_cmpuint(lock.taken, ==, 10);
+	g_assert_cmpuint(lock.waits, ==, 0);
 	sim_free(sim);
 }
 
@@ -442,6 +560,11 @@ int main(int argc, char **argv)
 			test_a_lock_from_another_cpu_costs_a_cache_line);
 	g_test_add_func("/core/lock/later-holding-does-not-stop-earlier-cpu",
 			test_a_later_holding_does_not_stop_an_earlier_cpu);
+	g_test_add_func("/core/lock/contended-is-as-closed-form",
+			test_a_contended_lock_saturates_as_the_closed_form_says);
+	g_test_add_func("/core/lock/one-at-a-time-in-any-order",
+			test_a_lock_is_never_held_twice_whatever_the_order_of_steps);
+	g_test_add_func("/core/lock/no-waits-without-time", test_nobody_waits_without_time);
 	g_test_add_func("/core/finding/counted-beyond-kept", test_findings_beyond_the_kept_are_counted);
 	g_test_add_func("/core/sha256/of-every-length-is-glibs", test_sha256_of_every_length_is_glibs);
 	g_test_add_func("/core/subset/is-what-has-the-effect", test_subset_is_what_has_the_effect);
