@@ -101,7 +101,7 @@ function overTime(spec) {
 				pointStyle: shapes[index],
 				pointRadius: few ? 2.5 : 1,
 				stepped: series.holds ? 'before' : false,
-				spanGaps: true,
+				spanGaps: series.holds,
 			})),
 		},
 		options: options(spec, { x: seconds(spec), y: axis(spec, spec.log) },
