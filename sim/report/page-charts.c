@@ -122,14 +122,6 @@ static bool time_series_there(const struct timeline *timeline, const struct time
 	       timeline->present[chart->series[series].column];
 }
 
-/** Whether a run has something to show. */
-static bool time_chart_there(const struct page *page, const struct time_chart *chart, unsigned run)
-{
-	const struct timeline *timeline = page->runs[run]->timeline;
-
-	return timeline && timeline->bins && time_series_there(timeline, chart, 0);
-}
-
 static double time_most(const struct page *page, const struct time_chart *chart, unsigned run)
 {
 	const struct timeline *timeline = page->runs[run]->timeline;
@@ -140,6 +132,15 @@ static double time_most(const struct page *page, const struct time_chart *chart,
 			if (timeline_has(timeline, chart->series[s].column, bin))
 				most = MAX(most, time_value(timeline, chart, s, bin));
 	return most;
+}
+
+/** Whether a run has something to show: nothing is 0 on a logarithmic scale. */
+static bool time_chart_there(const struct page *page, const struct time_chart *chart, unsigned run)
+{
+	const struct timeline *timeline = page->runs[run]->timeline;
+
+	return timeline && timeline->bins && time_series_there(timeline, chart, 0) &&
+	       (!chart->log || time_most(page, chart, run) > 0);
 }
 
 static void time_table(struct page *page, const struct time_chart *chart, unsigned run)
@@ -231,8 +232,9 @@ static void time_script(struct page *page, const struct time_chart *chart, unsig
 static void time_lacking(struct page *page, const struct time_chart *chart, unsigned run)
 {
 	const struct timeline *timeline = page->runs[run]->timeline;
-
-	g_autofree char *column = g_strdup_printf("timeline.csv has no column %s",
+	g_autofree char *column = g_strdup_printf(timeline && time_series_there(timeline, chart, 0)
+							  ? "%s is 0 all the time"
+							  : "timeline.csv has no column %s",
 						  timeline_columns[chart->series[0].column].name);
 	g_autofree char *sentence = g_strdup_printf("%s: left out, %s.", chart->title,
 						    !timeline	      ? "there is no timeline.csv"
