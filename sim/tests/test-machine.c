@@ -378,6 +378,35 @@ static void test_histogram_percentiles_are_within_a_percent(void)
 	}
 }
 
+static void test_histogram_groups_hold_every_sample_once(void)
+{
+	g_autofree struct histogram *histogram = g_new0(struct histogram, 1);
+	uint64_t all = 0, before = 0, upto_ns;
+
+	for (unsigned bit = 0; bit < 64; bit++) {
+		histogram_add(histogram, (UINT64_C(1) << bit) - 1);
+		histogram_add(histogram, UINT64_C(1) << bit);
+		histogram_add(histogram, (UINT64_C(1) << bit) + (UINT64_C(1) << bit) / 4);
+	}
+	histogram_add(histogram, UINT64_MAX);
+	for (unsigned group = 0; group < HISTOGRAM_GROUPS; group++) {
+		uint64_t count = histogram_group(histogram, group, &upto_ns), brute = 0;
+
+		g_assert_true(group == 0 || upto_ns > before);
+		for (unsigned bit = 0; bit < 64; bit++)
+			for (unsigned i = 0; i < 3; i++) {
+				uint64_t ns = (UINT64_C(1) << bit) + (i == 1 ? (UINT64_C(1) << bit) / 4 : 0) - (i == 2);
+
+				brute += ns <= upto_ns && (group == 0 || ns > before);
+			}
+		g_assert_cmpuint(count, ==, brute + (upto_ns == UINT64_MAX));
+		before = upto_ns;
+		all += count;
+	}
+	g_assert_cmpuint(upto_ns, ==, UINT64_MAX);
+	g_assert_cmpuint(all, ==, histogram->count);
+}
+
 /** Every layout with the alignment and offset of @place, for every size, several times. */
 static void assert_segments(const struct segment_rule *place, const uint64_t *sizes, unsigned count)
 {
@@ -1852,6 +1881,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/config/mapper-wants-its-behaviours", test_config_mapper_wants_its_behaviours);
 	g_test_add_func("/machine/histogram/percentiles-within-a-percent",
 			test_histogram_percentiles_are_within_a_percent);
+	g_test_add_func("/machine/histogram/groups-hold-every-sample-once", test_histogram_groups_hold_every_sample_once);
 	g_test_add_func("/machine/segments/follow-their-rule", test_segments_follow_their_rule);
 	g_test_add_func("/machine/segments/in-recorded-forms", test_segments_in_recorded_forms);
 	g_test_add_func("/machine/segments/forms-are-a-fair-sample", test_forms_are_a_fair_sample);
