@@ -234,10 +234,11 @@ bool machine_config_p2p(const struct machine_config *config, struct dma_p2p_wind
 	*ret_window = (struct dma_p2p_window){.kind = DMA_P2P_NONE};
 	if (!config->p2p.last)
 		return false;
-	*ret_window = (struct dma_p2p_window){.kind = kinds[config->p2p_path],
-					      .first = config->p2p.first,
-					      .last = config->p2p.last,
-					      .bus_offset = config->p2p_bus ? config->p2p_bus - config->p2p.first : 0};
+	*ret_window = (struct dma_p2p_window){
+		.kind = kinds[config->p2p_path],
+		.first = config->p2p.first,
+		.last = config->p2p.last,
+		.bus_offset = config->p2p_bus ? config->p2p_bus - config->p2p.first : 0};
 	return true;
 }
 
@@ -649,7 +650,8 @@ static bool config_check_p2p(const struct machine_config *config, GError **error
 	if (!p2p->last)
 		return true;
 	for (unsigned i = 0; i < G_N_ELEMENTS(others); i++)
-		if (p2p->first < others[i].first + others[i].bytes && p2p->last >= others[i].first && others[i].bytes)
+		if (p2p->first < others[i].first + others[i].bytes && p2p->last >= others[i].first &&
+		    others[i].bytes)
 			return sim_error_plain(error,
 					       "machine.p2p = 0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER
 					       "x: 0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x is for %s",

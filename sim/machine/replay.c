@@ -107,8 +107,8 @@ static bool replay_check_p2p(const struct replay *replay, const struct io_stream
 			       "%s: request %" G_GUINT64_FORMAT " has %smemory at 0x%" G_GINT64_MODIFIER
 			       "x-0x%" G_GINT64_MODIFIER "x, which is not within machine.p2p: give %s, or another "
 			       "segments.layout",
-			       input_path(io_stream_input(stream)), record->number,
-			       told ? "peer-to-peer " : "", first, last, there ? "a larger one" : "that") == 0;
+			       input_path(io_stream_input(stream)), record->number, told ? "peer-to-peer " : "",
+			       first, last, there ? "a larger one" : "that") == 0;
 }
 
 /** Recorded integrity data must be what this controller's format asks for, and all memory where the machine has it. */
