@@ -92,7 +92,7 @@ static uint64_t sweep_count_unfreed(const struct machine *machine)
 	for (; machine; machine = machine->next)
 		if (machine->nvme)
 			unfreed += machine->nvme->dma_vecs + machine->nvme->small_pool.in_use +
-				machine->nvme->large_pool.in_use;
+				   machine->nvme->large_pool.in_use;
 	return unfreed;
 }
 
@@ -189,11 +189,12 @@ static void sweep_judge_frames(GString *said, const struct machine *machine)
 
 /** Says how much more is never freed than in @reference: one finding has all of a pool. */
 static void sweep_judge_unfreed(GString *said, const struct sweep_outcome *outcome,
-			     const struct sweep_outcome *reference)
+				const struct sweep_outcome *reference)
 {
 	if (reference->unfreed && outcome->unfreed > reference->unfreed)
 		sweep_say(said,
-			  "%" G_GUINT64_FORMAT " more descriptor blocks and vector tables were never freed, in all %" G_GUINT64_FORMAT,
+			  "%" G_GUINT64_FORMAT " more descriptor blocks and vector tables were never freed, "
+					       "in all %" G_GUINT64_FORMAT,
 			  outcome->unfreed - reference->unfreed, outcome->unfreed);
 }
 
