@@ -76,6 +76,9 @@ static void test_config_changes_read_back(void)
 					   "machine.cpus=3",
 					   "machine.seed=0xffffffffffffffff",
 					   "machine.timeline=1s",
+					   "machine.p2p=0x380000000000-0x3800ffffffff",
+					   "machine.p2p-path=host-bridge",
+					   "machine.p2p-bus=0xffffffff00000000",
 					   "iommu.levels=5",
 					   "iommu.caching-mode=yes",
 					   "iommu.reserved=0x1000-0x1fff 4096000-8191999",
@@ -104,6 +107,9 @@ static void test_config_changes_read_back(void)
 	g_assert_cmpuint(config.sgl_threshold, ==, 65536);
 	g_assert_cmpuint(config.reserved_count, ==, 2);
 	g_assert_cmpuint(config.reserved[1].last, ==, 8191999);
+	g_assert_cmphex(config.p2p.first, ==, UINT64_C(0x380000000000));
+	g_assert_cmphex(config.p2p.last, ==, UINT64_C(0x3800ffffffff));
+	g_assert_cmpuint(config.p2p_path, ==, P2P_PATH_HOST_BRIDGE);
 	g_assert_cmphex(config.page_sizes, ==, 0x201000);
 	assert_read_back(&config);
 }
@@ -117,6 +123,33 @@ static void test_config_empty_reserved_reads_back(void)
 	g_assert_cmpuint(config.reserved_count, ==, 0);
 	assert_read_back(&config);
 }
+
+/* What the DMA layer is told of another device's memory, and none any more. */
+static void test_config_p2p_window(void)
+{
+	struct machine_config config;
+	struct dma_p2p_window window;
+
+	machine_config_init(&config);
+	g_assert_false(machine_config_p2p(&config, &window));
+	g_assert_cmpint(window.kind, ==, DMA_P2P_NONE);
+	g_assert_true(machine_config_set(&config, "machine.p2p=0x380000000000-0x380000000fff", NULL));
+	g_assert_true(machine_config_p2p(&config, &window));
+	g_assert_cmpint(window.kind, ==, DMA_P2P_BUS_ADDR);
+	g_assert_cmphex(window.first, ==, UINT64_C(0x380000000000));
+	g_assert_cmphex(window.last, ==, UINT64_C(0x380000000fff));
+	g_assert_cmphex(window.bus_offset, ==, 0);
+	g_assert_true(machine_config_set(&config, "machine.p2p-bus=0x1000", NULL));
+	g_assert_true(machine_config_set(&config, "machine.p2p-path=unsupported", NULL));
+	g_assert_true(machine_config_p2p(&config, &window));
+	g_assert_cmpint(window.kind, ==, DMA_P2P_UNSUPPORTED);
+	g_assert_cmphex(window.first + window.bus_offset, ==, 0x1000);
+	g_assert_true(machine_config_set(&config, "machine.p2p=none", NULL));
+	g_assert_false(machine_config_p2p(&config, &window));
+	g_assert_cmphex(config.p2p.first, ==, 0);
+}
+
+#define P2P_TAKES "must be none, or FIRST-LAST, whole pages of 4096 from 0x1000 to 0x3fffffffffff"
 
 static void test_config_every_behaviour_and_version_reads_back(void)
 {
@@ -240,6 +273,17 @@ static const struct {
 	{"machine.cpus=-1", "cpus = -1: must be a number from 0 to 4096"},
 	{"machine.cpus=", "cpus = : must be a number from 0 to 4096"},
 	{"machine.cpus=1.5", "cpus = 1.5: must be a number from 0 to 4096"},
+	{"machine.p2p=", "p2p = : " P2P_TAKES},
+	{"machine.p2p=0x1000", "p2p = 0x1000: " P2P_TAKES},
+	{"machine.p2p=0-0xfff", "p2p = 0-0xfff: " P2P_TAKES},
+	{"machine.p2p=0x1000-0x1000", "p2p = 0x1000-0x1000: " P2P_TAKES},
+	{"machine.p2p=0x1001-0x1fff", "p2p = 0x1001-0x1fff: " P2P_TAKES},
+	{"machine.p2p=0x2000-0x1fff", "p2p = 0x2000-0x1fff: " P2P_TAKES},
+	{"machine.p2p=0x1000-0x400000000fff", "p2p = 0x1000-0x400000000fff: " P2P_TAKES},
+	{"machine.p2p=0x1000-0x1fff 0x3000-0x3fff", "p2p = 0x1000-0x1fff 0x3000-0x3fff: " P2P_TAKES},
+	{"machine.p2p-path=switch", "p2p-path = switch: must be one of bus, host-bridge, unsupported"},
+	{"machine.p2p-bus=1",
+	 "p2p-bus = 1: must be a number from 0 to 18446744073709551615, a multiple of 4096"},
 	{"iommu.levels=6", "levels = 6: must be a number from 3 to 5"},
 	{"iommu.levels=2", "levels = 2: must be a number from 3 to 5"},
 	{"iommu.caching-mode=true", "caching-mode = true: must be one of no, yes"},
@@ -284,6 +328,52 @@ static void test_config_wrong(void)
 		if (!g_str_has_prefix(error->message, expected))
 			g_assert_cmpstr(error->message, ==, expected);
 	}
+}
+
+/* Another device's memory lies where nothing else does: just before and just behind is apart. */
+static void test_config_p2p_apart(void)
+{
+	static const struct {
+		const char *p2p, *message;
+	} rows[] = {
+		{"0xfffff000-0x100000fff", "0x100000000-0x1ffffffff is for made segments"},
+		{"0x1fffff000-0x1ffffffff", "0x100000000-0x1ffffffff is for made segments"},
+		{"0x1000-0x200000fff", "0x100000000-0x1ffffffff is for made segments"},
+		{"0x6ffff000-0x70000fff", "0x70000000-0x70001fff is for bounce buffers"},
+		{"0x70001000-0x70001fff", "0x70000000-0x70001fff is for bounce buffers"},
+		{"0x70002000-0xffffffff", NULL},
+		{"0x1000-0x6fffffff", NULL},
+		{"0x200000000-0x3fffffffffff", NULL},
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *set = g_strdup_printf("machine.p2p=%s", rows[i].p2p), *expected = NULL;
+		g_autoptr(GError) error = NULL;
+		struct machine_config config;
+
+		machine_config_init(&config);
+		g_assert_true(machine_config_set(&config, "machine.swiotlb=8k", NULL));
+		g_assert_true(machine_config_set(&config, set, NULL));
+		g_assert_cmpint(machine_config_check(&config, &error), ==, !rows[i].message);
+		expected = rows[i].message ? g_strdup_printf("machine.p2p = %s: %s", rows[i].p2p, rows[i].message) :
+					     NULL;
+		g_assert_cmpstr(error ? error->message : NULL, ==, expected);
+	}
+}
+
+static void test_config_p2p_on_the_bus(void)
+{
+	struct machine_config config;
+	g_autoptr(GError) error = NULL;
+
+	machine_config_init(&config);
+	g_assert_true(machine_config_set(&config, "machine.p2p=0x1000-0x2fff", NULL));
+	g_assert_true(machine_config_set(&config, "machine.p2p-bus=0xffffffffffffe000", NULL));
+	g_assert_true(machine_config_check(&config, NULL));
+	g_assert_true(machine_config_set(&config, "machine.p2p-bus=0xfffffffffffff000", NULL));
+	g_assert_false(machine_config_check(&config, &error));
+	g_assert_cmpstr(error->message, ==,
+			"machine.p2p-bus = 18446744073709547520: machine.p2p would end beyond 64 bits");
 }
 
 static void test_config_impossible_together(void)
@@ -1875,6 +1965,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/machine/config/changes-are-those-that-matter",
 			test_config_changes_are_those_that_matter);
 	g_test_add_func("/machine/config/iotlb-is-the-hardwares", test_config_iotlb_is_the_hardwares);
+	g_test_add_func("/machine/config/p2p-window", test_config_p2p_window);
+	g_test_add_func("/machine/config/p2p-lies-apart", test_config_p2p_apart);
+	g_test_add_func("/machine/config/p2p-on-the-bus", test_config_p2p_on_the_bus);
 	g_test_add_func("/machine/config/every-key-refuses-nonsense", test_config_every_key_refuses_nonsense);
 	g_test_add_func("/machine/config/wrong", test_config_wrong);
 	g_test_add_func("/machine/config/impossible-together", test_config_impossible_together);
