@@ -157,6 +157,7 @@ static void replay_subtract_locks(struct sim_lock *locks, const struct sim_lock 
 		locks[i].taken -= less[i].taken;
 		locks[i].waits -= less[i].waits;
 		locks[i].wait_ns_sum -= less[i].wait_ns_sum;
+		locks[i].hold_ps_sum -= less[i].hold_ps_sum;
 	}
 }
 
@@ -185,8 +186,19 @@ static void replay_subtract_warmup(struct replay_shared *shared)
 	}
 }
 
+/** Returns when the run is over: the last step may reach beyond the last event. */
+static uint64_t replay_over_ns(const struct sim *sim)
+{
+	uint64_t over_ns = sim->now_ns;
+
+	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
+		over_ns = MAX(over_ns, sim->cpus[cpu].free_at_ns);
+	return over_ns;
+}
+
 void replay_collect(struct replay_shared *shared)
 {
+	shared->stats->over_ns = replay_over_ns(shared->sim);
 	replay_collect_now(shared);
 	if (shared->warm)
 		replay_subtract_warmup(shared);

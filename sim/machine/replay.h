@@ -104,10 +104,11 @@ struct replay_stats {
 	uint64_t snapshots_missed; /* asked for later than the run came */
 	uint64_t page_table_pages_max;
 	uint64_t begun_ns;	   /* after the warm-up: from when on everything here counts */
+	uint64_t over_ns;	   /* when nothing happened any more, and the last CPU was done */
 	uint64_t warmup_ios;	   /* that ended before */
 	uint64_t warmup_in_flight; /* then */
 	uint64_t in_flight_ns;	   /* sum over time of how many were in flight */
-	struct machine_counts before; /* what the machine had counted then */
+	struct machine_counts before; /* what the machine had counted then; without a warm-up the work of set-up */
 	struct replay_device device;
 	struct nvme_stats nvme;	   /* of the driver */
 	struct histogram latency[REQ_OPS];
