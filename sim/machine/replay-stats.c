@@ -81,6 +81,23 @@ static void replay_collect_now(struct replay_shared *shared)
 	}
 }
 
+void replay_take_cpu(const struct sim *sim, struct replay_cpu *ret_cpu)
+{
+	ret_cpu->busy_ns = 0;
+	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
+		ret_cpu->busy_ns += sim->cpus[cpu].busy_ns;
+	memcpy(ret_cpu->work, sim->work, sizeof(ret_cpu->work));
+}
+
+/** Takes off what was done before the run, or before the end of its warm-up. */
+static void replay_collect_cpu(struct replay_shared *shared)
+{
+	struct replay_cpu before = shared->stats->cpu;
+
+	replay_take_cpu(shared->sim, &shared->stats->cpu);
+	replay_subtract(&shared->stats->cpu, &before, sizeof(before));
+}
+
 void replay_row_take(const struct replay_shared *shared, struct replay_row *ret_row)
 {
 	const struct machine *machine = shared->machine;
@@ -131,6 +148,7 @@ void replay_warm(struct replay_shared *shared)
 	stats->warmup_ios = stats->ios;
 	stats->warmup_in_flight = shared->in_flight;
 	machine_counts_take(shared->machine, &stats->before);
+	replay_take_cpu(shared->sim, &stats->cpu);
 	shared->warm = g_memdup2(stats, sizeof(*stats));
 	shared->warm_parts = g_new(struct replay_part, shared->count);
 	for (unsigned i = 0; i < shared->count; i++)
@@ -199,6 +217,7 @@ static uint64_t replay_over_ns(const struct sim *sim)
 void replay_collect(struct replay_shared *shared)
 {
 	shared->stats->over_ns = replay_over_ns(shared->sim);
+	replay_collect_cpu(shared);
 	replay_collect_now(shared);
 	if (shared->warm)
 		replay_subtract_warmup(shared);
