@@ -13,8 +13,8 @@ const struct fault_table *const machine_fault_tables[] = {
 	&devtree_fault_table, NULL,
 };
 
-/** Runs what a timer does as a step of @cpu, for nobody's request. */
-static void machine_timer(struct machine *machine, unsigned cpu,
+/** Runs what a timer, @name, does as a step of @cpu, for nobody's request. */
+static void machine_timer(struct machine *machine, unsigned cpu, const char *name,
 			  void (*run)(struct machine *machine, uint32_t payload), uint32_t payload)
 {
 	struct sim *sim = machine->sim;
@@ -27,6 +27,7 @@ static void machine_timer(struct machine *machine, unsigned cpu,
 	begun_ns = sim_cursor_ns(sim);
 	run(machine, payload);
 	sim_step_end(sim, begun_ns);
+	SIM_TOOK(sim, .what = SPAN_TIMER, .from_ps = begun_ns * 1000, .name = name);
 	sim->actor = actor;
 	sim->device = device;
 }
@@ -48,8 +49,8 @@ static void machine_depot_work(struct machine *machine, uint32_t payload)
 
 static void machine_depot_timer(struct sim *sim, uint32_t payload)
 {
-	machine_timer(machine_of_domain(sim->handler_data[EVENT_DEPOT], payload >> 3), 0, machine_depot_work,
-		      payload);
+	machine_timer(machine_of_domain(sim->handler_data[EVENT_DEPOT], payload >> 3), 0, "depot timer",
+		      machine_depot_work, payload);
 }
 
 static void machine_flush(struct machine *machine, uint32_t payload)
@@ -61,7 +62,7 @@ static void machine_flush_timer(struct sim *sim, uint32_t payload)
 {
 	struct machine *machine = machine_of_domain(sim->handler_data[EVENT_FLUSH], payload);
 
-	machine_timer(machine, fq_timer_cpu(machine->dev.fq), machine_flush, payload);
+	machine_timer(machine, fq_timer_cpu(machine->dev.fq), "flush queue timer", machine_flush, payload);
 }
 
 struct machine *machine_new(const struct machine_config *config, unsigned cpus, struct fault_rules *rules)

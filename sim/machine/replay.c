@@ -539,7 +539,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
 	shared->free_slot = NO_SLOT;
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
-	walkers_init(&shared->walkers, &shared->machine->config);
+	walkers_init(&shared->walkers, shared->sim, &shared->machine->config);
 	machine = shared->machine;
 	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
 		parts[i] = (struct replay_part){0};
