@@ -257,7 +257,7 @@ static void report_made_segments(struct facts *facts, const struct replay_stats 
 /** Returns how long what is reported took. */
 static uint64_t report_elapsed_ns(const struct run_report *run)
 {
-	return run->machine->sim->now_ns - run->stats->begun_ns;
+	return run->stats->over_ns - run->stats->begun_ns;
 }
 
 static void report_throughput(struct facts *facts, const struct run_report *run)
@@ -426,10 +426,13 @@ static void report_flush_queue(struct facts *facts, const struct machine *machin
 	facts_u64(facts, "flushes_timer", "flushes by timer", stats->flushes_timer);
 	facts_u64(facts, "flushes_full", "flushes of a full ring", stats->flushes_full);
 	facts_u64(facts, "windows", "ranges flushed", windows->count);
-	facts_time(facts, "window_mean_ns", "reachable after unmap, mean",
-		   windows->count ? windows->sum_ns / windows->count : 0);
-	facts_time(facts, "window_p99_ns", "reachable after unmap, p99", histogram_percentile(windows, 990));
-	facts_time(facts, "window_max_ns", "reachable after unmap, max", windows->max_ns);
+	if (windows->count) {
+		facts_time(facts, "window_mean_ns", "reachable after unmap, mean",
+			   windows->sum_ns / windows->count);
+		facts_time(facts, "window_p99_ns", "reachable after unmap, p99",
+			   histogram_percentile(windows, 990));
+		facts_time(facts, "window_max_ns", "reachable after unmap, max", windows->max_ns);
+	}
 	facts_end(facts);
 }
 
@@ -530,29 +533,27 @@ static void report_device(struct facts *facts, const struct run_report *run)
 	facts_end(facts);
 }
 
-static void report_work(struct facts *facts, const struct run_report *run, const struct machine_counts *counts)
+static void report_work(struct facts *facts, const struct run_report *run)
 {
 	const struct sim *sim = run->machine->sim;
 	bool asap = run->options->mode == REPLAY_ASAP;
-	uint64_t ios = run->stats->ios, end_ns = sim->now_ns;
+	const struct replay_cpu *cpu = &run->stats->cpu;
+	uint64_t ios = run->stats->ios;
 
-	/* The last step may reach beyond the last event. */
-	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
-		end_ns = MAX(end_ns, sim->cpus[cpu].free_at_ns);
 	facts_begin(facts, "cpu", asap ? NULL : "CPU time");
-	facts_time(facts, "busy_ns", asap ? NULL : "all CPUs", counts->busy_ns);
+	facts_time(facts, "busy_ns", asap ? NULL : "all CPUs", cpu->busy_ns);
 	if (!asap && ios) {
-		facts_time(facts, "busy_per_io_ns", "an I/O", counts->busy_ns / ios);
-		report_ratio(facts, "utilisation_thousandths", "CPUs in use", counts->busy_ns,
-			     (end_ns - run->stats->begun_ns) * sim->cpu_count);
+		facts_time(facts, "busy_per_io_ns", "an I/O", cpu->busy_ns / ios);
+		report_ratio(facts, "utilisation_thousandths", "CPUs in use", cpu->busy_ns,
+			     report_elapsed_ns(run) * sim->cpu_count);
 	}
 	facts_list_begin(facts, "work_kinds", NULL);
 	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
-		uint64_t ns = counts->work[kind] * sim->cost_ps[kind] / 1000;
+		uint64_t ns = cpu->work[kind] * sim->cost_ps[kind] / 1000;
 
 		facts_begin(facts, NULL, NULL);
 		facts_text(facts, "name", NULL, work_kinds[kind].name);
-		facts_u64(facts, "count", NULL, counts->work[kind]);
+		facts_u64(facts, "count", NULL, cpu->work[kind]);
 		facts_time(facts, "cost_ns", !asap && ns ? work_kinds[kind].name : NULL, ns);
 		if (!asap && ios)
 			facts_u64(facts, "cost_per_io_ns", NULL, ns / ios);
@@ -727,7 +728,7 @@ void report_run(struct facts *facts, const struct run_report *run)
 		report_bounces(facts, run->machine->swiotlb);
 	if (run->options->mode != REPLAY_ASAP)
 		report_device(facts, run);
-	report_work(facts, run, &counts);
+	report_work(facts, run);
 	report_locks(facts, run);
 	report_faults(facts, run);
 	report_findings(facts, &run->machine->sim->findings, TRUE, "violations", "violations");

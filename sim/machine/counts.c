@@ -23,8 +23,6 @@ static void counts_add_controller(struct machine_counts *counts, const struct ma
 
 void machine_counts_take(const struct machine *first, struct machine_counts *ret_counts)
 {
-	const struct sim *sim = first->sim;
-
 	G_STATIC_ASSERT(sizeof(*ret_counts) % sizeof(uint64_t) == 0);
 	*ret_counts = (struct machine_counts){0};
 	if (first->iommu) {
@@ -33,10 +31,6 @@ void machine_counts_take(const struct machine *first, struct machine_counts *ret
 	}
 	for (const struct machine *machine = first; machine; machine = machine->next)
 		counts_add_controller(ret_counts, machine);
-	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
-		ret_counts->busy_ns += sim->cpus[cpu].busy_ns;
-	for (unsigned kind = 0; kind < WORK_KINDS; kind++)
-		ret_counts->work[kind] = sim->work[kind];
 }
 
 void machine_counts_subtract(struct machine_counts *counts, const struct machine_counts *before)

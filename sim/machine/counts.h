@@ -16,8 +16,6 @@ struct machine_counts {
 	struct iommu_stats iommu;
 	struct fq_stats fq;
 	uint64_t page_faults, pte_writes;
-	uint64_t busy_ns; /* of the CPUs */
-	uint64_t work[WORK_KINDS];
 };
 
 void machine_counts_take(const struct machine *first, struct machine_counts *ret_counts);

@@ -301,6 +301,8 @@ void replay_warm_by_count(struct replay_shared *shared);
 void replay_collect_locks(struct replay_shared *shared);
 /** Adds up what machine and devices counted, while they exist, and takes the warm-up off. */
 void replay_collect(struct replay_shared *shared);
+/** Fills *@ret_cpu with what the CPUs have done so far. */
+void replay_take_cpu(const struct sim *sim, struct replay_cpu *ret_cpu);
 /** Fills *@ret_row with what the columns that grow are now. */
 void replay_row_take(const struct replay_shared *shared, struct replay_row *ret_row);
 

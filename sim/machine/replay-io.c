@@ -42,6 +42,8 @@ static void replay_end_head(struct replay *replay, struct replay_request *head, 
 	}
 	replay->shared->timeline_ios++;
 	replay_count_in_flight(replay->shared, -1);
+	/* Nobody knows of it any more, but its CPU is not done with it before @end_ns. */
+	stats->in_flight_ns += end_ns - replay->sim->now_ns;
 	replay->in_flight--;
 	replay_detach(replay, head);
 	while (slot != NO_SLOT) {

@@ -81,6 +81,23 @@ static void replay_collect_now(struct replay_shared *shared)
 	}
 }
 
+void replay_take_cpu(const struct sim *sim, struct replay_cpu *ret_cpu)
+{
+	ret_cpu->busy_ns = 0;
+	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
+		ret_cpu->busy_ns += sim->cpus[cpu].busy_ns;
+	memcpy(ret_cpu->work, sim->work, sizeof(ret_cpu->work));
+}
+
+/** Takes off what was done before the run, or before the end of its warm-up. */
+static void replay_collect_cpu(struct replay_shared *shared)
+{
+	struct replay_cpu before = shared->stats->cpu;
+
+	replay_take_cpu(shared->sim, &shared->stats->cpu);
+	replay_subtract(&shared->stats->cpu, &before, sizeof(before));
+}
+
 void replay_row_take(const struct replay_shared *shared, struct replay_row *ret_row)
 {
 	const struct machine *machine = shared->machine;
@@ -131,6 +148,7 @@ void replay_warm(struct replay_shared *shared)
 	stats->warmup_ios = stats->ios;
 	stats->warmup_in_flight = shared->in_flight;
 	machine_counts_take(shared->machine, &stats->before);
+	replay_take_cpu(shared->sim, &stats->cpu);
 	shared->warm = g_memdup2(stats, sizeof(*stats));
 	shared->warm_parts = g_new(struct replay_part, shared->count);
 	for (unsigned i = 0; i < shared->count; i++)
@@ -157,6 +175,7 @@ static void replay_subtract_locks(struct sim_lock *locks, const struct sim_lock 
 		locks[i].taken -= less[i].taken;
 		locks[i].waits -= less[i].waits;
 		locks[i].wait_ns_sum -= less[i].wait_ns_sum;
+		locks[i].hold_ps_sum -= less[i].hold_ps_sum;
 	}
 }
 
@@ -185,8 +204,20 @@ static void replay_subtract_warmup(struct replay_shared *shared)
 	}
 }
 
+/** Returns when the run is over: the last step may reach beyond the last event. */
+static uint64_t replay_over_ns(const struct sim *sim)
+{
+	uint64_t over_ns = sim->now_ns;
+
+	for (unsigned cpu = 0; cpu < sim->cpu_count; cpu++)
+		over_ns = MAX(over_ns, sim->cpus[cpu].free_at_ns);
+	return over_ns;
+}
+
 void replay_collect(struct replay_shared *shared)
 {
+	shared->stats->over_ns = replay_over_ns(shared->sim);
+	replay_collect_cpu(shared);
 	replay_collect_now(shared);
 	if (shared->warm)
 		replay_subtract_warmup(shared);

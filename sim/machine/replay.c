@@ -578,6 +578,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	replay_plan_snapshots(shared, 0, 0);
 	if (shared->sim->fault_rules)
 		fault_rules_tell(shared->sim->fault_rules, replay_tell_request, shared);
+	replay_take_cpu(shared->sim, &shared->stats->cpu);
 	shared->warm_next_ns = shared->options->warmup_ns ? shared->options->warmup_ns : UINT64_MAX;
 }
 

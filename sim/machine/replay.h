@@ -77,6 +77,12 @@ struct replay_device {
 	uint64_t walks, walk_waits, walk_wait_ps, walk_busy_ps;
 };
 
+/** What the CPUs did, and how long it took: for requests and timers, not to set the machine up or take it down. */
+struct replay_cpu {
+	uint64_t busy_ns;
+	uint64_t work[WORK_KINDS];
+};
+
 struct replay_stats {
 	uint64_t ios;	    /* requests of the trace that were replayed to their end */
 	uint64_t issued;    /* … begun */
@@ -104,10 +110,12 @@ struct replay_stats {
 	uint64_t snapshots_missed; /* asked for later than the run came */
 	uint64_t page_table_pages_max;
 	uint64_t begun_ns;	   /* after the warm-up: from when on everything here counts */
+	uint64_t over_ns;	   /* when nothing happened any more, and the last CPU was done */
 	uint64_t warmup_ios;	   /* that ended before */
 	uint64_t warmup_in_flight; /* then */
 	uint64_t in_flight_ns;	   /* sum over time of how many were in flight */
 	struct machine_counts before; /* what the machine had counted then */
+	struct replay_cpu cpu;
 	struct replay_device device;
 	struct nvme_stats nvme;	   /* of the driver */
 	struct histogram latency[REQ_OPS];

@@ -261,10 +261,10 @@ static void test_config_every_key_refuses_nonsense(void)
 static const struct {
 	const char *set, *message;
 } config_wrong[] = {
-	{"kernel", "must be GROUP.KEY=VALUE"},
-	{"kernel.version", "must be GROUP.KEY=VALUE"},
-	{"kernel=version.7", "must be GROUP.KEY=VALUE"},
-	{"", "must be GROUP.KEY=VALUE"},
+	{"kernel", "must be GROUP.KEY=VALUE, such as iommu.mode=lazy"},
+	{"kernel.version", "must be GROUP.KEY=VALUE, such as iommu.mode=lazy"},
+	{"kernel=version.7", "must be GROUP.KEY=VALUE, such as iommu.mode=lazy"},
+	{"", "must be GROUP.KEY=VALUE, such as iommu.mode=lazy"},
 	{"moon.phase=1", "unknown group [moon]"},
 	{".version=7.0", "unknown group []"},
 	{"kernel.cpus=1", "unknown key \"cpus\" in [kernel]"},

@@ -11,6 +11,9 @@
 #include "sim/trace/formats.h"
 #include "sim/trace/names.h"
 
+/* Below 2^32 bytes, packed: an odd number of them is the largest. */
+#define IOT_PACKED_MAX ((uint64_t)UINT32_MAX << 1 | 1)
+
 struct device {
 	char *name;
 	size_t len;
@@ -231,7 +234,7 @@ static bool take_range(struct iot *iot, struct trace_event *event)
 {
 	uint64_t difference, packed;
 
-	if (!take(iot, &difference) || !take(iot, &packed) || packed > (uint64_t)UINT32_MAX << 1)
+	if (!take(iot, &difference) || !take(iot, &packed) || packed > IOT_PACKED_MAX)
 		return wrong(iot, "range");
 	event->lba = iot->lba_next + iot_unzigzag(difference);
 	event->bytes = iot_unpack_bytes(packed);
@@ -254,7 +257,7 @@ static bool take_segment(struct iot *iot, struct io_segment *segment)
 {
 	uint64_t packed, difference, bytes;
 
-	if (!take(iot, &packed) || !take(iot, &difference) || packed >> 2 > (uint64_t)UINT32_MAX << 1)
+	if (!take(iot, &packed) || !take(iot, &difference) || packed >> 2 > IOT_PACKED_MAX)
 		return false;
 	bytes = iot_unpack_bytes(packed >> 2);
 	segment->flags = packed & IO_SEGMENT_FLAGS;

@@ -188,6 +188,18 @@ def flagged(*segments, count=4096):
     return write('t.iot', iot.whole(iot.issue('write', 1000, 0, 0, 64, count, (1, 7), segments), iot.end(500)))
 
 
+@case('iot/requests-and-segments-as-large-as-its-page-allows')
+def _():
+    for count in (1 << 32) - 1, (1 << 32) - 2, (1 << 32) - 512:
+        for segments in [], [(0x10000, count, 0)]:
+            flagged(*segments, count=count)
+            convert('iot', 'again.iot', 't.iot')
+            check(content('t.iot') == content('again.iot'), f'{count} bytes, {len(segments)} segments')
+    for count in 1 << 32, (1 << 32) + 1:
+        flagged(count=count)
+        check('impossible range' in program.refuses('trace', 'info', 't.iot'), f'{count} bytes')
+
+
 @case('iot/metadata-is-replayed')
 def _():
     meta = [(0x10000, 4096, 0), (0x20000, 32, iot_meta), (0x30000, 32, iot_meta)]
