@@ -64,6 +64,19 @@ def _():
     check(all(several in line for line in details if line.startswith('violation')), 'each of them', details)
 
 
+@cases.case('summary/plural-of-the-noun-that-changed')
+def _():
+    head = 'iommusim-snapshot 1\n# kernel.version 7.0\n[device]\n'
+    write('none.snap', head)
+    write('held.snap', head + 'removed path=/a number=0x0001\nremoved path=/b number=0x0001\n')
+    equal(diff('none.snap', 'held.snap')[0], ['2 removed devices still held'], 'devices')
+
+
+@cases.case('refuses-standard-input-for-both')
+def _():
+    equal(program.refuses('diff', '-', '-'), '-: only one of the two can be standard input', 'twice')
+
+
 @cases.case('summary/names-the-setting')
 def _():
     replay('good', '-f', SYNC, *rollback('fixed'))

@@ -47,6 +47,19 @@ def _():
     equal(run.err, '', 'no warning')
 
 
+@cases.case('/firing/of-an-address-of-this-size')
+def _():
+    """An address is asked for in bytes: the size is that of the range."""
+    write('f.ini', '[fault large]\npoint = dma.iova\nprobability = 100\ntimes = -1\nsize = 64k-1M\n')
+    found, run = replayed(*MIXED, '-f', 'f.ini')
+    large, = found['fault_rules']
+    check(0 < large['fired'] == large['passes'], 'some, and all of them', large)
+    program.expect(0, 'replay', *FIXED, '-o', 'whole', *MIXED, BOOT)
+    total = json.loads(program.expect(0, 'faults', 'list', '--json', *FIXED, *MIXED, BOOT).out)['points']
+    check(large['passes'] < [row['passes'] for row in total if row['point'] == 'dma.iova'][0], 'not all addresses', large)
+    check(all(row['bytes'] >= 1 << 16 for row in found['firings'] if 'bytes' in row), 'of large requests', found['firings'][:3])
+
+
 @cases.case('/firing/of-set-up-has-no-request')
 def _():
     found, run = replayed('--limit=20', '--fail=iova.fq:1', '--set', 'iommu.mode=lazy')
