@@ -2,23 +2,36 @@
 # SPDX-License-Identifier: MIT
 # Builds with address and undefined-behaviour sanitizers and runs every test; builds for release and runs what only holds
 # there; ends with the counts. Recordings beside the checkout (../shared) are tested as well, where they exist.
+#	--browser: tests the report in Chromium, too; screenshots stay in build/screenshots
 #	--package: builds the Debian packages, checks them, and uses them in a clean root instead
 set -eu
 cd "$(dirname "$0")"
+browser=
 case ${1-} in
 --package) exec .ci/package ;;
+--browser) browser=browser ;;
 ?*)
-	echo "test.sh: $1? Without anything it runs the tests; --package is the packages' test." >&2
+	echo "test.sh: $1? Without anything it runs the tests; --browser and --package are more." >&2
 	exit 2
 	;;
 esac
-.ci/install
+# Whoever has a Node.js of another origin has an npm with it.
+node=
+{ command -v node && command -v npm; } >/dev/null || node="nodejs npm"
+# shellcheck disable=SC2086 # a list of words
+.ci/install ${browser:+chromium fonts-dejavu-core $node}
 
 if [ ! -e build-test/build.ninja ]; then
 	meson setup build-test --buildtype=debugoptimized -Db_sanitize=address,undefined -Dwerror=true
 fi
 if [ ! -e build/build.ninja ]; then
 	meson setup build
+fi
+if [ -n "$browser" ]; then
+	mkdir -p build/browser
+	cp sim/tests/browser/package.json sim/tests/browser/package-lock.json build/browser
+	npm ci --prefix build/browser --no-audit --no-fund --loglevel=error
+	meson setup --reconfigure build -Dbrowser="$PWD/build/browser" >/dev/null
 fi
 ninja -C build-test
 ninja -C build
@@ -28,7 +41,7 @@ export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 meson test -C build-test --print-errorlogs --no-rebuild || status=$?
 # A sanitizer's own memory would be what is measured, millions of I/Os would take long, and programs without sanitizers
 # cannot use a library with them.
-meson test -C build --print-errorlogs --no-rebuild memory versions library || status=$?
+meson test -C build --print-errorlogs --no-rebuild memory versions library $browser || status=$?
 
 python3 - build-test/meson-logs build/meson-logs <<'EOF'
 import json

@@ -164,6 +164,17 @@ static bool controller_ask(const struct iommu_domain *domain, uint64_t addr, str
 	return found;
 }
 
+/** Whether @addr is that of another device's memory on the bus: the access gets there without the IOMMU. */
+static bool controller_asks_peer(const struct dma_device *dev, uint64_t addr, uint64_t *ret_paddr)
+{
+	uint64_t paddr = addr - dev->config.p2p.bus_offset;
+
+	if (dma_p2p(dev, paddr) != DMA_P2P_BUS_ADDR)
+		return false;
+	*ret_paddr = paddr;
+	return true;
+}
+
 /** Translates @addr for an access of this device. Returns false, having reported it, when the access faults. */
 static bool controller_translate(struct controller *ctrl, uint64_t addr, bool write, uint64_t *ret_paddr,
 				 struct controller_command *cmd)
@@ -173,6 +184,8 @@ static bool controller_translate(struct controller *ctrl, uint64_t addr, bool wr
 	bool ok;
 
 	cmd->accesses++;
+	if (controller_asks_peer(dev, addr, ret_paddr))
+		return true;
 	if (!dma_use_iommu(dev)) {
 		*ret_paddr = addr;
 		return true;

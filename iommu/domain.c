@@ -12,6 +12,7 @@ struct iommu *iommu_new_config(struct sim *sim, const struct iommu_hw_ops *ops,
 	prng_init(&seeded.prng, sim->seed, "iotlb");
 	iommu->tlb = iotlb_new(&seeded);
 	iommu->queue_lock.name = "invalidation queue";
+	iommu->hardware.name = "invalidation hardware";
 	iommu->state = g_malloc0(ops->state_size);
 	if (ops->init && ops->init(iommu, config) < 0) {
 		iommu_free(iommu);

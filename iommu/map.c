@@ -35,11 +35,13 @@ static int iommu_map_pages(struct iommu_domain *domain, uint64_t iova, uint64_t 
 int iommu_map_nosync(struct iommu_domain *domain, uint64_t iova, uint64_t paddr, uint64_t len, unsigned prot)
 {
 	struct sim *sim = domain->iommu->sim;
+	uint64_t from_ps = sim->cursor_ps;
 	int err;
 
 	SIM_ANNOUNCE(sim, map_call, iova, paddr, len, prot);
 	err = iommu_map_pages(domain, iova, paddr, len, prot);
 	SIM_ANNOUNCE(sim, map_return, err);
+	SIM_TOOK(sim, .what = SPAN_MAP, .from_ps = from_ps, .addr = iova, .bytes = len, .err = err);
 	return err;
 }
 
@@ -47,11 +49,15 @@ int iommu_sync_map(struct iommu_domain *domain, uint64_t iova, uint64_t len)
 {
 	struct sim *sim = domain->iommu->sim;
 	int err = sim_fault_size(sim, FAULT_IOMMU_SYNC_MAP, len);
+	uint64_t from_ps;
 
 	if (err || !domain->iommu->ops->iotlb_sync_map)
 		return err;
 	SIM_ANNOUNCE(sim, sync_map, domain->id, iova, iova + len - 1);
-	return domain->iommu->ops->iotlb_sync_map(domain, iova, len);
+	from_ps = sim->cursor_ps;
+	err = domain->iommu->ops->iotlb_sync_map(domain, iova, len);
+	SIM_TOOK(sim, .what = SPAN_SYNC_MAP, .from_ps = from_ps, .addr = iova, .bytes = len, .err = err);
+	return err;
 }
 
 /** Lets the caches know when [@iova, @iova + @len) went; @tables: table pages went as well. */
@@ -67,7 +73,8 @@ static void iommu_log_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t
 uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t len,
 			  struct pgtable_gather *gather)
 {
-	uint64_t generation = domain->pt->table_generation, unmapped = 0;
+	uint64_t generation = domain->pt->table_generation, from_ps = domain->iommu->sim->cursor_ps,
+		 unmapped = 0;
 
 	domain->iommu->stats.unmaps++;
 	if (len)
@@ -76,17 +83,23 @@ uint64_t iommu_unmap_fast(struct iommu_domain *domain, uint64_t iova, uint64_t l
 		iommu_log_unmap(domain, iova, unmapped, domain->pt->table_generation != generation);
 	domain->iommu->stats.unmapped_bytes += unmapped;
 	SIM_ANNOUNCE(domain->iommu->sim, unmap, domain->id, iova, len, unmapped);
+	SIM_TOOK(domain->iommu->sim, .what = SPAN_UNMAP, .from_ps = from_ps, .addr = iova, .bytes = len);
 	return unmapped;
 }
 
 void iommu_iotlb_sync(struct iommu_domain *domain, struct pgtable_gather *gather)
 {
+	struct sim *sim = domain->iommu->sim;
+	uint64_t from_ps = sim->cursor_ps;
+
 	if (!pgtable_gather_empty(gather)) {
 		if (domain->iommu->ops->iotlb_sync)
 			domain->iommu->ops->iotlb_sync(domain, gather);
-		SIM_ANNOUNCE(domain->iommu->sim, invalidate, domain->id, gather->start, gather->end);
+		SIM_ANNOUNCE(sim, invalidate, domain->id, gather->start, gather->end);
+		SIM_TOOK(sim, .what = SPAN_INVALIDATE, .from_ps = from_ps, .addr = gather->start,
+			 .bytes = gather->end - gather->start + 1);
 	}
-	pgtable_gather_free(domain->iommu->sim, gather);
+	pgtable_gather_free(sim, gather);
 }
 
 uint64_t iommu_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t len)

@@ -56,17 +56,20 @@ static void iommu_work(struct iommu *iommu)
 
 int iommu_wait(struct iommu *iommu, uint64_t timeout_ns)
 {
-	int err = sim_fault(iommu->sim, FAULT_IOMMU_INVALIDATE_TIMEOUT);
+	struct sim *sim = iommu->sim;
+	int err = sim_fault(sim, FAULT_IOMMU_INVALIDATE_TIMEOUT);
+	uint64_t from_ps = sim->cursor_ps;
 
 	iommu_work(iommu);
 	iommu->stats.invalidate_waits++;
 	if (err) {
 		iommu->stats.invalidate_timeouts++;
-		iommu->sim->cursor_ps += timeout_ns * 1000;
-		return err;
+		sim->cursor_ps += timeout_ns * 1000;
+	} else {
+		sim_charge(sim, WORK_INVALIDATE_WAIT, 1);
 	}
-	sim_charge(iommu->sim, WORK_INVALIDATE_WAIT, 1);
-	return 0;
+	SIM_TOOK(sim, .what = SPAN_INVALIDATE_WAIT, .from_ps = from_ps, .err = err);
+	return err;
 }
 
 int iommu_poll(struct iommu *iommu, unsigned tries, uint64_t timeout_ns)

@@ -923,8 +923,8 @@ static void test_hmb(const void *data)
 	config.hmb_descs_max = row->descs_max;
 	config.hmb_limit = 16 * MIB;
 	setup_machine(&fixture, &options);
-	for (uint64_t nth = row->nth; nth && nth < (row->persist ? 50 : row->nth + 1); nth++)
-		g_assert_true(fault_rules_add_nth(rules, "nvme.hmb", row->persist ? 1 : nth, 0));
+	if (row->nth)
+		g_assert_true(fault_rules_add_nth_of(rules, "nvme.hmb", NULL, row->nth, 0, row->persist));
 	fault_rules_arm(rules, fixture.sim);
 	g_assert_cmpint(nvme_new(fixture.sim, &fixture.dev, &config, &fixture.nvme), ==, 0);
 	fixture.ctrl = (struct controller){.nvme = fixture.nvme};

@@ -128,19 +128,25 @@ int dma_attach(struct dma_device *dev)
 
 static uint64_t dma_iova_attempt(struct dma_device *dev, uint64_t granules, uint64_t limit, bool flush)
 {
-	uint64_t limit_pfn = limit >> dev->granule_lg2, pfn = 0;
+	uint64_t limit_pfn = limit >> dev->granule_lg2, from_ps = dev->sim->cursor_ps, pfn = 0;
 
 	if (!sim_fault_size(dev->sim, FAULT_DMA_IOVA, granules << dev->granule_lg2))
 		pfn = iova_alloc_fast(dev->iovad, granules, limit_pfn, flush);
 	SIM_ANNOUNCE(dev->sim, iova_attempt, granules, limit_pfn, flush, pfn);
+	SIM_TOOK(dev->sim, .what = SPAN_ALLOC, .from_ps = from_ps, .addr = pfn << dev->granule_lg2,
+		 .bytes = granules << dev->granule_lg2);
 	return pfn;
 }
 
 /** Gives @granules from @pfn on back to the allocator. */
 static void dma_iova_return(struct dma_device *dev, uint64_t pfn, uint64_t granules)
 {
+	uint64_t from_ps = dev->sim->cursor_ps;
+
 	SIM_ANNOUNCE(dev->sim, iova_return, pfn, granules);
 	iova_free_fast(dev->iovad, pfn, granules);
+	SIM_TOOK(dev->sim, .what = SPAN_FREE, .from_ps = from_ps, .addr = pfn << dev->granule_lg2,
+		 .bytes = granules << dev->granule_lg2);
 }
 
 /* iommu_dma_alloc_iova */

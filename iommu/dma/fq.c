@@ -90,6 +90,8 @@ void fq_free(struct fq *fq)
 /** Invalidates everything of the domain: whatever was queued before is covered by it. */
 static void fq_flush(struct fq *fq)
 {
+	uint64_t from_ps = fq->sim->cursor_ps;
+
 	fq->flush_start++;
 	fq->domain->iommu->ops->flush_iotlb_all(fq->domain);
 	fq->flush_finish++;
@@ -97,6 +99,7 @@ static void fq_flush(struct fq *fq)
 		fq->noticed = fq->flush_finish;
 	fq->flush_ns = fq->sim->now_ns;
 	SIM_ANNOUNCE(fq->sim, invalidate, fq->domain->id, 0, UINT64_MAX);
+	SIM_TOOK(fq->sim, .what = SPAN_FLUSH, .from_ps = from_ps);
 }
 
 void fq_hold(struct fq *fq, bool held)
@@ -109,6 +112,9 @@ void fq_hold(struct fq *fq, bool held)
 /** Gives back what the first @finished flushes have covered, to the magazines of the CPU that runs this. */
 static void fq_reap(struct fq *fq, struct fq_ring *ring, uint64_t finished)
 {
+	uint64_t from_ps = fq->sim->cursor_ps;
+	uint32_t count = 0;
+
 	for (; ring->head != ring->tail; ring->head = (ring->head + 1) % fq->size) {
 		struct fq_entry *entry = &ring->entries[ring->head];
 		uint64_t window_ns = fq->flush_ns - entry->time_ns;
@@ -119,7 +125,10 @@ static void fq_reap(struct fq *fq, struct fq_ring *ring, uint64_t finished)
 		fq_free_pages(fq, entry);
 		SIM_ANNOUNCE(fq->sim, iova_return, entry->pfn, entry->granules);
 		iova_free_fast(fq->iovad, entry->pfn, entry->granules);
+		count++;
 	}
+	if (count)
+		SIM_TOOK(fq->sim, .what = SPAN_FREE, .from_ps = from_ps, .count = count);
 }
 
 static void fq_append(struct fq *fq, struct fq_ring *ring, uint64_t pfn, uint64_t granules,
@@ -143,6 +152,7 @@ static void fq_append(struct fq *fq, struct fq_ring *ring, uint64_t pfn, uint64_
 void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gather *gather)
 {
 	struct fq_ring *ring = &fq->rings[fq->ring_count == 1 ? 0 : fq->sim->cpu];
+	uint64_t from_ps = fq->sim->cursor_ps;
 
 	sim_lock(fq->sim, &ring->lock);
 	fq_reap(fq, ring, fq->noticed);
@@ -153,6 +163,7 @@ void fq_queue(struct fq *fq, uint64_t pfn, uint64_t granules, struct pgtable_gat
 	}
 	fq_append(fq, ring, pfn, granules, gather);
 	sim_unlock(fq->sim, &ring->lock);
+	SIM_TOOK(fq->sim, .what = SPAN_DEFER, .from_ps = from_ps);
 	fq->stats.queued++;
 	if (!fq->timer_on) {
 		fq->timer_on = true;

@@ -28,6 +28,7 @@ struct sweep_outcome {
 	int probe_error;
 	const char *probe_step;
 	GArray *live;  /* of struct sweep_mapping, sorted: where the trace ends */
+	uint64_t unfreed; /* descriptor blocks and vector tables that the drivers have when all has ended */
 	char *trouble; /* the replay could not go on */
 };
 

@@ -84,6 +84,18 @@ static bool sweep_probe(const struct sweep_options *options, struct sweep_outcom
 	return !outcome->probe_error;
 }
 
+/** Returns how many blocks and tables the drivers of all controllers have. */
+static uint64_t sweep_count_unfreed(const struct machine *machine)
+{
+	uint64_t unfreed = 0;
+
+	for (; machine; machine = machine->next)
+		if (machine->nvme)
+			unfreed += machine->nvme->dma_vecs + machine->nvme->small_pool.in_use +
+				   machine->nvme->large_pool.in_use;
+	return unfreed;
+}
+
 void sweep_replay(const struct sweep_options *options, struct sweep_outcome *ret_outcome)
 {
 	struct replay_options replay = options->replay;
@@ -98,6 +110,7 @@ void sweep_replay(const struct sweep_options *options, struct sweep_outcome *ret
 	if (sweep_probe(options, ret_outcome) && !replay_run(ret_outcome->machine, &options->trace, &replay,
 							     &ret_outcome->stats, &ret_outcome->part, &error))
 		ret_outcome->trouble = g_strdup(error->message);
+	ret_outcome->unfreed = sweep_count_unfreed(ret_outcome->machine);
 	machine_remove(ret_outcome->machine);
 }
 
@@ -172,6 +185,17 @@ static void sweep_judge_frames(GString *said, const struct machine *machine)
 	for (unsigned use = FRAME_PGTABLE + 1; use < FRAME_USES; use++)
 		if (mem->in_use[use])
 			sweep_say(said, "%u %s left", mem->in_use[use], names[use]);
+}
+
+/** Says how much more is never freed than in @reference: one finding has all of a pool. */
+static void sweep_judge_unfreed(GString *said, const struct sweep_outcome *outcome,
+				const struct sweep_outcome *reference)
+{
+	if (reference->unfreed && outcome->unfreed > reference->unfreed)
+		sweep_say(said,
+			  "%" G_GUINT64_FORMAT " more descriptor blocks and vector tables were never freed, "
+					       "in all %" G_GUINT64_FORMAT,
+			  outcome->unfreed - reference->unfreed, outcome->unfreed);
 }
 
 /** Says what is left behind when the machine is removed. */
@@ -273,6 +297,7 @@ char *sweep_judge(const struct sweep_options *options, const struct sweep_outcom
 	if (outcome->trouble)
 		sweep_say(said, "%s", outcome->trouble);
 	sweep_judge_findings(said, outcome, reference, expected);
+	sweep_judge_unfreed(said, outcome, reference);
 	sweep_judge_left(said, outcome->machine);
 	if (!outcome->probe_error)
 		sweep_judge_ends(said, outcome, reference);

@@ -37,6 +37,7 @@ int cmd_diff(const struct command *command, int argc, char **argv);
 int cmd_snapshot_show(const struct command *command, int argc, char **argv);
 int cmd_snapshot_check(const struct command *command, int argc, char **argv);
 int cmd_whois(const struct command *command, int argc, char **argv);
+int cmd_report(const struct command *command, int argc, char **argv);
 int cmd_trace_info(const struct command *command, int argc, char **argv);
 int cmd_trace_convert(const struct command *command, int argc, char **argv);
 int cmd_trace_record(const struct command *command, int argc, char **argv);

@@ -9,6 +9,8 @@ const struct command commands[] = {
 	{"replay", "replay recorded I/O traces through the machine", "TRACE...", cmd_replay,
 	 .example = "iommusim replay -o old -f fixtures/faults/sync.ini --set "
 		    "behaviour.blkdma-rollback=old " EXAMPLE_TRACE},
+	{"report", "one run, or two side by side, as a page for a browser", "-o FILE.html DIR [DIR2]", cmd_report,
+	 .example = "iommusim report -o old.html old"},
 	{"explain", "one request, told step by step", "--request \"OP lba=N bvec=ADDR+LEN,...\"", cmd_explain,
 	 .example = "iommusim explain --request \"write lba=2048 bvec=0x100000000+4k,0x100005000+4k\""},
 	{"diff", "compare two snapshots by meaning", "A.snap B.snap", cmd_diff,

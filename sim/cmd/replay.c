@@ -4,6 +4,7 @@
 
 #include "sim/cmd/rerun.h"
 #include "sim/cmd/run.h"
+#include "sim/core/text.h"
 #include "sim/io/output.h"
 
 /** @entries are the options as they were given. */
@@ -56,7 +57,23 @@ static void replay_warn_missed_snapshots(const struct run *run)
 			run->stats->snapshots_missed);
 }
 
-static int replay_report(const struct run *run, const struct cmd_common *common, const GOptionEntry *entries)
+/** Says what the file of trace events has not. */
+static void replay_warn_left_out(const struct run *run, const char *path)
+{
+	const struct perfetto_left *left = &run->perfetto_left;
+	g_autofree char *until = text_time(left->until_ns);
+
+	if (run->perfetto && left->until_ns != UINT64_MAX)
+		fprintf(stderr,
+			"iommusim: warning: %s: %" G_GUINT64_FORMAT
+			" events, complete until %s: left out %" G_GUINT64_FORMAT
+			" requests and %" G_GUINT64_FORMAT " slices (--perfetto-limit=%" G_GUINT64_FORMAT ")\n",
+			path, left->events, until, left->left_requests, left->left_slices,
+			run->perfetto_limit);
+}
+
+static int replay_report(const struct run *run, const struct run_options *options,
+			 const struct cmd_common *common, const GOptionEntry *entries)
 {
 	struct facts *facts = replay_facts(run, entries);
 	g_autofree char *text = common->json ? facts_to_json(facts) : facts_to_text(facts);
@@ -66,6 +83,7 @@ static int replay_report(const struct run *run, const struct cmd_common *common,
 	run_warn_idle_rules(run->rules);
 	run_warn_warmup(run);
 	replay_warn_missed_snapshots(run);
+	replay_warn_left_out(run, options->perfetto);
 	if (cmd_shows_progress(common))
 		fprintf(stderr, "%" G_GUINT64_FORMAT " I/Os in %.3f s, %.0f k/s\n", run->stats->ios,
 			run->elapsed_s, (double)run->stats->ios / run->elapsed_s / 1e3);
@@ -89,7 +107,7 @@ int cmd_replay(const struct command *command, int argc, char **argv)
 	}
 	if (run_execute(&run, &options, common.args, cmd_shows_progress(&common), &error) &&
 	    (!options.dir || replay_write_results(&run, entries, &error)))
-		code = replay_report(&run, &common, entries);
+		code = replay_report(&run, &options, &common, entries);
 	else
 		code = cmd_fail_error(error);
 	run_clear(&run);

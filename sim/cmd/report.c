@@ -76,6 +76,23 @@ static const struct {
 	{"latency_p999_ns", NULL, 999},
 };
 
+/** For programs: a table of these says less than its percentiles. */
+static void report_histogram(struct facts *facts, const struct histogram *h)
+{
+	facts_list_begin(facts, "histogram", NULL);
+	for (unsigned group = 0; group < HISTOGRAM_GROUPS; group++) {
+		uint64_t upto_ns, count = histogram_group(h, group, &upto_ns);
+
+		if (!count)
+			continue;
+		facts_begin(facts, NULL, NULL);
+		facts_u64(facts, "upto_ns", NULL, upto_ns);
+		facts_u64(facts, "count", NULL, count);
+		facts_end(facts);
+	}
+	facts_list_end(facts);
+}
+
 static void report_latency_of(struct facts *facts, const char *op, const struct histogram *h)
 {
 	g_autofree char *mean = text_time(h->sum_ns / h->count), *max = text_time(h->max_ns);
@@ -98,6 +115,7 @@ static void report_latency_of(struct facts *facts, const char *op, const struct 
 		facts_u64(facts, report_percentiles[i].key, NULL,
 			  histogram_percentile(h, report_percentiles[i].per_mille));
 	facts_u64(facts, "latency_max_ns", NULL, h->max_ns);
+	report_histogram(facts, h);
 	facts_end(facts);
 }
 

@@ -8,7 +8,7 @@
 
 /** The machine file of the results has these, and results are not written again. */
 static const char *const left_out[] = {"machine",	 "set", "seed", "output", "snapshot-at",
-				       "snapshot-every", NULL};
+				       "snapshot-every", "perfetto", "perfetto-limit", NULL};
 
 static void write_flag(struct facts *facts, const char *name, bool value)
 {

@@ -46,6 +46,10 @@ GOptionEntry *run_option_entries(struct run_options *options, bool outputs)
 		 "snapshots at these times or after so many requests", "T|#N,..."},
 		{"snapshot-every", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot_every,
 		 "a snapshot each time this passes", "T|#N"},
+		{"perfetto", 0, 0, G_OPTION_ARG_FILENAME, &options->perfetto,
+		 "write what happened when, for ui.perfetto.dev and chrome://tracing (open, closed)", "FILE"},
+		{"perfetto-limit", 0, 0, G_OPTION_ARG_FILENAME, &options->perfetto_limit,
+		 "at most N events in that file (default: 1000000)", "N"},
 		{"warmup", 0, 0, G_OPTION_ARG_FILENAME, &options->warmup,
 		 "leave out of the results what comes before this time, or before so many requests", "T|#N"},
 		{NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -76,6 +80,8 @@ void run_options_clear(struct run_options *options)
 	g_free(options->dir);
 	g_free(options->snapshot_at);
 	g_free(options->snapshot_every);
+	g_free(options->perfetto);
+	g_free(options->perfetto_limit);
 	g_free(options->warmup);
 	g_free(options->order);
 	g_free(options->save_order);
@@ -351,6 +357,27 @@ static bool run_open_recordings(struct run *run, const struct run_options *optio
 	return true;
 }
 
+/** Starts the file of trace events, if one is asked for. */
+static bool run_open_perfetto(struct run *run, const struct run_options *options, GError **error)
+{
+	uint64_t limit = PERFETTO_LIMIT;
+
+	if (options->perfetto_limit && !options->perfetto)
+		return sim_error_plain(error, "--perfetto-limit is of a file: give --perfetto as well") == 0;
+	if (!options->perfetto)
+		return true;
+	if (run->replay.mode == REPLAY_ASAP)
+		return sim_error_plain(error, "--perfetto: with --mode=asap nothing takes time: give open or closed") == 0;
+	if (strcmp(options->perfetto, "-") == 0)
+		return sim_error_plain(error, "--perfetto=-: standard output has the report: give a file") == 0;
+	if (options->perfetto_limit && (!text_parse_u64(options->perfetto_limit, &limit) || !limit))
+		return sim_error_plain(error, "--perfetto-limit=%s: must be a count from 1",
+				       options->perfetto_limit) == 0;
+	run->perfetto_limit = limit;
+	run->perfetto = perfetto_new(options->perfetto, limit, error);
+	return run->perfetto != NULL;
+}
+
 static void run_show_progress(void *data, uint64_t issued)
 {
 	progress_show(data, issued);
@@ -397,7 +424,8 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	struct progress state = {.begun_us = g_get_monotonic_time()};
 	bool ok = true;
 
-	if (!run_open(run, options, traces, error) || !run_open_recordings(run, options, error))
+	if (!run_open(run, options, traces, error) || !run_open_recordings(run, options, error) ||
+	    !run_open_perfetto(run, options, error))
 		return false;
 	if (options->dir && g_mkdir_with_parents(options->dir, 0777) != 0)
 		return sim_error_plain(error, "%s: %s", options->dir, g_strerror(errno)) == 0;
@@ -409,6 +437,8 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 	run->machine = machine_new(&run->config, run->cpus, run->rules);
 	for (unsigned i = 1; i < run->count; i++)
 		machine_add(run->machine);
+	if (run->perfetto)
+		perfetto_observe(run->perfetto, run->machine->sim);
 	if (options->watch)
 		options->watch->begins(options->watch->data, run->machine);
 	run->probe_error = machine_probe(run->machine, run->replay.mode != REPLAY_ASAP, &run->probe_step);
@@ -427,6 +457,8 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 		options->watch->ends(options->watch->data, run->machine);
 	if (ok)
 		ok = run_teardown(run, error);
+	if (ok && run->perfetto)
+		ok = perfetto_commit(run->perfetto, &run->perfetto_left, error);
 	if (progress)
 		progress_clear();
 	run->elapsed_s = (double)(g_get_monotonic_time() - state.begun_us) / 1e6;
@@ -436,6 +468,7 @@ bool run_execute(struct run *run, const struct run_options *options, char **trac
 void run_clear(struct run *run)
 {
 	machine_free(run->machine);
+	perfetto_free(run->perfetto);
 	for (unsigned i = 0; i < MACHINE_CONTROLLERS_MAX; i++) {
 		io_transform_close(run->traces[i]);
 		io_transform_close(run->recordings[i]);

@@ -8,6 +8,7 @@
 #include "sim/cmd/cmd.h"
 #include "sim/cmd/report.h"
 #include "sim/cmd/traceopt.h"
+#include "sim/report/perfetto.h"
 #include "sim/trace/transform.h"
 
 /** Somebody who looks on. */
@@ -33,6 +34,7 @@ struct run_options {
 	char *dir;
 	char *snapshot_at;
 	char *snapshot_every;
+	char *perfetto, *perfetto_limit;
 	char *warmup;
 	char *order, *save_order;
 	const struct run_watch *watch; /* borrowed; NULL: nobody. No option */
@@ -71,6 +73,9 @@ struct run {
 	struct replay_options replay;
 	struct replay_stats *stats;
 	uint64_t *snap_ns, *snap_count;
+	struct perfetto *perfetto; /* NULL: not asked for */
+	uint64_t perfetto_limit;
+	struct perfetto_left perfetto_left;
 	int probe_error;
 	const char *probe_step;
 	double elapsed_s;

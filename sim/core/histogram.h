@@ -40,4 +40,11 @@ void histogram_merge(struct histogram *histogram, const struct histogram *more);
  *  maximum); 0 without samples. */
 uint64_t histogram_percentile(const struct histogram *histogram, unsigned per_mille);
 
+/** Four groups of buckets in each power of two: for people, and for charts. */
+#define HISTOGRAM_GROUP_LG2 (HISTOGRAM_STEPS_LG2 - 2)
+#define HISTOGRAM_GROUPS    (HISTOGRAM_BUCKETS >> HISTOGRAM_GROUP_LG2)
+
+/** Returns how many samples lie in @group, and the most that they can be in *@ret_upto_ns. */
+uint64_t histogram_group(const struct histogram *histogram, unsigned group, uint64_t *ret_upto_ns);
+
 #endif

@@ -16,6 +16,53 @@ struct sim;
 struct dma_call; /* iommu/dma/dma.h */
 struct request;	 /* blockdma/request.h */
 
+/** What takes simulated time. */
+enum sim_span {
+	/* Whole steps of a CPU. */
+	SPAN_SUBMIT,	  /* requests go to the driver */
+	SPAN_COMPLETE,	  /* completions are taken */
+	SPAN_INTERRUPT,	  /* an interrupt is taken */
+	SPAN_THREAD_WAKE, /* its thread begins to run */
+	SPAN_TIMEOUT,	  /* a command is looked at whose time is over */
+	SPAN_RESET,	  /* all that the controller has is cancelled */
+	SPAN_TIMER,	  /* @name */
+	SPAN_STEPS,
+	/* Parts of these. */
+	SPAN_PREPARE = SPAN_STEPS, /* @req gets its command; with @err it goes no further */
+	SPAN_FINISH,		   /* @req has ended: what it had is given back */
+	SPAN_ALLOC,		   /* an IOVA */
+	SPAN_FREE,
+	SPAN_MAP,
+	SPAN_SYNC_MAP,
+	SPAN_UNMAP,
+	SPAN_INVALIDATE,
+	SPAN_INVALIDATE_WAIT, /* for the hardware to have done it */
+	SPAN_DEFER,	      /* an IOVA goes to the flush queue */
+	SPAN_FLUSH,	      /* everything of the domain is invalidated */
+	SPAN_WAIT,	      /* for @name, a lock, or hardware that serves one at a time */
+	SPAN_CPU_END,
+	/* Of hardware, for @req, and of requests. */
+	SPAN_TAG_WAIT = SPAN_CPU_END,
+	SPAN_FETCH,	   /* the command, its lists, the data of a write */
+	SPAN_CHANNEL_WAIT, /* for channel @unit */
+	SPAN_SERVICE,	   /* in channel @unit */
+	SPAN_TRANSFER,	   /* data of a read, completion and interrupt */
+	SPAN_WALK,	   /* on walker @unit, of @count entries */
+	SPANS,
+};
+
+/** Something that took time. What does not concern the kind is 0. */
+struct sim_took {
+	enum sim_span what;
+	int err;	  /* negative */
+	uint64_t from_ps; /* until now, if a CPU did it: the cursor */
+	uint64_t to_ps;	  /* of hardware: in part ahead */
+	const char *name;
+	const struct request *req;
+	uint64_t addr, bytes;
+	uint32_t unit, count;
+};
+
 struct sim_observer {
 	/** The allocator was asked once: the first attempt of a request may be for the low 4 GiB alone. @pfn: the
 	 * granule, 0 if there was none. */
@@ -58,6 +105,10 @@ struct sim_observer {
 			  bool hit);
 	/** A device access failed to translate. */
 	void (*io_page_fault)(void *data, struct sim *sim, unsigned domain, uint64_t iova, bool write);
+	/** The CPU was busy with something, up to its cursor. What is a part of something else comes before it. */
+	void (*took)(void *data, struct sim *sim, const struct sim_took *took);
+	/** Hardware is or will be, or a request was. Those of one walker come in the order of time. */
+	void (*hardware)(void *data, struct sim *sim, const struct sim_took *took);
 	void (*ref_get)(void *data, struct sim *sim, const char *object, const char *holder);
 	void (*ref_put)(void *data, struct sim *sim, const char *object, const char *holder);
 	void *data;
@@ -75,5 +126,10 @@ struct sim_observer {
 			if (observer_->member)                                             \
 				observer_->member(observer_->data, (sim), __VA_ARGS__);    \
 	} while (0)
+
+/** SIM_TOOK(sim, .what = SPAN_MAP, .from_ps = from_ps, …): the CPU of this step was busy with it. */
+#define SIM_TOOK(sim, ...) SIM_ANNOUNCE(sim, took, &(const struct sim_took){__VA_ARGS__})
+/** The same of hardware. */
+#define SIM_HARDWARE(sim, ...) SIM_ANNOUNCE(sim, hardware, &(const struct sim_took){__VA_ARGS__})
 
 #endif

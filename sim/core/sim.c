@@ -51,13 +51,14 @@ void sim_observe(struct sim *sim, struct sim_observer *observer)
 
 void sim_wait(struct sim *sim, struct sim_lock *lock, uint64_t at_ps)
 {
-	uint64_t wait_ns = (at_ps - sim->cursor_ps + 999) / 1000;
+	uint64_t from_ps = sim->cursor_ps, wait_ns = (at_ps - from_ps + 999) / 1000;
 
 	lock->waits++;
 	lock->wait_ns_sum += wait_ns;
 	lock->wait_ns_max = MAX(lock->wait_ns_max, wait_ns);
 	lock->holder_from_ps = at_ps;
 	sim->cursor_ps = at_ps;
+	SIM_TOOK(sim, .what = SPAN_WAIT, .from_ps = from_ps, .name = lock->name);
 }
 
 void sim_run_until(struct sim *sim, uint64_t until_ns)

@@ -8,8 +8,8 @@
  *
  * Function and time are two layers. Functional code (allocators, page tables, mappers, drivers) runs "on" sim->cpu at
  * sim->now_ns and changes state at once; it reports work with sim_charge(), which moves sim->cursor_ps, the time that
- * this CPU has reached inside the current step. Only the floor and sim/machine read the cursor: they decide when the
- * next thing happens. Under --mode asap nobody looks at it.
+ * this CPU has reached inside the current step. Only the floor and sim/machine read the cursor to decide when the next
+ * thing happens; others only to announce how long something took (observer.h). Under --mode asap nobody looks at it.
  *
  * The order of a step: sim_step_begin(cpu, at) ... functional code ... sim_step_end(), which returns when the CPU is
  * free again.

@@ -9,6 +9,8 @@
 #include "sim/core/text.h"
 #include "sim/io/keyfile.h"
 #include "sim/machine/board.h"
+#include "sim/machine/machine.h"
+#include "sim/machine/segments.h"
 
 const char *const segment_layout_names[] = {"recorded", "scattered", "contiguous", "thp", "recorded-mix", NULL};
 const char *const iommu_mode_names[] = {"strict", "lazy", "passthrough", NULL};
@@ -27,6 +29,8 @@ static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 static const char *const config_losses[] = {"command", "interrupt", "all", NULL};
 /* enum service_model. */
 static const char *const config_services[] = {"fixed", "exponential", "lognormal", "recorded", NULL};
+/* enum p2p_path. */
+static const char *const config_p2p_paths[] = {"bus", "host-bridge", "unsupported", NULL};
 static const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const config_versions[] = {"6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.0", "7.0-later", "fixed", NULL};
 
@@ -36,6 +40,7 @@ enum config_kind {
 	CONFIG_SIZE,
 	CONFIG_CHOICE,
 	CONFIG_RANGES,
+	CONFIG_RANGE, /* of whole pages, at @offset; zeroes: none */
 	CONFIG_SIZES, /* bitmap of powers of two; 0: any */
 };
 
@@ -71,6 +76,12 @@ static const struct config_key config_keys[] = {
 	 .what = "length of a row of timeline.csv"},
 	{"machine", "swiotlb", CONFIG_SIZE, AT(swiotlb_bytes), 0, UINT64_C(1) << 30, .initial = 64 << 20,
 	 .what = "bounce buffers, below 4 GiB; 0: none"},
+	{"machine", "p2p", CONFIG_RANGE, AT(p2p),
+	 .what = "memory of another device (peer to peer), FIRST-LAST in bytes"},
+	{"machine", "p2p-path", CONFIG_CHOICE, AT(p2p_path), .choices = config_p2p_paths,
+	 .what = "to that memory. bus: by its address on the bus, without the IOMMU; host-bridge: mapped as all memory is; unsupported: none"},
+	{"machine", "p2p-bus", CONFIG_NUMBER, AT(p2p_bus), 0, UINT64_MAX,
+	 .what = "where that memory begins on the bus; 0: at the address that the CPUs have for it", .multiple = FRAME_SIZE},
 	{"iommu", "hardware", CONFIG_CHOICE, AT(hardware), .choices = config_hardware_names,
 	 .what = "whose registers, commands and page tables"},
 	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
@@ -214,6 +225,23 @@ const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *
 	return config_hardware[config->hardware];
 }
 
+bool machine_config_p2p(const struct machine_config *config, struct dma_p2p_window *ret_window)
+{
+	static const enum dma_p2p kinds[] = {[P2P_PATH_BUS] = DMA_P2P_BUS_ADDR,
+					     [P2P_PATH_HOST_BRIDGE] = DMA_P2P_HOST_BRIDGE,
+					     [P2P_PATH_UNSUPPORTED] = DMA_P2P_UNSUPPORTED};
+
+	*ret_window = (struct dma_p2p_window){.kind = DMA_P2P_NONE};
+	if (!config->p2p.last)
+		return false;
+	*ret_window = (struct dma_p2p_window){
+		.kind = kinds[config->p2p_path],
+		.first = config->p2p.first,
+		.last = config->p2p.last,
+		.bus_offset = config->p2p_bus ? config->p2p_bus - config->p2p.first : 0};
+	return true;
+}
+
 bool machine_config_translates(const struct machine_config *config)
 {
 	return config->iommu_mode != IOMMU_PASSTHROUGH && (!config->board || config->board->hw);
@@ -288,6 +316,35 @@ unsigned machine_config_behaviour(const struct machine_config *config, enum beha
 
 /* ---- setting ---- */
 
+/** Parses "FIRST-LAST", which is changed. */
+static bool config_parse_range(char *word, struct config_range *ret_range)
+{
+	char *dash = strchr(word, '-');
+
+	if (!dash)
+		return false;
+	*dash = '\0';
+	return text_parse_u64(word, &ret_range->first) && text_parse_u64(dash + 1, &ret_range->last) &&
+	       ret_range->first <= ret_range->last;
+}
+
+/** Parses "none" or "FIRST-LAST", whole pages below the frames of the simulation. */
+static bool config_set_range(const char *value, struct config_range *ret_range)
+{
+	g_autofree char *word = g_strdup(value);
+	struct config_range range;
+
+	if (strcmp(value, "none") == 0) {
+		*ret_range = (struct config_range){0};
+		return true;
+	}
+	if (!config_parse_range(word, &range) || !range.first || range.last >= PHYSMEM_BASE ||
+	    range.first % FRAME_SIZE || (range.last + 1) % FRAME_SIZE)
+		return false;
+	*ret_range = range;
+	return true;
+}
+
 /** Parses "FIRST-LAST FIRST-LAST …"; an empty value reserves nothing. */
 static bool config_set_ranges(struct machine_config *config, const char *value)
 {
@@ -296,15 +353,9 @@ static bool config_set_ranges(struct machine_config *config, const char *value)
 	unsigned count = 0;
 
 	for (char **word = words; *word; word++) {
-		char *dash = strchr(*word, '-');
-
 		if (!**word)
 			continue;
-		if (!dash || count == CONFIG_RESERVED_MAX)
-			return false;
-		*dash = '\0';
-		if (!text_parse_u64(*word, &ranges[count].first) || !text_parse_u64(dash + 1, &ranges[count].last) ||
-		    ranges[count].first > ranges[count].last)
+		if (count == CONFIG_RESERVED_MAX || !config_parse_range(*word, &ranges[count]))
 			return false;
 		count++;
 	}
@@ -356,6 +407,8 @@ static bool config_set_key(struct machine_config *config, const struct config_ke
 		return config_set_choice(key->choices, value, config_slot(config, key));
 	case CONFIG_RANGES:
 		return config_set_ranges(config, value);
+	case CONFIG_RANGE:
+		return config_set_range(value, (struct config_range *)config_slot(config, key));
 	case CONFIG_SIZES:
 		return config_set_sizes(value, config_slot(config, key));
 	case CONFIG_TIME:
@@ -392,6 +445,9 @@ static char *config_wanted(const struct config_key *key)
 		return g_strdup_printf("one of %s", choices);
 	case CONFIG_RANGES:
 		return g_strdup_printf("at most %d ranges FIRST-LAST with blanks between", CONFIG_RESERVED_MAX);
+	case CONFIG_RANGE:
+		return g_strdup_printf("none, or FIRST-LAST, whole pages of %u from 0x%x to 0x%" G_GINT64_MODIFIER "x",
+				       FRAME_SIZE, FRAME_SIZE, PHYSMEM_BASE - 1);
 	case CONFIG_SIZES:
 		return g_strdup_printf("any, or sizes with blanks between, powers of two from %u", FRAME_SIZE);
 	default:
@@ -579,6 +635,36 @@ static bool config_mapper_lacks(const struct machine_config *config, enum behavi
 	return false;
 }
 
+/** Whether the memory of another device lies apart from what else is in the machine, and on the bus. */
+static bool config_check_p2p(const struct machine_config *config, GError **error)
+{
+	const struct config_range *p2p = &config->p2p;
+	const struct machine_board *board = config->board;
+	const struct {
+		uint64_t first, bytes;
+		const char *what;
+	} others[] = {{SEGMENTS_BASE, (uint64_t)SEGMENTS_PAGES << FRAME_LG2, "made segments"},
+		      {MACHINE_SWIOTLB_BASE, config->swiotlb_bytes, "bounce buffers"},
+		      {board ? board->memory_base : 0, board ? board->memory_bytes : 0, "the board's memory"}};
+
+	if (!p2p->last)
+		return true;
+	for (unsigned i = 0; i < G_N_ELEMENTS(others); i++)
+		if (p2p->first < others[i].first + others[i].bytes && p2p->last >= others[i].first &&
+		    others[i].bytes)
+			return sim_error_plain(error,
+					       "machine.p2p = 0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER
+					       "x: 0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x is for %s",
+					       p2p->first, p2p->last, others[i].first,
+					       others[i].first + others[i].bytes - 1, others[i].what) == 0;
+	if (config->p2p_bus > UINT64_MAX - (p2p->last - p2p->first))
+		return sim_error_plain(error,
+				       "machine.p2p-bus = %" G_GUINT64_FORMAT
+				       ": machine.p2p would end beyond 64 bits",
+				       config->p2p_bus) == 0;
+	return true;
+}
+
 bool machine_config_check(const struct machine_config *config, GError **error)
 {
 	enum behaviour lacking;
@@ -617,7 +703,7 @@ bool machine_config_check(const struct machine_config *config, GError **error)
 				       "iotlb.ats-ways = %" G_GUINT64_FORMAT
 				       ": must be at most iotlb.ats-entries, %" G_GUINT64_FORMAT,
 				       config->ats_ways, config->ats_entries) == 0;
-	return true;
+	return config_check_p2p(config, error);
 }
 
 /* ---- writing ---- */
@@ -630,19 +716,32 @@ static void config_append_sizes(GString *text, uint64_t sizes)
 		g_string_append_printf(text, "%s%" G_GUINT64_FORMAT, blank, sizes & -sizes);
 }
 
+static void config_append_range(GString *text, const struct config_range *range)
+{
+	g_string_append_printf(text, "0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x", range->first, range->last);
+}
+
 static void config_append_value(GString *text, const struct machine_config *config, const struct config_key *key)
 {
 	uint64_t value = *config_slot((struct machine_config *)config, key);
+	const struct config_range *range;
 
 	switch (key->kind) {
 	case CONFIG_CHOICE:
 		g_string_append(text, key->choices[value]);
 		break;
 	case CONFIG_RANGES:
-		for (unsigned i = 0; i < config->reserved_count; i++)
-			g_string_append_printf(text,
-					       "%s0x%" G_GINT64_MODIFIER "x-0x%" G_GINT64_MODIFIER "x", i ? " " : "",
-					       config->reserved[i].first, config->reserved[i].last);
+		for (unsigned i = 0; i < config->reserved_count; i++) {
+			g_string_append(text, i ? " " : "");
+			config_append_range(text, &config->reserved[i]);
+		}
+		break;
+	case CONFIG_RANGE:
+		range = (const struct config_range *)config_slot((struct machine_config *)config, key);
+		if (range->last)
+			config_append_range(text, range);
+		else
+			g_string_append(text, "none");
 		break;
 	case CONFIG_SIZES:
 		config_append_sizes(text, value);

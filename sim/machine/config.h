@@ -14,6 +14,7 @@
 
 #include <glib.h>
 
+#include "iommu/dma/dma.h"
 #include "iommu/iommu.h"
 #include "sim/behaviour/behaviour.h"
 #include "sim/core/work.h"
@@ -54,6 +55,13 @@ enum service_model {
 #define CONFIG_WALKERS_MAX  64
 #define CONFIG_KEYS_MAX	    128
 
+/* How the controller reaches the memory of another device. */
+enum p2p_path {
+	P2P_PATH_BUS,
+	P2P_PATH_HOST_BRIDGE,
+	P2P_PATH_UNSUPPORTED,
+};
+
 struct config_range {
 	uint64_t first, last; /* bytes, last inclusive */
 };
@@ -67,6 +75,9 @@ struct machine_config {
 	uint64_t seed;
 	uint64_t timeline_ns; /* length of a row of timeline.csv */
 	uint64_t swiotlb_bytes; /* bounce buffers */
+	struct config_range p2p; /* another device's memory, whole pages; zeroes: none */
+	uint64_t p2p_path;	 /* enum p2p_path */
+	uint64_t p2p_bus;	 /* where it begins on the bus; 0: where it does in memory */
 
 	uint64_t hardware;   /* number of the IOMMU among those of the key; see machine_config_hardware() */
 	uint64_t iommu_mode; /* enum iommu_mode */
@@ -125,6 +136,9 @@ const struct iommu_hw_ops *machine_config_hardware(const struct machine_config *
 /** Makes it the machine of @board, which is borrowed: its IOMMU is the one, and says what nobody chose of [iotlb]. Returns
  *  false, with *@error, where the file asks for another IOMMU. */
 bool machine_config_set_board(struct machine_config *config, const struct machine_board *board, GError **error);
+
+/** Returns whether the machine has memory of another device, and fills *@ret_window with how the controller reaches it. */
+bool machine_config_p2p(const struct machine_config *config, struct dma_p2p_window *ret_window);
 
 /** Whether something translates the controller's accesses. */
 bool machine_config_translates(const struct machine_config *config);

@@ -12,10 +12,10 @@ static uint64_t device_ns(uint64_t ps)
 
 /* ---- walkers ---- */
 
-void walkers_init(struct walkers *walkers, const struct machine_config *config)
+void walkers_init(struct walkers *walkers, struct sim *sim, const struct machine_config *config)
 {
-	*walkers =
-		(struct walkers){.count = (unsigned)config->walkers, .memory_ps = config->memory_ns * 1000};
+	*walkers = (struct walkers){
+		.sim = sim, .count = (unsigned)config->walkers, .memory_ps = config->memory_ns * 1000};
 }
 
 uint64_t walkers_walk(struct walkers *walkers, uint64_t now_ps, uint64_t at_ps, uint32_t table_reads)
@@ -33,6 +33,8 @@ uint64_t walkers_walk(struct walkers *walkers, uint64_t now_ps, uint64_t at_ps, 
 		walkers->wait_ps += *free_ps - at_ps;
 	}
 	*free_ps = MAX(*free_ps, now_ps) + walk_ps;
+	SIM_HARDWARE(walkers->sim, .what = SPAN_WALK, .req = walkers->req, .from_ps = *free_ps - walk_ps,
+		     .to_ps = *free_ps, .unit = (uint32_t)(free_ps - walkers->free_ps), .count = table_reads);
 	return MAX(*free_ps, at_ps + walk_ps);
 }
 
@@ -151,26 +153,37 @@ static uint32_t device_channel(const struct device_time *device, const struct co
 	return (uint32_t)(device->channels_power ? place & (device->channels - 1) : place % device->channels);
 }
 
+static void device_announce(const struct device_time *device, const struct device_work *work,
+			    enum sim_span what, uint32_t unit, uint64_t from_ps, uint64_t to_ps)
+{
+	SIM_HARDWARE(device->walkers->sim, .what = what, .req = work->req, .unit = unit, .from_ps = from_ps,
+		     .to_ps = to_ps);
+}
+
 /** Returns when the channel of @work, which has the command since @at_ps, is done with it. */
 static uint64_t device_serve(struct device_time *device, const struct device_work *work, uint64_t at_ps)
 {
 	const struct controller_command *command = work->command;
-	uint64_t *channel = &device->channel_free_ps[device_channel(device, command)], service_ps;
+	uint32_t unit = device_channel(device, command);
+	uint64_t *channel = &device->channel_free_ps[unit], service_ps;
 
 	if (device->service.model == SERVICE_RECORDED) {
 		/* What the device was busy with then is in the time already. */
 		service_ps = 1000 * service_recorded_ns(&device->service, work->number, command->write,
 							command->bytes);
 		device->stats.service_ps += service_ps;
+		device_announce(device, work, SPAN_SERVICE, unit, at_ps, at_ps + service_ps);
 		return at_ps + service_ps;
 	}
 	service_ps = 1000 * service_draw_ns(&device->service, command->write);
 	device->stats.service_ps += service_ps;
 	if (*channel > at_ps) {
 		device->stats.wait_ps += *channel - at_ps;
+		device_announce(device, work, SPAN_CHANNEL_WAIT, unit, at_ps, *channel);
 		at_ps = *channel;
 	}
 	*channel = at_ps + service_ps;
+	device_announce(device, work, SPAN_SERVICE, unit, at_ps, *channel);
 	return *channel;
 }
 
@@ -184,6 +197,7 @@ static uint64_t device_complete(struct device_time *device, struct device_work *
 	done_ps = device_walk_completion(device, work->command, done_ps);
 	done_ps = device_remap(device, work, done_ps);
 	device->stats.transfer_ps += done_ps - at_ps;
+	device_announce(device, work, SPAN_TRANSFER, 0, at_ps, done_ps);
 	work->step = DEVICE_DONE;
 	return done_ps;
 }
@@ -206,6 +220,7 @@ static uint64_t device_fetch(struct device_time *device, struct device_work *wor
 		at_ps = device_read(device, command->walks[CONTROLLER_DATA], bytes, at_ps);
 	device->stats.commands++;
 	device->stats.fetch_ps += at_ps - begun_ps;
+	device_announce(device, work, SPAN_FETCH, 0, begun_ps, at_ps);
 	if (command->write && bytes) {
 		work->step = DEVICE_SERVE;
 		return at_ps;
@@ -226,6 +241,7 @@ static uint64_t device_transfer(struct device_time *device, struct device_work *
 	done_ps = device_walk_completion(device, work->command, done_ps);
 	done_ps = device_remap(device, work, done_ps);
 	device->stats.transfer_ps += done_ps - begun_ps;
+	device_announce(device, work, SPAN_TRANSFER, 0, begun_ps, done_ps);
 	work->step = DEVICE_DONE;
 	return done_ps;
 }
@@ -236,6 +252,7 @@ uint64_t device_take_step(struct device_time *device, struct device_work *work, 
 	uint64_t at_ps = at_ns * 1000;
 
 	device->link.now_ps = now_ns * 1000;
+	device->walkers->req = work->req;
 	switch (work->step) {
 	case DEVICE_FETCH:
 		return device_ns(device_fetch(device, work, at_ps));

@@ -27,6 +27,8 @@
 
 /** The IOMMU's, for all devices. */
 struct walkers {
+	struct sim *sim;
+	const struct request *req; /* whose step it is */
 	uint64_t free_ps[CONFIG_WALKERS_MAX];
 	unsigned count;
 	uint64_t memory_ps; /* one entry */
@@ -34,7 +36,7 @@ struct walkers {
 	uint64_t busy_ps, wait_ps; /* sums */
 };
 
-void walkers_init(struct walkers *walkers, const struct machine_config *config);
+void walkers_init(struct walkers *walkers, struct sim *sim, const struct machine_config *config);
 
 /** One walk that reads @table_reads entries: asked for at @at_ps, not before, by a command whose step is at @now_ps, and in
  *  line from then on. Returns when it ends. */
@@ -79,6 +81,7 @@ void device_time_finish(struct device_time *device);
 /** One command and where it is. */
 struct device_work {
 	const struct controller_command *command;
+	const struct request *req; /* which it is, to be announced */
 	uint64_t number; /* of the request in its trace */
 	unsigned qid;
 	bool interrupts; /* its queue has an interrupt */

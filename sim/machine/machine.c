@@ -13,8 +13,8 @@ const struct fault_table *const machine_fault_tables[] = {
 	&devtree_fault_table, NULL,
 };
 
-/** Runs what a timer does as a step of @cpu, for nobody's request. */
-static void machine_timer(struct machine *machine, unsigned cpu,
+/** Runs what a timer, @name, does as a step of @cpu, for nobody's request. */
+static void machine_timer(struct machine *machine, unsigned cpu, const char *name,
 			  void (*run)(struct machine *machine, uint32_t payload), uint32_t payload)
 {
 	struct sim *sim = machine->sim;
@@ -27,6 +27,7 @@ static void machine_timer(struct machine *machine, unsigned cpu,
 	begun_ns = sim_cursor_ns(sim);
 	run(machine, payload);
 	sim_step_end(sim, begun_ns);
+	SIM_TOOK(sim, .what = SPAN_TIMER, .from_ps = begun_ns * 1000, .name = name);
 	sim->actor = actor;
 	sim->device = device;
 }
@@ -48,8 +49,8 @@ static void machine_depot_work(struct machine *machine, uint32_t payload)
 
 static void machine_depot_timer(struct sim *sim, uint32_t payload)
 {
-	machine_timer(machine_of_domain(sim->handler_data[EVENT_DEPOT], payload >> 3), 0, machine_depot_work,
-		      payload);
+	machine_timer(machine_of_domain(sim->handler_data[EVENT_DEPOT], payload >> 3), 0, "depot timer",
+		      machine_depot_work, payload);
 }
 
 static void machine_flush(struct machine *machine, uint32_t payload)
@@ -61,7 +62,7 @@ static void machine_flush_timer(struct sim *sim, uint32_t payload)
 {
 	struct machine *machine = machine_of_domain(sim->handler_data[EVENT_FLUSH], payload);
 
-	machine_timer(machine, fq_timer_cpu(machine->dev.fq), machine_flush, payload);
+	machine_timer(machine, fq_timer_cpu(machine->dev.fq), "flush queue timer", machine_flush, payload);
 }
 
 struct machine *machine_new(const struct machine_config *config, unsigned cpus, struct fault_rules *rules)
@@ -146,11 +147,21 @@ void machine_free(struct machine *machine)
 	}
 }
 
+/** Keeps the IOVAs from @first to @last from being handed out. */
+static int machine_reserve(struct machine *machine, uint64_t first, uint64_t last)
+{
+	unsigned granule_lg2 = iommu_granule_lg2(machine->domain);
+	uint64_t lo, hi;
+
+	return iova_reserve(machine->iovad, first >> granule_lg2, last >> granule_lg2, &lo, &hi) ? 0 : -ENOMEM;
+}
+
 /** iommu_dma_init_domain: allocator, caches, then what must not be handed out. */
 static int machine_init_iova(struct machine *machine, const char **reterr_step)
 {
 	const struct machine_config *config = &machine->config;
 	unsigned granule_lg2 = iommu_granule_lg2(machine->domain);
+	struct dma_p2p_window p2p;
 	int err = 0;
 
 	machine->iovad = iova_domain_new(machine->sim, 1u << granule_lg2, 1, machine->domain->id, EVENT_DEPOT);
@@ -162,16 +173,14 @@ static int machine_init_iova(struct machine *machine, const char **reterr_step)
 		*reterr_step = "IOVA caches";
 		return err;
 	}
-	for (unsigned i = 0; i < config->reserved_count; i++) {
-		uint64_t lo, hi;
-
-		if (!iova_reserve(machine->iovad, config->reserved[i].first >> granule_lg2,
-				  config->reserved[i].last >> granule_lg2, &lo, &hi)) {
-			*reterr_step = "reserved regions";
-			return -ENOMEM;
-		}
-	}
-	return 0;
+	for (unsigned i = 0; i < config->reserved_count && !err; i++)
+		err = machine_reserve(machine, config->reserved[i].first, config->reserved[i].last);
+	/* iova_reserve_pci_windows: what an address on the bus reaches without the IOMMU is nobody's IOVA. */
+	if (!err && machine_config_p2p(config, &p2p))
+		err = machine_reserve(machine, p2p.first + p2p.bus_offset, p2p.last + p2p.bus_offset);
+	if (err)
+		*reterr_step = "reserved regions";
+	return err;
 }
 
 /** Returns the IOMMU that all controllers are behind; the first asks for it. NULL: it cannot be had. */
@@ -333,6 +342,7 @@ static int machine_probe_one(struct machine *machine, bool timed, const char **r
 	bool translated = machine->board ? machine_boot(machine) : true;
 	int err = 0;
 
+	machine_config_p2p(config, &dma.p2p);
 	machine->sim->device = machine->name;
 	machine_hold(machine);
 	if (translated && machine_config_translates(config))

@@ -199,6 +199,14 @@ static inline struct replay_request *replay_request_of_event(struct sim *sim, un
 	return rr;
 }
 
+/** sim_step_end(), of a step that was @what. */
+static inline uint64_t replay_step_end(const struct replay *replay, enum sim_span what, uint64_t begun_ns)
+{
+	uint64_t end_ns = sim_step_end(replay->sim, begun_ns);
+
+	SIM_TOOK(replay->sim, .what = what, .from_ps = begun_ns * 1000);
+	return end_ns;
+}
 
 static inline bool replay_timed(const struct replay *replay)
 {

@@ -173,11 +173,16 @@ static void replay_count_lateness(struct replay *replay, struct replay_request *
 
 static enum blk_status replay_prepare(struct replay *replay, struct replay_request *rr)
 {
+	uint64_t from_ps = replay->sim->cursor_ps;
+	enum blk_status status;
+
 	if (rr->stamp_ns != NEVER)
 		replay_count_lateness(replay, rr);
 	sim_charge(replay->sim, WORK_BLOCK_SUBMIT, 1);
 	SIM_ANNOUNCE(replay->sim, nvme_setup, &rr->req, rr->qid, rr->iod->generation << 12 | rr->iod->tag);
-	return nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
+	status = nvme_prep_rq(replay->nvme, rr->iod, &rr->req, rr->qid ? 1 : 0);
+	SIM_TOOK(replay->sim, .what = SPAN_PREPARE, .from_ps = from_ps, .req = &rr->req, .err = -(int)status);
+	return status;
 }
 
 void replay_arm(struct replay *replay, struct replay_request *rr)
@@ -212,6 +217,7 @@ static void replay_device_step(struct replay *replay, struct replay_request *rr,
 static void replay_device_rung(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
 {
 	rr->work.command = &rr->command;
+	rr->work.req = &rr->req;
 	rr->work.qid = rr->qid;
 	rr->work.interrupts = !replay->nvme->queues[rr->qid].polled;
 	if (at_ns - replay->sim->now_ns <= REPLAY_NEAR_NS)
@@ -301,7 +307,7 @@ static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 	status = replay_prepare(replay, rr);
 	if (status == BLK_STS_OK)
 		nvme_submit(replay->nvme, rr->qid, rr->iod, true);
-	end_ns = sim_step_end(sim, begun_ns);
+	end_ns = replay_step_end(replay, SPAN_SUBMIT, begun_ns);
 	if (status != BLK_STS_OK)
 		replay_refused(replay, rr, status);
 	else
@@ -374,7 +380,7 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 		begun_ns = sim_cursor_ns(sim);
 		replay_submit_ready(replay, plug, &ready);
 		replay_submit_back(replay, plug, &ready, status);
-		end_ns = sim_step_end(sim, begun_ns);
+		end_ns = replay_step_end(replay, SPAN_SUBMIT, begun_ns);
 		if (ready.count)
 			replay_started(replay, ready.requests, ready.count, end_ns);
 		for (unsigned i = 0; i < plug->count; i++)
@@ -422,6 +428,9 @@ void replay_wake(struct replay *replay, unsigned qid)
 
 		replay->waiting_count--;
 		rr->iod = nvme_get_tag(replay->nvme, qid);
+		if (!rr->retries)
+			SIM_HARDWARE(replay->sim, .what = SPAN_TAG_WAIT, .req = &rr->req,
+				     .from_ps = rr->start_ns * 1000, .to_ps = replay->sim->now_ns * 1000);
 		replay_dispatch(replay, rr);
 	}
 }
@@ -430,9 +439,12 @@ void replay_wake(struct replay *replay, unsigned qid)
 
 void replay_unmap(struct replay *replay, struct replay_request *rr)
 {
+	uint64_t from_ps = replay->sim->cursor_ps;
+
 	replay->sim->actor = rr->req.number;
 	sim_charge(replay->sim, WORK_BLOCK_COMPLETE, 1);
 	nvme_unmap_rq(replay->nvme, rr->iod);
+	SIM_TOOK(replay->sim, .what = SPAN_FINISH, .from_ps = from_ps, .req = &rr->req);
 }
 
 /** blk_mq_sched_restart: a request of queue @qid ended, so there may be resources for those that found none. */
@@ -458,15 +470,15 @@ void replay_decide(struct replay *replay, struct replay_request *rr, uint16_t st
 	}
 }
 
-/** @cpu does one @work, and nothing else. Returns when it is free again. */
-static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work)
+/** @cpu does one @work, which is @what, and nothing else. Returns when it is free again. */
+static uint64_t replay_work(struct replay *replay, unsigned cpu, enum work work, enum sim_span what)
 {
 	uint64_t begun_ns;
 
 	sim_step_begin(replay->sim, cpu, replay->sim->now_ns);
 	begun_ns = sim_cursor_ns(replay->sim);
 	sim_charge(replay->sim, work, 1);
-	return sim_step_end(replay->sim, begun_ns);
+	return replay_step_end(replay, what, begun_ns);
 }
 
 void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
@@ -500,7 +512,7 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 		nvme_ring_cq(replay->nvme, qid);
 	for (uint32_t slot = batch.first; slot != NO_SLOT; slot = replay_at(replay, slot)->wait_next)
 		replay_unmap(replay, replay_at(replay, slot));
-	end_ns = sim_step_end(sim, begun_ns);
+	end_ns = replay_step_end(replay, SPAN_COMPLETE, begun_ns);
 	while (batch.first != NO_SLOT)
 		replay_decide(replay, replay_take_first(replay, &batch), NVME_SC_SUCCESS, end_ns);
 	replay_wake(replay, qid);
@@ -516,8 +528,9 @@ static void replay_interrupt_event(struct sim *sim, uint32_t payload)
 	uint64_t end_ns;
 
 	if (!polled) {
-		end_ns = replay_work(replay, interrupt->cpu,
-				     interrupt->thread ? WORK_THREAD_WAKE : WORK_INTERRUPT);
+		end_ns = interrupt->thread
+				 ? replay_work(replay, interrupt->cpu, WORK_THREAD_WAKE, SPAN_THREAD_WAKE)
+				 : replay_work(replay, interrupt->cpu, WORK_INTERRUPT, SPAN_INTERRUPT);
 		if (replay->machine->config.threaded_interrupts && !interrupt->thread) {
 			interrupt->thread = true;
 			event_queue_push(&sim->events, end_ns, EVENT_INTERRUPT, payload);
@@ -596,9 +609,9 @@ static void replay_complete_now(struct replay *replay, struct replay_request *rr
 		return;
 	if (!replay->nvme->queues[rr->qid].polled) {
 		replay->stats->interrupts++;
-		replay_work(replay, cpu, WORK_INTERRUPT);
+		replay_work(replay, cpu, WORK_INTERRUPT, SPAN_INTERRUPT);
 		if (replay->machine->config.threaded_interrupts)
-			replay_work(replay, cpu, WORK_THREAD_WAKE);
+			replay_work(replay, cpu, WORK_THREAD_WAKE, SPAN_THREAD_WAKE);
 	}
 	replay_take_completions(replay, rr->qid, cpu);
 }

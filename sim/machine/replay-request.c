@@ -89,13 +89,15 @@ static void replay_gather_segments(struct replay *replay, const struct io_record
 		segments_learn(&replay->forms, &replay->form_prng, bytes, &replay->scratch);
 }
 
-/** Moves @list, which belong to one request and are no longer than one may be, into the memory of the board. */
+/** Moves @list, which belong to one request and are no longer than one may be, into the memory of the board, but for what is
+ *  another device's. */
 static void replay_place(const struct replay *replay, struct bio_vec_list *list)
 {
 	const struct machine_board *board = replay->machine->config.board;
 
 	for (uint32_t i = 0; board && i < list->count; i++)
-		machine_board_place(board, &list->vecs[i]);
+		if (dma_p2p(&replay->machine->dev, list->vecs[i].paddr) == DMA_P2P_NONE)
+			machine_board_place(board, &list->vecs[i]);
 }
 
 unsigned replay_queue_of(const struct replay *replay, const struct io_record *record)

@@ -28,7 +28,7 @@ static void replay_reset(struct replay *replay, unsigned cpu)
 	sim_step_begin(sim, cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	nvme_cancel_all(replay->nvme, replay_cancel, replay);
-	end_ns = sim_step_end(sim, begun_ns);
+	end_ns = replay_step_end(replay, SPAN_RESET, begun_ns);
 	for (unsigned tag = 0; tag < NVME_ADMIN_DEPTH; tag++)
 		replay->aborts[tag].done_ns = NEVER;
 	event_queue_push(&sim->events, end_ns + replay->machine->config.reset_ns, EVENT_RESET,
@@ -117,7 +117,7 @@ static void replay_timeout_event(struct sim *sim, uint32_t slot)
 	sim_step_begin(sim, rr->cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
 	decision = nvme_timeout(replay->nvme, rr->qid, rr->iod);
-	sim_step_end(sim, begun_ns);
+	replay_step_end(replay, SPAN_TIMEOUT, begun_ns);
 	if (decision == NVME_TIMEOUT_RESET) {
 		replay_reset(replay, rr->cpu);
 		return;

@@ -90,7 +90,28 @@ static bool replay_check_blocks(const struct replay *replay, const struct io_str
 			       record->lba, block) == 0;
 }
 
-/** Recorded integrity data must be what this controller's format asks for, and all memory the host's own. */
+/** What is recorded as another device's memory must be that here, too. Whose the rest is the address tells, as the recordings
+ *  of most formats do not; but each segment is one's. */
+static bool replay_check_p2p(const struct replay *replay, const struct io_stream *stream,
+			     const struct io_record *record, const struct io_segment *segment, GError **error)
+{
+	const struct config_range *p2p = &replay->machine->config.p2p;
+	uint64_t first = segment->paddr, last = first + segment->len_bytes - 1;
+	bool there = p2p->last != 0, told = segment->flags & IO_SEGMENT_P2P;
+
+	if (there && first >= p2p->first && last <= p2p->last)
+		return true;
+	if (!told && !(there && first <= p2p->last && last >= p2p->first))
+		return true;
+	return sim_error_plain(error,
+			       "%s: request %" G_GUINT64_FORMAT " has %smemory at 0x%" G_GINT64_MODIFIER
+			       "x-0x%" G_GINT64_MODIFIER "x, which is not within machine.p2p: give %s, or another "
+			       "segments.layout",
+			       input_path(io_stream_input(stream)), record->number, told ? "peer-to-peer " : "",
+			       first, last, there ? "a larger one" : "that") == 0;
+}
+
+/** Recorded integrity data must be what this controller's format asks for, and all memory where the machine has it. */
 static bool replay_check_segments(const struct replay *replay, const struct io_stream *stream,
 				  const struct io_record *record, GError **error)
 {
@@ -102,13 +123,8 @@ static bool replay_check_segments(const struct replay *replay, const struct io_s
 	if (layout != LAYOUT_RECORDED && layout != LAYOUT_RECORDED_MIX)
 		return true;
 	for (uint32_t i = 0; i < record->segment_count; i++) {
-		if (record->segments[i].flags & IO_SEGMENT_P2P)
-			return sim_error_plain(
-				       error,
-				       "%s: request %" G_GUINT64_FORMAT
-				       " has peer-to-peer memory, which no machine here has: give another "
-				       "segments.layout",
-				       input_path(io_stream_input(stream)), record->number) == 0;
+		if (!replay_check_p2p(replay, stream, record, &record->segments[i], error))
+			return false;
 		if (record->segments[i].flags & IO_SEGMENT_METADATA) {
 			bytes += record->segments[i].len_bytes;
 			count++;
@@ -539,7 +555,7 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	shared->requests = g_ptr_array_new_with_free_func(replay_request_free);
 	shared->free_slot = NO_SLOT;
 	shared->timeline_next_ns = shared->machine->config.timeline_ns;
-	walkers_init(&shared->walkers, &shared->machine->config);
+	walkers_init(&shared->walkers, shared->sim, &shared->machine->config);
 	machine = shared->machine;
 	for (unsigned i = 0; i < shared->count; i++, machine = machine->next) {
 		parts[i] = (struct replay_part){0};

@@ -47,7 +47,7 @@ static void reach_run(const struct reach *reach)
 	struct walkers walkers;
 	struct prng prng;
 
-	walkers_init(&walkers, &machine->config);
+	walkers_init(&walkers, machine->sim, &machine->config);
 	prng_init(&prng, machine->sim->seed, "iotlb-reach");
 	for (uint64_t i = 0; i < 2 * reach->packets; i++) {
 		uint64_t iova =

@@ -116,10 +116,11 @@ static void test_walkers_work_side_by_side(void)
 {
 	static const char *const sets[] = {"iotlb.walkers=2", "iotlb.memory-ns=100", NULL};
 	struct machine_config config;
+	struct sim *sim = sim_new(1, 1);
 	struct walkers walkers;
 
 	config_of(&config, sets);
-	walkers_init(&walkers, &config);
+	walkers_init(&walkers, sim, &config);
 	g_assert_cmpuint(walkers_walk(&walkers, 0, 0, 4), ==, 400000);
 	g_assert_cmpuint(walkers_walk(&walkers, 0, 0, 1), ==, 100000);
 	g_assert_cmpuint(walkers_walk(&walkers, 0, 0, 1), ==, 200000);
@@ -131,6 +132,7 @@ static void test_walkers_work_side_by_side(void)
 	g_assert_cmpuint(walkers_walk(&walkers, 500000, 9000000, 1), ==, 9100000);
 	g_assert_cmpuint(walkers_walk(&walkers, 500000, 500000, 1), ==, 600000);
 	g_assert_cmpuint(walkers_walk(&walkers, 500000, 600000, 1), ==, 700000);
+	sim_free(sim);
 }
 
 /* ---- times that are drawn ---- */

@@ -35,15 +35,16 @@ def table(*names):
     return var(len(names)) + b''.join(var(number) + var(len(name)) + name for number, name in names)
 
 
-def issue(op='read', time=0, cpu=0, device=0, lba=0, count=4096, command=None, segments=(), flags=0, same=False):
-    """A record of a frame of its own: places count from 0. SEGMENTS: (address, bytes, flags)."""
+def issue(op='read', time=0, cpu=0, device=0, lba=0, count=4096, command=None, segments=(), flags=0, same=False,
+          before=(0, 0)):
+    """SEGMENTS: (address, bytes, flags). BEFORE: the sector and the address behind the issue before in the frame."""
     first = OPS.index(op) << 1 | same << 4 | (command is not None) << 5 | bool(segments) << 6 | bool(flags) << 7
     out = bytes([first]) + (bytes([flags]) if flags else b'') + var(time) + var(cpu)
-    out += (b'' if same else var(device)) + diff(lba) + var(size(count))
+    out += (b'' if same else var(device)) + diff(lba - before[0]) + var(size(count))
     out += var(command[0]) + var(command[1]) if command is not None else b''
     if segments:
         out += var(len(segments))
-    behind = 0
+    behind = before[1]
     for address, count_, what in segments:
         out += var(size(count_) << 2 | what) + diff(address - behind)
         behind = address + count_

@@ -47,7 +47,7 @@ def told(*words):
 @cases.case('completion/commands-of-one-and-two-words')
 def _():
     equal(set(complete('iommusim ')), {name.split()[0] for name in commands()} | {'--help', '--version'}, 'first words')
-    equal(complete('iommusim rep'), ['replay'], 'rep')
+    equal(complete('iommusim repl'), ['replay'], 'repl')
     equal(complete('iommusim snapshot '), ['show', 'check', '--help'], 'snapshot')
     equal(complete('iommusim faults sw'), ['sweep'], 'faults sw')
     for line in ('iommusim nothing x', 'iommusim no/thing x', 'iommusim replay --set a/b=', 'iommusim bisect --bad a/b='):

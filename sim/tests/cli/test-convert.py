@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """trace convert: what a replay makes of a trace, it makes of the trace in any format that said it dropped nothing that
 counts. iot is read and made by docs/formats/iot.md as well (iot.py). test-convert.py IOMMUSIM"""
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -224,10 +226,97 @@ def _():
 @case('iot/peer-to-peer-is-refused-not-forgotten')
 def _():
     flagged((0x10000, 4096, iot_p2p))
-    check('request 1 has peer-to-peer memory' in program.refuses('replay', 't.iot'), 'says so')
+    outside = 't.iot: request 1 has peer-to-peer memory at 0x10000-0x10fff, which is not within machine.p2p: give '
+    equal(program.refuses('replay', 't.iot'), outside + 'that, or another segments.layout', 'none')
+    for other in '0x11000-0x11fff', '0xf000-0xffff':
+        equal(program.refuses('replay', '--set', f'machine.p2p={other}', 't.iot'),
+              outside + 'a larger one, or another segments.layout', other)
     program.expect(0, 'replay', '--set', 'segments.layout=scattered', 't.iot')
+    program.expect(0, 'replay', '--set', 'machine.p2p=0x10000-0x10fff', '--set', 'behaviour.p2p-vec-free=fixed', 't.iot')
     for to in ('csv', 'ftrace'):
         check('segment_flags' in convert(to, 't.out', 't.iot'), f'{to} says so')
+
+
+@case('iot/memory-that-is-partly-another-devices-is-refused')
+def _():
+    flagged((0x10000, 8192, 0), count=8192)
+    for part in '0x10000-0x10fff', '0x11000-0x11fff':
+        equal(program.refuses('replay', '--set', f'machine.p2p={part}', 't.iot'),
+              't.iot: request 1 has memory at 0x10000-0x11fff, which is not within machine.p2p: give a larger one, or another '
+              'segments.layout', part)
+    program.expect(0, 'replay', '--set', 'machine.p2p=0x12000-0x12fff', 't.iot')
+
+
+PEER = 0x380000000000
+WINDOW = '--set', 'machine.p2p=0x380000000000-0x38000fffffff'
+
+
+def to_peer(flags=2, ends=True):
+    """A write and a read of four pieces of PEER each, and a write of four of the host's own."""
+    own, peer, more = ([(at + i * 0x10000, 4096, what) for i in range(4)]
+                       for at, what in ((0x10000, 0), (PEER, flags), (PEER + 0x100000, flags)))
+    records, before = [], (0, 0)
+    for i, (op, segments) in enumerate((('write', peer), ('write', own), ('read', more))):
+        records.append(iot.issue(op, 1000, 0, 0, 64, 16384, (1, i), segments, before=before))
+        before = 64 + 32, segments[-1][0] + 4096
+        records += [iot.end(500)] if ends else []
+    return write('t.iot', iot.whole(*records))
+
+
+def replay_peer(code, *args):
+    return json.loads(program.expect(code, 'replay', '-o', 'out', '--json', *WINDOW, *args, 't.iot').out)
+
+
+def mapped():
+    """Where what is mapped for requests begins, in pages."""
+    return set(re.findall(r'^map .* pa=0x0*([0-9a-f]+)000 .* owner=req:[1-9]', content('out/end.snap').decode(), re.M))
+
+
+@case('iot/peer-to-peer-goes-over-the-bus')
+def _():
+    """Without an IOVA, and wherever the memory is there; by the address where the recording does not say so."""
+    for where, flags in itertools.product(('0', '0x10000', '0x40000000', '0xfffffffff0000000'), (2, 0)):
+        to_peer(flags)
+        args = '--set', 'behaviour.p2p-vec-free=fixed', '--set', f'machine.p2p-bus={where}'
+        found = replay_peer(0, *args)
+        equal((found['replay']['ios'], found['replay']['errors']), (3, 0), f'{where}: done')
+        equal(program.expect(0, 'snapshot', 'check', 'out/end.snap').out, 'out/end.snap: sound\n', 'sound')
+        first = int(where, 0) or PEER
+        check(f'reserved domain=1 range=0x{first:016x}-0x{first + 0xfffffff:016x}\n' in content('out/end.snap').decode(),
+              f'{where}: nobody gets these IOVAs')
+        to_peer(flags, ends=False)
+        replay_peer(0, '--mode=asap', *args)
+        program.expect(0, 'snapshot', 'check', 'out/end.snap')
+        equal({page for page in mapped() if int(page, 16) < 1 << 34}, {'10', '20', '30', '40'}, f'{where}: of the host alone')
+
+
+@case('iot/peer-to-peer-goes-through-the-host-bridge')
+def _():
+    to_peer(ends=False)
+    found = replay_peer(0, '--mode=asap', '--set', 'machine.p2p-path=host-bridge')
+    equal((found['replay']['ios'], found['replay']['errors']), (3, 0), 'done')
+    program.expect(0, 'snapshot', 'check', 'out/end.snap')
+    check({f'{PEER + at >> 12:x}' for at in range(0, 0x40000, 0x10000)} <= mapped(), 'mapped as all memory is', mapped())
+
+
+@case('iot/peer-to-peer-out-of-reach-ends-the-request')
+def _():
+    to_peer()
+    for version in '6.1', '7.0':
+        found = replay_peer(0, '--set', 'machine.p2p-path=unsupported', '--set', f'kernel.version={version}')
+        equal((found['replay']['ios'], found['replay']['errors']), (3, 2), version)
+
+
+@case('iot/peer-to-peer-requests-lose-a-record-each')
+def _():
+    """p2p-vec-free (D9): where segments are mapped one by one, behind an IOMMU, and by PRPs."""
+    to_peer()
+    for args, lost in (([], 2), (['--set', 'kernel.version=7.0-later'], 0), (['--set', 'kernel.version=6.1'], 0),
+                       (['--set', 'machine.p2p-path=host-bridge'], 0), (['--set', 'iommu.mode=passthrough'], 0),
+                       (['--set', 'nvme.sgl-threshold=4096'], 0),
+                       (['--dtb', os.path.join(os.environ['BOARDS'], 'arm-smmu-v3.dtb')], 2)):
+        found = replay_peer(1 if lost else 0, *args)
+        equal([row['text'] for row in found['violations']], [f'{lost} vector tables were never freed'] if lost else [], args)
 
 
 iot_meta, iot_p2p = 1, 2

@@ -120,8 +120,8 @@ def _():
 # ---- a file written by hand ----
 
 MISTAKES = (
-    ('[fault a]\npoint = dma.lnk\nnth = 1\n', '2: no fault point is called "dma.lnk"; see "iommusim faults list"'),
-    ('[fault a]\npoint = dma.link, dma.sync\nnth = 1\n', '2: no fault point is called "dma.link, dma.sync"; see "iommusim faults list"'),
+    ('[fault a]\npoint = dma.lnk\nnth = 1\n', '2: no fault point is called "dma.lnk"; see "iommusim faults points"'),
+    ('[fault a]\npoint = dma.link, dma.sync\nnth = 1\n', '2: no fault point is called "dma.link, dma.sync"; see "iommusim faults points"'),
     ('[fault a]\npoint = dma.link\nnth = 0\n', '3: nth = 0: must be a count from 1'),
     ('[fault a]\npoint = dma.link\nnth = first\n', '3: nth = first: must be a count from 1'),
     ('[fault a]\npoint = dma.link\n', '1: rule "a" can never fire: give it nth or probability'),
@@ -157,7 +157,7 @@ def _():
             equal(program.refuses(*command, '-f', 'my.ini', BOOT), f'my.ini:{wanted}', text)
         check(not os.path.exists('out'), 'nothing is written', text)
     for fail, wanted in (('dma.link', 'must be POINT:N, N a count from 1'), ('dma.link:0', 'must be POINT:N, N a count from 1'),
-                         ('dma.lnk:1', 'no fault point is called "dma.lnk"; see "iommusim faults list"')):
+                         ('dma.lnk:1', 'no fault point is called "dma.lnk"; see "iommusim faults points"')):
         equal(program.refuses('replay', f'--fail={fail}', BOOT), f'--fail={fail}: {wanted}', fail)
 
 
