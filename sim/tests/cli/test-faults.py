@@ -126,7 +126,7 @@ MISTAKES = (
     ('[fault a]\npoint = dma.link\nnth = first\n', '3: nth = first: must be a count from 1'),
     ('[fault a]\npoint = dma.link\n', '1: rule "a" can never fire: give it nth or probability'),
     ('[fault a]\nnth = 1\n', '1: rule "a" names no point'),
-    ('[faults a]\npoint = dma.link\nnth = 1\n', '1: unknown group [faults a]: a rule is a group [fault NAME]'),
+    ('[faults a]\npoint = dma.link\nnth = 1\n', '1: unknown group [faults a]: a rule is a group [fault NAME]; a machine file goes with -c'),
     ('point = dma.link\n', '1: key "point" stands before the first [GROUP]'),
     ('[fault a]\npoint = dma.link\nnht = 2\n', '3: unknown key "nht" in a fault rule'),
     ('[fault a]\npoint = dma.link\nnth = 1\nnth = 2\n', '4: duplicate key "nth" in [fault a], first on line 3'),
