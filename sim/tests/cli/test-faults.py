@@ -128,7 +128,8 @@ MISTAKES = (
     ('[fault a]\nnth = 1\n', '1: rule "a" names no point'),
     ('[faults a]\npoint = dma.link\nnth = 1\n', '1: unknown group [faults a]: a rule is a group [fault NAME]; a machine file goes with -c'),
     ('point = dma.link\n', '1: key "point" stands before the first [GROUP]'),
-    ('[fault a]\npoint = dma.link\nnht = 2\n', '3: unknown key "nht" in a fault rule'),
+    ('[fault a]\npoint = dma.link\nnht = 2\n', '3: unknown key "nht" in a fault rule (known: point, action, errno, nth, '
+     'probability, interval, times, space, persist, cpu, device, size, verbose, after, before, seed)'),
     ('[fault a]\npoint = dma.link\nnth = 1\nnth = 2\n', '4: duplicate key "nth" in [fault a], first on line 3'),
     ('[fault a]\npoint = dma.*\nnth = 1\n[fault a]\n', '4: duplicate group [fault a], first on line 1'),
     ('[fault a]\npoint = dma.link\nprobability = 150\n', '3: probability = 150: must be a percentage, 0 to 100'),
