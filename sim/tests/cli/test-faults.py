@@ -157,7 +157,8 @@ def _():
         for command in (['replay', '-o', 'out'], ['faults', 'list'], ['faults', 'sweep', '-o', 'out']):
             equal(program.refuses(*command, '-f', 'my.ini', BOOT), f'my.ini:{wanted}', text)
         check(not os.path.exists('out'), 'nothing is written', text)
-    for fail, wanted in (('dma.link', 'must be POINT:N, N a count from 1'), ('dma.link:0', 'must be POINT:N, N a count from 1'),
+    for fail, wanted in (('dma.link', 'must be POINT:N, N a count from 1, such as dma.link:40'),
+                         ('dma.link:0', 'must be POINT:N, N a count from 1, such as dma.link:40'),
                          ('dma.lnk:1', 'no fault point is called "dma.lnk"; see "iommusim faults points"')):
         equal(program.refuses('replay', f'--fail={fail}', BOOT), f'--fail={fail}: {wanted}', fail)
 
