@@ -130,7 +130,7 @@ static uint64_t dma_iova_attempt(struct dma_device *dev, uint64_t granules, uint
 {
 	uint64_t limit_pfn = limit >> dev->granule_lg2, from_ps = dev->sim->cursor_ps, pfn = 0;
 
-	if (!sim_fault(dev->sim, FAULT_DMA_IOVA))
+	if (!sim_fault_size(dev->sim, FAULT_DMA_IOVA, granules << dev->granule_lg2))
 		pfn = iova_alloc_fast(dev->iovad, granules, limit_pfn, flush);
 	SIM_ANNOUNCE(dev->sim, iova_attempt, granules, limit_pfn, flush, pfn);
 	SIM_TOOK(dev->sim, .what = SPAN_ALLOC, .from_ps = from_ps, .addr = pfn << dev->granule_lg2,

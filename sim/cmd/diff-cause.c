@@ -27,11 +27,11 @@ struct cause_side {
 
 struct diff_causes {
 	struct cause_side a, b;
-	GPtrArray *settings;		/* what differs, as text */
-	GKeyFile *defaults;		/* of settings */
-	GPtrArray *texts;		/* owned */
-	struct diff_cause setting;	/* if that is one thing */
-	const struct cause_fault *only; /* the first fault of one run that the other has not */
+	GPtrArray *settings;	    /* what differs, as text */
+	GKeyFile *defaults;	    /* of settings */
+	GPtrArray *texts;	    /* owned */
+	struct diff_cause setting;  /* if that is one thing */
+	struct diff_cause failures; /* what fired in one run alone, if anything did and all else is equal */
 };
 
 static void cause_clear(struct diff_cause *cause)
@@ -238,17 +238,37 @@ static bool side_has_fault(const struct cause_side *side, const struct cause_fau
 	return false;
 }
 
-/** Returns the first fault of @side that @other has not, if it is before @best. */
-static const struct cause_fault *first_fault(const struct cause_side *side, const struct cause_side *other,
-					     const struct cause_fault *best)
+/** Counts in *@count the faults of @side that @other has not. Returns the first of them, if it is before @best. */
+static const struct cause_fault *count_faults(const struct cause_side *side, const struct cause_side *other,
+					      const struct cause_fault *best, uint64_t *count)
 {
 	for (guint i = 0; i < side->faults->len; i++) {
 		const struct cause_fault *fault = g_ptr_array_index(side->faults, i);
 
-		if (!side_has_fault(other, fault) && (!best || fault->time_ns < best->time_ns))
-			return fault;
+		if (side_has_fault(other, fault))
+			continue;
+		(*count)++;
+		if (!best || fault->time_ns < best->time_ns)
+			best = fault;
 	}
 	return best;
+}
+
+/** What has no request that a fault struck is due to the one fault that one run alone has; of several, nobody knows which.
+ *  Returns whether there is any. */
+static bool name_failures(struct diff_causes *causes)
+{
+	uint64_t count = 0;
+	const struct cause_fault *first = count_faults(&causes->a, &causes->b, NULL, &count);
+
+	first = count_faults(&causes->b, &causes->a, first, &count);
+	if (!first || causes->settings->len)
+		return first != NULL;
+	causes->failures.summary = g_strdup_printf(
+		"%s%s", count > 1 ? "one of several failures, the first " : "", first->cause.summary);
+	causes->failures.whole = g_strdup_printf(
+		"%s%s", count > 1 ? "one of several failures, the first " : "", first->cause.whole);
+	return true;
 }
 
 struct diff_causes *diff_causes_new(const char *path_a, const char *path_b)
@@ -261,8 +281,7 @@ struct diff_causes *diff_causes_new(const char *path_a, const char *path_b)
 	side_read(&causes->a, path_a);
 	side_read(&causes->b, path_b);
 	compare_settings(causes);
-	causes->only = first_fault(&causes->b, &causes->a, first_fault(&causes->a, &causes->b, NULL));
-	if (causes->settings->len == 1 && !causes->only) {
+	if (!name_failures(causes) && causes->settings->len == 1) {
 		causes->setting.summary = g_strdup(g_ptr_array_index(causes->settings, 0));
 		causes->setting.whole = g_strdup(causes->setting.summary);
 	}
@@ -277,6 +296,7 @@ void diff_causes_free(struct diff_causes *causes)
 	g_ptr_array_unref(causes->texts);
 	g_key_file_unref(causes->defaults);
 	cause_clear(&causes->setting);
+	cause_clear(&causes->failures);
 	g_free(causes);
 }
 
@@ -303,8 +323,8 @@ const struct diff_cause *diff_causes_of(const struct diff_causes *causes, const 
 	}
 	if (fault)
 		return &fault->cause;
-	if (causes->only && !causes->settings->len)
-		return &causes->only->cause;
+	if (causes->failures.whole)
+		return &causes->failures;
 	return causes->setting.whole ? &causes->setting : NULL;
 }
 

@@ -198,6 +198,7 @@ static char *diff_plural(const char *change, uint64_t count)
 		{"queue", "queues"},	     {"pool", "pools"},
 		{"table", "tables"},	     {"change", "changes"},
 		{"violation", "violations"}, {"segment", "segments"},
+		{"device", "devices"},	     {"size", "sizes"},
 	};
 	g_auto(GStrv) parts = g_strsplit(change, " ", -1);
 
@@ -414,7 +415,10 @@ int cmd_diff(const struct command *command, int argc, char **argv)
 	}
 	if (ignore)
 		fields = g_strsplit(ignore, ",", -1);
-	code = diff_execute(&common, (const char *const *)fields, stat);
+	if (strcmp(common.args[0], "-") == 0 && strcmp(common.args[1], "-") == 0)
+		code = cmd_fail("-: only one of the two can be standard input");
+	else
+		code = diff_execute(&common, (const char *const *)fields, stat);
 	g_free(ignore);
 	cmd_common_clear(&common);
 	return code;

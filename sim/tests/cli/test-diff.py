@@ -50,6 +50,33 @@ def _():
     check(all('dma.sync failure' in line for line in details), 'each line says by whom', details)
 
 
+@cases.case('summary/of-several-faults-only-what-has-a-request-is-told-apart')
+def _():
+    replay('good', *rollback('old'))
+    replay('two', *rollback('old'), '--fail=dma.sync:5', '--fail=dma.sync:30', code=1)
+    requests = [fired['request'] for fired in json.loads(read('two', 'run.json'))['firings']]
+    summary, details = diff('good/teardown.snap', 'two/teardown.snap')
+    for request in requests:
+        check(any(f'1 by dma.sync failure in request {request}' in line for line in summary if 'IOVA' in line), 'its IOVA', summary)
+    # A violation does not say whose it is.
+    several = f'one of several failures, the first dma.sync failure in request {requests[0]}'
+    check(f'2 violations found, all by {several}' in summary, 'violations', summary)
+    check(all(several in line for line in details if line.startswith('violation')), 'each of them', details)
+
+
+@cases.case('summary/plural-of-the-noun-that-changed')
+def _():
+    head = 'iommusim-snapshot 1\n# kernel.version 7.0\n[device]\n'
+    write('none.snap', head)
+    write('held.snap', head + 'removed path=/a number=0x0001\nremoved path=/b number=0x0001\n')
+    equal(diff('none.snap', 'held.snap')[0], ['2 removed devices still held'], 'devices')
+
+
+@cases.case('refuses-standard-input-for-both')
+def _():
+    equal(program.refuses('diff', '-', '-'), '-: only one of the two can be standard input', 'twice')
+
+
 @cases.case('summary/names-the-setting')
 def _():
     replay('good', '-f', SYNC, *rollback('fixed'))

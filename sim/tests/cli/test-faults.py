@@ -47,6 +47,19 @@ def _():
     equal(run.err, '', 'no warning')
 
 
+@cases.case('/firing/of-an-address-of-this-size')
+def _():
+    """An address is asked for in bytes: the size is that of the range."""
+    write('f.ini', '[fault large]\npoint = dma.iova\nprobability = 100\ntimes = -1\nsize = 64k-1M\n')
+    found, run = replayed(*MIXED, '-f', 'f.ini')
+    large, = found['fault_rules']
+    check(0 < large['fired'] == large['passes'], 'some, and all of them', large)
+    program.expect(0, 'replay', *FIXED, '-o', 'whole', *MIXED, BOOT)
+    total = json.loads(program.expect(0, 'faults', 'list', '--json', *FIXED, *MIXED, BOOT).out)['points']
+    check(large['passes'] < [row['passes'] for row in total if row['point'] == 'dma.iova'][0], 'not all addresses', large)
+    check(all(row['bytes'] >= 1 << 16 for row in found['firings'] if 'bytes' in row), 'of large requests', found['firings'][:3])
+
+
 @cases.case('/firing/of-set-up-has-no-request')
 def _():
     found, run = replayed('--limit=20', '--fail=iova.fq:1', '--set', 'iommu.mode=lazy')
@@ -113,9 +126,10 @@ MISTAKES = (
     ('[fault a]\npoint = dma.link\nnth = first\n', '3: nth = first: must be a count from 1'),
     ('[fault a]\npoint = dma.link\n', '1: rule "a" can never fire: give it nth or probability'),
     ('[fault a]\nnth = 1\n', '1: rule "a" names no point'),
-    ('[faults a]\npoint = dma.link\nnth = 1\n', '1: unknown group [faults a]: a rule is a group [fault NAME]'),
+    ('[faults a]\npoint = dma.link\nnth = 1\n', '1: unknown group [faults a]: a rule is a group [fault NAME]; a machine file goes with -c'),
     ('point = dma.link\n', '1: key "point" stands before the first [GROUP]'),
-    ('[fault a]\npoint = dma.link\nnht = 2\n', '3: unknown key "nht" in a fault rule'),
+    ('[fault a]\npoint = dma.link\nnht = 2\n', '3: unknown key "nht" in a fault rule (known: point, action, errno, nth, '
+     'probability, interval, times, space, persist, cpu, device, size, verbose, after, before, seed)'),
     ('[fault a]\npoint = dma.link\nnth = 1\nnth = 2\n', '4: duplicate key "nth" in [fault a], first on line 3'),
     ('[fault a]\npoint = dma.*\nnth = 1\n[fault a]\n', '4: duplicate group [fault a], first on line 1'),
     ('[fault a]\npoint = dma.link\nprobability = 150\n', '3: probability = 150: must be a percentage, 0 to 100'),
@@ -143,7 +157,8 @@ def _():
         for command in (['replay', '-o', 'out'], ['faults', 'list'], ['faults', 'sweep', '-o', 'out']):
             equal(program.refuses(*command, '-f', 'my.ini', BOOT), f'my.ini:{wanted}', text)
         check(not os.path.exists('out'), 'nothing is written', text)
-    for fail, wanted in (('dma.link', 'must be POINT:N, N a count from 1'), ('dma.link:0', 'must be POINT:N, N a count from 1'),
+    for fail, wanted in (('dma.link', 'must be POINT:N, N a count from 1, such as dma.link:40'),
+                         ('dma.link:0', 'must be POINT:N, N a count from 1, such as dma.link:40'),
                          ('dma.lnk:1', 'no fault point is called "dma.lnk"; see "iommusim faults points"')):
         equal(program.refuses('replay', f'--fail={fail}', BOOT), f'--fail={fail}: {wanted}', fail)
 
