@@ -25,11 +25,12 @@
 #define ROUNDS	 7
 #define GOAL_MIB 64.0
 
+/** CPU time of this program, as that of the one that is measured: on a busy machine both lose as much. */
 static double now_s(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
