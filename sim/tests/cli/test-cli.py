@@ -227,7 +227,9 @@ def _():
         return
     done = subprocess.run([*own, f'mount -t tmpfs none /proc && exec "{program.path}" machine show -o m.ini'],
                           capture_output=True, check=False)
-    equal((done.returncode, done.stderr), (0, b''), 'exit and messages')
+    # The search for leaks at the end, of a program with sanitizers, cannot do without.
+    if b'LeakSanitizer does not work' not in done.stderr:
+        equal((done.returncode, done.stderr), (0, b''), 'exit and messages')
     equal(os.listdir('.'), ['m.ini'], 'files')
 
 
