@@ -9,6 +9,7 @@
 #include "devtree/fdt/facts.h"
 #include "devtree/fdt/users.h"
 #include "sim/core/error.h"
+#include "sim/tests/fuzz-main.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,34 +41,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifndef FUZZ_ENGINE
-static bool replay(const char *path)
+static bool replay_file(const char *path)
 {
-	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
 	g_autofree char *bytes = NULL;
-	const char *name;
-	bool ok = true;
 	gsize len;
 
-	if (!dir && !g_file_get_contents(path, &bytes, &len, NULL)) {
+	if (!g_file_get_contents(path, &bytes, &len, NULL)) {
 		fprintf(stderr, "%s: cannot be read\n", path);
 		return false;
 	}
-	if (!dir)
-		return LLVMFuzzerTestOneInput((const uint8_t *)bytes, len) == 0;
-	while ((name = g_dir_read_name(dir))) {
-		g_autofree char *inside = g_build_filename(path, name, NULL);
-
-		ok &= replay(inside);
-	}
-	return ok;
+	return LLVMFuzzerTestOneInput((const uint8_t *)bytes, len) == 0;
 }
 
 int main(int argc, char **argv)
 {
-	bool ok = true;
-
-	for (int i = 1; i < argc; i++)
-		ok &= replay(argv[i]);
-	return ok ? 0 : 1;
+	return fuzz_main(argc, argv, replay_file);
 }
 #endif

@@ -22,6 +22,7 @@
 
 #include "sim/core/prng.h"
 #include "sim/core/text.h"
+#include "sim/tests/bench-unit.h"
 
 #define ROUNDS	   3
 #define ROUNDS_OP  5
@@ -37,33 +38,7 @@ static double now_s(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/** CPU time of this program, as that of the one that is measured: on a busy machine both lose as much. */
-static double cpu_now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* ---- the units ---- */
-
-static double unit_malloc_ns(unsigned ops)
-{
-	enum { DEPTH = 64, BYTES = 64 };
-	void *volatile ring[DEPTH] = {0};
-	double begin = cpu_now_s(), end;
-
-	for (unsigned i = 0; i < ops; i++) {
-		free(ring[i % DEPTH]);
-		ring[i % DEPTH] = malloc(BYTES);
-		*(volatile char *)ring[i % DEPTH] = 1;
-	}
-	end = cpu_now_s();
-	for (unsigned i = 0; i < DEPTH; i++)
-		free(ring[i]);
-	return (end - begin) * 1e9 / ops;
-}
 
 static gint unit_compare(gconstpointer a, gconstpointer b)
 {
@@ -83,7 +58,7 @@ static double unit_gtree_ns(unsigned ops)
 		keys[i] = GSIZE_TO_POINTER(prng_next(&prng) | 1);
 		g_tree_insert(tree, keys[i], keys[i]);
 	}
-	begin = cpu_now_s();
+	begin = bench_cpu_s();
 	for (unsigned i = 0; i < ops; i++) {
 		unsigned k = prng_below(&prng, LIVE);
 
@@ -91,7 +66,7 @@ static double unit_gtree_ns(unsigned ops)
 		keys[k] = GSIZE_TO_POINTER(prng_next(&prng) | 1);
 		g_tree_insert(tree, keys[k], keys[k]);
 	}
-	end = cpu_now_s();
+	end = bench_cpu_s();
 	g_tree_destroy(tree);
 	return (end - begin) * 1e9 / ops;
 }
@@ -288,7 +263,7 @@ int main(int argc, char **argv)
 
 		g_unlink(path);
 	}
-	m_ns = unit_best(unit_malloc_ns, 4000000);
+	m_ns = unit_best(bench_malloc_ns, 4000000);
 	printf("m (malloc_free_64) %.2f ns, g1k (gtree_1k) %.1f ns\n", m_ns,
 	       unit_best(unit_gtree_ns, 400000));
 	printf("%" G_GUINT64_FORMAT " I/Os of 4 KiB, %d CPUs, depth 32, iot\n", ios, CPUS);

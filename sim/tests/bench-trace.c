@@ -21,35 +21,11 @@
 #include <glib/gstdio.h>
 
 #include "sim/core/text.h"
+#include "sim/tests/bench-unit.h"
 
 #define ROUNDS	 7
+#define UNIT_OPS 4000000
 #define GOAL_MIB 64.0
-
-/** CPU time of this program, as that of the one that is measured: on a busy machine both lose as much. */
-static double now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static double unit_malloc_ns(void)
-{
-	enum { DEPTH = 64, BYTES = 64, OPS = 4000000 };
-	void *volatile ring[DEPTH] = {0};
-	double begin = now_s(), end;
-
-	for (unsigned i = 0; i < OPS; i++) {
-		free(ring[i % DEPTH]);
-		ring[i % DEPTH] = malloc(BYTES);
-		*(volatile char *)ring[i % DEPTH] = 1;
-	}
-	end = now_s();
-	for (unsigned i = 0; i < DEPTH; i++)
-		free(ring[i]);
-	return (end - begin) * 1e9 / OPS;
-}
 
 /* ---- the program ---- */
 
@@ -127,7 +103,7 @@ static void bench_rows(const char *iommusim, const char *blktrace, uint64_t ios)
 		const char *convert[] = {iommusim, "trace", "convert", "--to", rows[i].name,
 					 "-o",	   made,    blktrace,  NULL};
 		const char *info[] = {iommusim, "trace", "info", trace, NULL};
-		double m_ns = unit_malloc_ns(), ns, records = (double)(ios * rows[i].records);
+		double m_ns = bench_malloc_ns(UNIT_OPS), ns, records = (double)(ios * rows[i].records);
 		struct cost best;
 
 		if (i)
@@ -136,7 +112,7 @@ static void bench_rows(const char *iommusim, const char *blktrace, uint64_t ios)
 		best = run(info);
 		for (unsigned round = 1; round < ROUNDS; round++) {
 			struct cost cost = run(info);
-			double unit_ns = unit_malloc_ns();
+			double unit_ns = bench_malloc_ns(UNIT_OPS);
 
 			best.cpu_s = MIN(best.cpu_s, cost.cpu_s);
 			best.peak_mib = MAX(best.peak_mib, cost.peak_mib);

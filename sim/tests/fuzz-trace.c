@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sim/core/error.h"
+#include "sim/tests/fuzz-main.h"
 #include "sim/trace/iot.h"
 #include "sim/trace/trace.h"
 
@@ -94,28 +95,8 @@ static bool replay_file(const char *path)
 	return true;
 }
 
-static bool replay(const char *path)
-{
-	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-	const char *name;
-	bool ok = true;
-
-	if (!dir)
-		return replay_file(path);
-	while ((name = g_dir_read_name(dir))) {
-		g_autofree char *inside = g_build_filename(path, name, NULL);
-
-		ok &= replay(inside);
-	}
-	return ok;
-}
-
 int main(int argc, char **argv)
 {
-	bool ok = true;
-
-	for (int i = 1; i < argc; i++)
-		ok &= replay(argv[i]);
-	return ok ? 0 : 1;
+	return fuzz_main(argc, argv, replay_file);
 }
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sim/core/error.h"
+#include "sim/tests/fuzz-main.h"
 #include "sim/verify/verify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -52,30 +53,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifndef FUZZ_ENGINE
-static bool replay(const char *path)
+static bool replay_file(const char *path)
 {
-	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-	const char *name;
-	bool ok = true;
-
-	if (!dir) {
-		verify_file(path);
-		return access(path, R_OK) == 0;
-	}
-	while ((name = g_dir_read_name(dir))) {
-		g_autofree char *inside = g_build_filename(path, name, NULL);
-
-		ok &= replay(inside);
-	}
-	return ok;
+	verify_file(path);
+	return access(path, R_OK) == 0;
 }
 
 int main(int argc, char **argv)
 {
-	bool ok = true;
-
-	for (int i = 1; i < argc; i++)
-		ok &= replay(argv[i]);
-	return ok ? 0 : 1;
+	return fuzz_main(argc, argv, replay_file);
 }
 #endif
