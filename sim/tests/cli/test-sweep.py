@@ -2,6 +2,7 @@
 """faults sweep, on the real recordings of the fixtures: a repaired kernel stands every pair of point and pass on every kind of
 IOMMU; each repair taken back breaks the pairs that belong to it, and no other; what is said to repeat a pair does; results do
 not depend on jobs, interruptions or where they are kept. test-sweep.py IOMMUSIM"""
+import itertools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import time
 
 import iot
-from tap import BOOT, SAMPLE, Cases, Program, check, equal, read, write
+from tap import BOOT, SAMPLE, Cases, Program, check, equal, read, sample, write
 
 program = Program(sys.argv[1])
 cases = Cases()
@@ -40,11 +41,12 @@ def passes(found):
 
 def clean(*args):
     """A sweep that finds nothing."""
-    found = sweep(0, *FIXED, *args)
+    most = 1 << 32 if SAMPLE == 1 else 15
+    found = sweep(0, *FIXED, f'--max={most}', *args)
     equal(found['broken_count'], 0, 'broken')
     check('unfaulted' not in found, 'nothing wrong without a fault')
-    equal(found['pairs'], sum(row['passes'] for row in found['points']), 'every pass is tried')
-    check(found['pairs'] > 300, 'there is something to try', found['pairs'])
+    equal(found['pairs'], sum(min(row['passes'], most) for row in found['points']), 'every pass is tried')
+    check(found['pairs'] > (300 if SAMPLE == 1 else 100), 'there is something to try', found['pairs'])
 
 
 # The first 200 I/Os, all points, all passes.
@@ -161,10 +163,10 @@ def sweep_peer(code, *args):
 @cases.case('/sweep/peer-to-peer/fixed-is-clean')
 def _():
     peer_trace()
-    for path in 'bus', 'host-bridge', 'unsupported':
-        for args in [], ['--set', 'machine.p2p-bus=0x40000000'], ['--set', 'kernel.version=6.1']:
-            found = sweep_peer(0, '--set', f'machine.p2p-path={path}', *args)
-            check('unfaulted' not in found, 'nothing wrong without a fault', found)
+    more = [], ['--set', 'machine.p2p-bus=0x40000000'], ['--set', 'kernel.version=6.1']
+    for path, args in sample(itertools.product(('bus', 'host-bridge', 'unsupported'), more)):
+        found = sweep_peer(0, '--set', f'machine.p2p-path={path}', *args)
+        check('unfaulted' not in found, 'nothing wrong without a fault', found)
 
 
 @cases.case('/sweep/back/record-of-a-peer-to-peer-request')
