@@ -207,6 +207,6 @@ def shared_trace(path):
 for name in sorted(os.listdir(os.path.join(SHARED, 'traces'))) if os.path.isdir(os.path.join(SHARED, 'traces')) else []:
     recording = os.path.join(SHARED, 'traces', name, 'trace.txt.zst')
     if os.path.exists(recording):
-        cases.add(f'shared/{name}', shared_trace, recording)
+        cases.offer(f'shared/{name}', shared_trace, recording)
 
 cases.main()
