@@ -520,6 +520,9 @@ static void report_device(struct facts *facts, const struct run_report *run)
 	if (config->service != SERVICE_RECORDED)
 		report_ratio(facts, "channel_utilisation_thousandths", "channels in use",
 			     device->stats.service_ps / 1000, elapsed_ns * config->channels * run->count);
+	if (config->service == SERVICE_RECORDED)
+		facts_u64(facts, "recorded_shorter", device->shorter ? "recorded times below the way's" : NULL,
+			  device->shorter);
 	facts_u64(facts, "link_reads", "read requests on the link", device->reads);
 	facts_u64(facts, "tag_waits_link", "of these, waited for a tag", device->tag_waits);
 	report_mean(facts, "tag_wait_mean_ns", "mean of these", device->tag_wait_ps, device->tag_waits);

@@ -128,6 +128,8 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.special = record->op == IO_DISCARD;
 	rr->command = (struct controller_command){0};
 	rr->work.number = replay->part->issued + 1;
+	rr->work.bytes = record->bytes;
+	rr->work.submit_ps = 0;
 	rr->start_ns = replay->sim->now_ns;
 	rr->stamp_ns = NEVER;
 	rr->trace_slot = NO_SLOT;

@@ -60,6 +60,7 @@ static void replay_add_device(struct replay_device *sum, const struct device_tim
 	sum->reads += device->link.reads;
 	sum->tag_waits += device->link.tag_waits;
 	sum->tag_wait_ps += device->link.tag_wait_ps;
+	sum->shorter += device->service.shorter;
 }
 
 /** Counts what drivers, devices and locks have so far. */

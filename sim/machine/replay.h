@@ -74,6 +74,7 @@ struct replay_device {
 	struct device_stats stats;
 	struct replay_link up, down;
 	uint64_t reads, tag_waits, tag_wait_ps; /* read requests on the link */
+	uint64_t shorter; /* recorded: struct service */
 	uint64_t walks, walk_waits, walk_wait_ps, walk_busy_ps;
 };
 
