@@ -259,7 +259,7 @@ def _():
             result = recorded_run(path, *machine)
             equal(result['device']['recorded_shorter'], 0, 'times that leave nothing to a channel')
             for kind in result['replay']['latencies']:
-                times, what = sorted(took[kind['operation']]), f'{kind["operation"]} of {load} with {machine}'
+                times, what = sorted(took[kind['op']]), f'{kind["op"]} of {load} with {machine}'
                 near(kind['latency_mean_ns'], sum(times) / len(times), 0.005, f'mean {what}')
                 for part in 50, 90, 99:
                     near(kind[f'latency_p{part}_ns'], times[len(times) * part // 100], 0.02, f'p{part} {what}')
