@@ -62,7 +62,7 @@ class Bench:
 
 def rate_of(results):
     replay = results['replay']
-    return replay['ios'] / replay['end_ns'] * 1e3
+    return replay['ios'] / replay['elapsed_ns'] * 1e3
 
 
 def percent(part):
