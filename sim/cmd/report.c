@@ -269,6 +269,7 @@ static void report_throughput(struct facts *facts, const struct run_report *run)
 		facts_time(facts, "warmup_ns", "warm-up, which is not in here", stats->begun_ns);
 		facts_u64(facts, "warmup_ios", "ended in it", stats->warmup_ios);
 		facts_u64(facts, "warmup_in_flight", "in flight behind it", stats->warmup_in_flight);
+		facts_time(facts, "warmup_carried_ns", "  for so long already, in all", stats->warmup_carried_ns);
 	}
 	facts_time(facts, "elapsed_ns", stats->begun_ns ? "time without it" : NULL, elapsed_ns);
 	if (!elapsed_ns)

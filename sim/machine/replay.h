@@ -115,6 +115,7 @@ struct replay_stats {
 	uint64_t over_ns;	   /* when nothing happened any more, and the last CPU was done */
 	uint64_t warmup_ios;	   /* that ended before */
 	uint64_t warmup_in_flight; /* then */
+	uint64_t warmup_carried_ns; /* sum of how long these had been so */
 	uint64_t in_flight_ns;	   /* sum over time of how many were in flight */
 	struct machine_counts before; /* what the machine had counted then */
 	struct replay_cpu cpu;

@@ -131,6 +131,20 @@ def _():
         near(replay['in_flight_mean_thousandths'] / 1000, replay['ios'] * mean / replay['elapsed_ns'], 0.002, 'N')
 
 
+@case('little/a-backlog-from-the-warm-up-is-told')
+def _():
+    # Twice the load that is served: what ended behind the warm-up waited for long before.
+    path = steady('d.csv', 4000, SERVICE_NS // 2)
+    for warmup in '10ms', '#1000':
+        result = run('-c', free_machine(), f'--warmup={warmup}', path)
+        mean, count = latency(result)
+        replay = result['replay']
+        check(replay['warmup_in_flight'] > 400, f'{warmup}: a backlog', replay)
+        behind = mean * count - replay['warmup_carried_ns']
+        near(replay['in_flight_mean_thousandths'] / 1000, behind / replay['elapsed_ns'], 0.001, f'{warmup}: N')
+        check(mean * count > 1.01 * behind, f'{warmup}: which counts')
+
+
 @case('conservation/issued-is-ended-and-in-flight')
 def _():
     path = poisson('p.csv', 20000, 4000)
