@@ -114,7 +114,7 @@ def _():
 def _():
     # One takes 25 ms, and ends in the second row.
     path = trace('t', line(0, 'issue', 0), line(25000, 'done', 0))
-    for settings, expected in ((('--set', 'nvme.read-latency=25ms'), [True, False]), (('--mode=asap',), [True])):
+    for settings, expected in ((('--set', 'nvme.read-latency=25ms'), [True, False]), (('--mode=asap',), [True, True])):
         program.expect(0, 'replay', '-o', 'out', *settings, path)
         latencies = [text.split(',')[9:11] for text in read('out', 'timeline.csv').splitlines()[1:]]
         equal([both == ['', ''] for both in latencies], expected, f'empty with {settings}')
