@@ -127,6 +127,8 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
 	rr->req.special = record->op == IO_DISCARD;
 	rr->work.number = replay->part->issued + 1;
+	rr->work.bytes = record->bytes;
+	rr->work.submit_ps = 0;
 	rr->start_ns = replay->sim->now_ns;
 	rr->stamp_ns = NEVER;
 	rr->trace_slot = NO_SLOT;
