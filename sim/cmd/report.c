@@ -265,13 +265,13 @@ static void report_throughput(struct facts *facts, const struct run_report *run)
 	const struct replay_stats *stats = run->stats;
 	uint64_t elapsed_ns = report_elapsed_ns(run);
 
-	if (stats->begun_ns) {
+	if (stats->warmed_up) {
 		facts_time(facts, "warmup_ns", "warm-up, which is not in here", stats->begun_ns);
 		facts_u64(facts, "warmup_ios", "ended in it", stats->warmup_ios);
 		facts_u64(facts, "warmup_in_flight", "in flight behind it", stats->warmup_in_flight);
 		facts_time(facts, "warmup_carried_ns", "  for so long already, in all", stats->warmup_carried_ns);
 	}
-	facts_time(facts, "elapsed_ns", stats->begun_ns ? "time without it" : NULL, elapsed_ns);
+	facts_time(facts, "elapsed_ns", stats->warmed_up ? "time without it" : NULL, elapsed_ns);
 	if (!elapsed_ns)
 		return;
 	facts_u64(facts, "ios_per_s", "I/Os a second",

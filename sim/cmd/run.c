@@ -164,7 +164,7 @@ void run_warn_idle_rules(const struct fault_rules *rules)
 
 void run_warn_warmup(const struct run *run)
 {
-	if ((run->replay.warmup_ns || run->replay.warmup_count) && !run->probe_error && !run->stats->begun_ns)
+	if ((run->replay.warmup_ns || run->replay.warmup_count) && !run->probe_error && !run->stats->warmed_up)
 		fprintf(stderr, "iommusim: warning: the run was over before its warm-up: nothing is left out\n");
 }
 

@@ -159,6 +159,7 @@ void replay_warm(struct replay_shared *shared)
 
 	shared->warm_next_ns = NEVER;
 	replay_collect_now(shared);
+	stats->warmed_up = true;
 	stats->begun_ns = shared->sim->now_ns;
 	stats->warmup_ios = stats->ios;
 	stats->warmup_in_flight = shared->in_flight;

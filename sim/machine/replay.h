@@ -111,6 +111,7 @@ struct replay_stats {
 	uint64_t snapshots;	   /* on request */
 	uint64_t snapshots_missed; /* asked for later than the run came */
 	uint64_t page_table_pages_max;
+	bool warmed_up;		   /* there was a warm-up, and it is over: perhaps at the time 0 */
 	uint64_t begun_ns;	   /* after the warm-up: from when on everything here counts */
 	uint64_t over_ns;	   /* when nothing happened any more, and the last CPU was done */
 	uint64_t warmup_ios;	   /* that ended before */

@@ -225,6 +225,19 @@ def _():
         near(result['device']['channel_utilisation_thousandths'], 500, 0.01, f'{warmup}: utilisation')
 
 
+@case('warmup/may-be-over-as-the-run-begins')
+def _():
+    # All that may be in flight is issued at once: at the time 0.
+    path = steady('d.csv', 100, SERVICE_NS)
+    done = program.expect(0, 'replay', '--json', '--progress=never', '-c', free_machine(), COLUMNS, '--mode=closed', '--depth=32',
+                          '--warmup=#20', path)
+    equal(done.err, '', 'no warning')
+    replay = json.loads(done.out)['replay']
+    equal([replay[key] for key in ('ios', 'warmup_ns', 'warmup_ios', 'warmup_in_flight', 'warmup_carried_ns')],
+          [100, 0, 0, 20, 0], 'all ended behind it')
+    equal(replay['ops'][0]['count'], 80, 'issued behind it')
+
+
 @case('warmup/says-what-it-must-be')
 def _():
     path = steady('d.csv', 10, 1000)
