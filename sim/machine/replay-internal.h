@@ -111,6 +111,7 @@ struct replay_shared {
 
 	struct output *order; /* NULL: nobody asked for it */
 	event_handler order_handlers[EVENT_KINDS]; /* what is called once it is written down */
+	struct replay_following *following;	   /* NULL: no order of another run */
 	struct output *timeline;
 	uint64_t timeline_next_ns;
 	uint64_t timeline_ios, timeline_bytes, timeline_errors;
@@ -284,6 +285,11 @@ bool replay_save_end(struct replay_shared *shared, GError **error);
 void replay_save_abandon(struct replay_shared *shared);
 /** Writes a line. shared->order is not NULL. */
 void replay_save(struct replay_shared *shared, const char *what, uint64_t a, uint64_t b, uint64_t c);
+/* A request's controller asks where its completion goes to: by itself, or while the call of the line before fetches it. */
+#define REPLAY_ASK	   "ask"
+#define REPLAY_ASK_AT_ONCE "ask-at-once"
+/** Whether the order has it that the controller asks so for @rr, which it has just fetched; goes on to the next line if so. */
+bool replay_follows_ask(struct replay_shared *shared, const struct replay_request *rr);
 /** Does what options->order says, line by line. */
 bool replay_follow(struct replay_shared *shared, GError **error);
 

@@ -200,12 +200,21 @@ static void replay_device_until(struct replay *replay, struct replay_request *rr
 		replay_arm(replay, rr);
 }
 
-/** The device takes its next step with @rr, as it has what it needs from @at_ns on. */
-static void replay_device_step(struct replay *replay, struct replay_request *rr, uint64_t at_ns)
+/** The controller asks where the completion of @rr goes to; @call: how an order of calls has that. */
+static void replay_ask_completion(struct replay *replay, struct replay_request *rr, const char *call)
+{
+	if (G_UNLIKELY(replay->shared->order))
+		replay_save(replay->shared, call, rr->slot, 0, 0);
+	controller_ask_completion(&replay->machine->ctrl, rr->qid, &rr->command);
+}
+
+/** The device takes its next step with @rr, as it has what it needs from @at_ns on. @ask: as replay_ask_completion() has it. */
+static void replay_device_step(struct replay *replay, struct replay_request *rr, uint64_t at_ns,
+			       const char *ask)
 {
 	/* The step that leads to the completion. */
 	if (rr->work.step != DEVICE_FETCH || !(rr->command.bytes + rr->command.meta_bytes))
-		controller_ask_completion(&replay->machine->ctrl, rr->qid, &rr->command);
+		replay_ask_completion(replay, rr, ask);
 	replay_device_until(replay, rr,
 			    device_take_step(&replay->device, &rr->work, replay->sim->now_ns, at_ns));
 }
@@ -219,7 +228,7 @@ static void replay_device_rung(struct replay *replay, struct replay_request *rr,
 	rr->work.qid = rr->qid;
 	rr->work.interrupts = !replay->nvme->queues[rr->qid].polled;
 	if (at_ns - replay->sim->now_ns <= REPLAY_NEAR_NS)
-		replay_device_step(replay, rr, at_ns);
+		replay_device_step(replay, rr, at_ns, REPLAY_ASK_AT_ONCE);
 	else
 		replay_device_until(replay, rr, at_ns);
 }
@@ -243,6 +252,8 @@ static void replay_fetched(struct replay *replay, struct replay_request *rr, uin
 	rr->fetched = true;
 	if (replay_timed(replay))
 		replay_device_rung(replay, rr, rung_ns + replay->machine->config.fetch_ns);
+	else if (replay->shared->following && replay_follows_ask(replay->shared, rr))
+		controller_ask_completion(&replay->machine->ctrl, rr->qid, &rr->command);
 	else if (rr->due)
 		replay_device_until(replay, rr, replay->sim->now_ns);
 	/* Only what will not be done in time needs a timer. */
@@ -605,7 +616,7 @@ static void replay_completion_event(struct sim *sim, uint32_t slot)
 	if (rr->state != STATE_IN_FLIGHT || rr->posted || rr->step_ns != sim->now_ns)
 		return;
 	if (replay_timed(replay) && rr->work.step != DEVICE_DONE) {
-		replay_device_step(replay, rr, sim->now_ns);
+		replay_device_step(replay, rr, sim->now_ns, REPLAY_ASK);
 		return;
 	}
 	if (!replay_post(replay, rr))

@@ -3,6 +3,8 @@
  * The order of calls of a run, written down, and given to another: what decides the state, without any time.
  *
  *	issue CONTROLLER		the next request of its trace comes
+ *	ask SLOT			the controller asks where the completion of the request in this slot goes to
+ *	ask-at-once SLOT		the same, while the call above fetches it: it has no data
  *	post SLOT			the controller completes the request in this slot
  *	take CONTROLLER QUEUE CPU	the CPU takes all completions off the queue
  *	timer KIND PAYLOAD		a timer of the allocator or of a flush queue fires
@@ -120,14 +122,34 @@ static bool order_issue(struct replay_shared *shared, uint64_t controller, GErro
 	return replay_step(replay, error);
 }
 
-static bool order_post(struct replay_shared *shared, uint64_t slot)
+/** Returns the request in @slot, which the controller has and has not completed, or NULL. */
+static struct replay_request *order_request(struct replay_shared *shared, uint64_t slot)
 {
 	struct replay_request *rr =
 		slot < shared->requests->len ? g_ptr_array_index(shared->requests, slot) : NULL;
 
-	if (!rr || rr->state != STATE_IN_FLIGHT || rr->posted)
-		return false;
+	if (!rr || rr->state != STATE_IN_FLIGHT || !rr->fetched || rr->posted)
+		return NULL;
 	replay_act_for(rr->replay);
+	return rr;
+}
+
+static bool order_ask(struct replay_shared *shared, uint64_t slot)
+{
+	struct replay_request *rr = order_request(shared, slot);
+
+	if (!rr || rr->command.completion_asked)
+		return false;
+	controller_ask_completion(&rr->replay->machine->ctrl, rr->qid, &rr->command);
+	return true;
+}
+
+static bool order_post(struct replay_shared *shared, uint64_t slot)
+{
+	struct replay_request *rr = order_request(shared, slot);
+
+	if (!rr)
+		return false;
 	replay_post(rr->replay, rr);
 	return true;
 }
@@ -163,6 +185,8 @@ static bool order_follow(struct replay_shared *shared, const char *line, GError 
 
 	if (sscanf(line, "issue %" SCNu64, &a) == 1)
 		return order_issue(shared, a, error);
+	if (sscanf(line, REPLAY_ASK " %" SCNu64, &a) == 1)
+		return order_ask(shared, a);
 	if (sscanf(line, "post %" SCNu64, &a) == 1)
 		return order_post(shared, a);
 	if (sscanf(line, "take %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &c) == 3)
@@ -172,28 +196,75 @@ static bool order_follow(struct replay_shared *shared, const char *line, GError 
 	return false;
 }
 
-bool replay_follow(struct replay_shared *shared, GError **error)
+/* The file that is followed. */
+struct replay_following {
+	struct input *input;
+	char *line;	 /* the next; NULL: it was not read yet */
+	uint64_t number; /* of it */
+	GError *error;	 /* of reading it */
+};
+
+/** Returns the next line, which is the next still; NULL: there is none, or it cannot be read. */
+static const char *order_next(struct replay_following *following)
 {
-	const char *path = shared->options->order, *line;
-	struct input *input = input_open(path, error);
-	GError *own = NULL;
+	const char *line;
 	size_t len;
-	int got = 0;
 
-	while (input && (got = input_line(input, &line, &len, &own)) > 0) {
-		g_autofree char *text = g_strndup(line, len);
+	if (following->line || following->error ||
+	    input_line(following->input, &line, &len, &following->error) <= 0)
+		return following->line;
+	following->line = g_strndup(line, len);
+	following->number = input_line_number(following->input);
+	return following->line;
+}
 
-		if (input_line_number(input) == 1 ? strcmp(text, ORDER_HEAD) == 0
-						  : order_follow(shared, text, &own))
+bool replay_follows_ask(struct replay_shared *shared, const struct replay_request *rr)
+{
+	const char *line = order_next(shared->following);
+	uint64_t slot;
+
+	if (!line || sscanf(line, REPLAY_ASK_AT_ONCE " %" SCNu64, &slot) != 1 || slot != rr->slot)
+		return false;
+	g_clear_pointer(&shared->following->line, g_free);
+	return true;
+}
+
+/** Does what all lines say. */
+static bool order_follow_all(struct replay_shared *shared, GError **error)
+{
+	struct replay_following *following = shared->following;
+	const char *path = shared->options->order;
+	GError *own = NULL;
+
+	while (order_next(following)) {
+		g_autofree char *line = g_steal_pointer(&following->line);
+		uint64_t number = following->number;
+
+		if (number == 1 ? strcmp(line, ORDER_HEAD) == 0 : order_follow(shared, line, &own))
 			continue;
 		if (!own)
-			sim_error_line(&own, path, input_line_number(input),
-				       "not what can come next in this run: %s", text);
-		break;
-	}
-	if (input)
-		input_close(input);
-	if (own)
+			sim_error_line(&own, path, number, "not what can come next in this run: %s", line);
 		g_propagate_error(error, own);
-	return input && !own && got == 0;
+		return false;
+	}
+	if (!following->error)
+		return true;
+	g_propagate_error(error, g_steal_pointer(&following->error));
+	return false;
+}
+
+bool replay_follow(struct replay_shared *shared, GError **error)
+{
+	struct replay_following following = {.input = input_open(shared->options->order, error)};
+	bool followed;
+
+	if (!following.input)
+		return false;
+	shared->following = &following;
+	followed = order_follow_all(shared, error);
+	shared->following = NULL;
+	input_close(following.input);
+	g_free(following.line);
+	g_clear_error(&following.error);
+	return followed;
 }

@@ -8,12 +8,13 @@ import re
 import subprocess
 import sys
 
-from tap import BOOT_BLKTRACE, Cases, Program, check, equal, read
+from tap import BOOT_BLKTRACE, FIXTURES, Cases, Program, check, equal, read
 
 program = Program(sys.argv[1])
 MAKE_TRACE = os.path.abspath(sys.argv[2])
 DOCS = os.path.join(sys.argv[3], 'docs', 'model', 'time.md')
 MACHINES = os.path.join(sys.argv[3], 'fixtures', 'machines')
+LOOP = os.path.join(FIXTURES, 'traces', 'loop-mix.blktrace')
 cases = Cases()
 case = cases.case
 
@@ -87,13 +88,28 @@ def _():
         check(different > 0, 'in an order of their own, costs do change the state')
 
 
+@case('any-costs/the-same-translations-of-completions')
+def _():
+    # A flush of the queue empties the IOTLB between a completion's translation and the completion, of commands with data and without.
+    keys = cost_keys()
+    for options in ([], ['--set=iommu.flush-queue=single'], ['--set=iotlb.entries=8', '--depth=200']):
+        options = ['replay', '--mode=closed', '--set=iommu.mode=lazy', *options]
+        for traces in ([BOOT_BLKTRACE], [BOOT_BLKTRACE, LOOP]):
+            program.expect(0, *options, '--save-order=calls.txt', '-o', 'plain', *traces)
+            calls = read('calls.txt')
+            check('\nask ' in calls and '\nask-at-once ' in calls, 'both kinds are among the calls')
+            for seed in range(2):
+                out = program.expect(0, *options, *random_costs(seed, keys), '--order=calls.txt', '-o', 'ordered', *traces)
+                check(sections('ordered') == sections('plain'), f'seed {seed}: the state depends on costs', out)
+
+
 @case('order/what-cannot-be-followed')
 def _():
     trace = load(ios=100, cpus=2)
     program.expect(0, 'replay', '--save-order=calls.txt', trace)
     lines = read('calls.txt').splitlines()
     check(lines[1].startswith('issue'), 'it begins with a request')
-    for number, wrong in ((1, 'other 1'), (2, 'issue 1'), (2, 'post 0'), (2, 'take 0 9 0'), (2, 'timer 3 1'), (2, 'unordered'),
+    for number, wrong in ((1, 'other 1'), (2, 'issue 1'), (2, 'post 0'), (2, 'ask 0'), (2, 'ask-at-once 0'), (2, 'take 0 9 0'), (2, 'timer 3 1'), (2, 'unordered'),
                           (2, 'nonsense')):
         with open('wrong.txt', 'w', encoding='utf-8') as file:
             file.write('\n'.join(lines[:number - 1] + [wrong] + lines[number:]) + '\n')
