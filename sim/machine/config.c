@@ -179,7 +179,7 @@ static const struct config_key config_keys[] = {
 	{"nvme", "read-latency", CONFIG_TIME, AT(read_ns), 0, 10000000000, .initial = 60000, .what = "(assumed)"},
 	{"nvme", "write-latency", CONFIG_TIME, AT(write_ns), 0, 10000000000, .initial = 15000, .what = "(assumed)"},
 	{"nvme", "service", CONFIG_CHOICE, AT(service), .choices = config_services,
-	 .what = "a channel's time: fixed, exponential, lognormal (with these means), or recorded: of the trace, without channels"},
+	 .what = "a channel's time: fixed, exponential, lognormal (with these means), or recorded: what the trace says, less the way to the channel and back, without channels"},
 	{"nvme", "service-spread", CONFIG_NUMBER, AT(service_spread), 0, 1000, .initial = 50,
 	 .what = "lognormal: standard deviation in percent of the mean (assumed)"},
 	{"nvme", "recorded-iommu", CONFIG_CHOICE, AT(recorded_iommu), .choices = config_recorded_iommus,

@@ -22,10 +22,10 @@ static uint64_t *replay_recorded_least(const struct replay *replay, const struct
 	return &replay->recorded->least_ns[rr->req.to_device][service_class(rr->req.bytes)];
 }
 
-/** Returns what the CPU takes before the device without an IOMMU, for one command, in ps. */
-static uint64_t replay_submit_ps(const struct sim *sim)
+/** Returns what the CPU takes before the device without an IOMMU, for @count commands with one doorbell, in ps. */
+static uint64_t replay_submit_ps(const struct sim *sim, unsigned count)
 {
-	return (uint64_t)sim->cost_ps[WORK_BLOCK_SUBMIT] + sim->cost_ps[WORK_DOORBELL];
+	return (uint64_t)count * sim->cost_ps[WORK_BLOCK_SUBMIT] + sim->cost_ps[WORK_DOORBELL];
 }
 
 /** Returns what it takes after the device without an IOMMU, for a request on queue @qid, in ps. */
@@ -49,7 +49,7 @@ void replay_recorded_expect(const struct replay *replay, struct replay_request *
 
 	/* While the CPU submits the next pieces the device is busy with the first. */
 	if (requests[0] == head)
-		head->work.submit_ps = same ? step_ps : count * replay_submit_ps(replay->sim);
+		head->work.submit_ps = same ? step_ps : replay_submit_ps(replay->sim, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct replay_request *rr = requests[i];
 		uint64_t least_ns = same ? *replay_recorded_least(replay, rr) : 0;
