@@ -112,7 +112,7 @@ struct replay_shared {
 	event_handler order_handlers[EVENT_KINDS]; /* what is called once it is written down */
 	struct output *timeline;
 	uint64_t timeline_next_ns;
-	uint64_t timeline_ios, timeline_bytes, timeline_errors;
+	uint64_t timeline_ios, timeline_bytes, timeline_errors, timeline_in_flight_max;
 	uint64_t timeline_latency_count, timeline_latency_ns_sum, timeline_latency_ns_max;
 	struct replay_row timeline_before; /* what the columns that grow had in the row before */
 	uint64_t snap_next_ns, snap_next_count;

@@ -25,7 +25,8 @@ extern const char *const replay_mode_names[]; /* NULL-ended */
 /** First line of timeline.csv: what holds at end_ns, and what happened since the row before. Latencies are of what ended well. */
 #define REPLAY_TIMELINE_HEADER                                                                                 \
 	"end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages,issued,latency_mean_ns,"    \
-	"latency_max_ns,cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes\n"
+	"latency_max_ns,cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes,"    \
+	"in_flight_max\n"
 
 #define REPLAY_SNAPSHOTS_MAX 1024 /* on request, in one run */
 
