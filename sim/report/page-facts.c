@@ -115,7 +115,7 @@ static void fact_row(struct page *page, const char *path, const char *key)
 		fact_cell(page, run, path, key, nodes[run], true);
 	}
 	if (page->count > 1 && counts)
-		page_change_cell(page, (double)values[0], (double)values[1]);
+		page_change_cell(page, html_key_unit(key), (double)values[0], (double)values[1]);
 	else if (page->count > 1)
 		html_printf(page->html, "<td>%s</td>",
 			    nodes[0] && nodes[1] && json_node_equal(nodes[0], nodes[1]) ? "same" : "differs");
@@ -369,7 +369,8 @@ static void changed_row(struct page *page, const char *path, JsonNode *a, JsonNo
 	fact_cell(page, 0, NULL, dot ? dot + 1 : path, a, true);
 	fact_cell(page, 1, NULL, dot ? dot + 1 : path, b, true);
 	if (document_is_u64(a, &values[0]) && document_is_u64(b, &values[1]))
-		page_change_cell(page, (double)values[0], (double)values[1]);
+		page_change_cell(page, html_key_unit(dot ? dot + 1 : path), (double)values[0],
+				 (double)values[1]);
 	else
 		html_printf(page->html, "<td>%s</td>", !a ? "only in B" : !b ? "only in A" : "differs");
 	html_printf(page->html, "</tr>\n");

@@ -89,7 +89,7 @@ static void glance_row(struct page *page, const char *label, enum unit unit, con
 			html_cell_number(page->html, unit, values[run]);
 	}
 	if (page->count > 1 && !isnan(values[0]) && !isnan(values[1]))
-		page_change_cell(page, values[0], values[1]);
+		page_change_cell(page, unit, values[0], values[1]);
 	else if (page->count > 1)
 		html_printf(page->html, "<td>%s</td>", isnan(values[0]) ? "only in B" : "only in A");
 	html_printf(page->html, "</tr>\n");
@@ -266,9 +266,9 @@ void page_time(struct page *page)
 		{
 			.id = "in-flight",
 			.title = "In flight",
-			.about = "Requests in flight at the end of a row, the most of each stretch.",
+			.about = "Requests in flight, the most at any moment of each stretch.",
 			.unit = UNIT_COUNT,
-			.series = {{TIMELINE_IN_FLIGHT, "in flight"}},
+			.series = {{TIMELINE_IN_FLIGHT_MAX, "at most"}},
 		},
 		{
 			.id = "link",
@@ -426,8 +426,9 @@ static void shape_grid(const struct shape *shape, struct grid *grid, unsigned fi
 	*grid = (struct grid){
 		.id = "histogram",
 		.title = "Latency, how often",
-		.about = "The share of the requests of each kind that took so long, in steps that grow with "
-			 "the time.",
+		.about =
+			"The share of the requests of each kind that took up to so long, and longer than the "
+			"step before; steps grow with the time.",
 		.kind = "line",
 		.head = "Up to",
 		.unit = UNIT_PERCENT,
@@ -532,7 +533,7 @@ void page_cpu(struct page *page)
 	static const struct time_chart busy = {
 		.id = "cpu-time",
 		.title = "CPU time a second",
-		.about = "How long the CPUs, all together, were busy with it, for each second.",
+		.about = "How long the CPUs, all together, were busy in each second of the run.",
 		.unit = UNIT_NS,
 		.rate = true,
 		.series = {{TIMELINE_CPU_BUSY, "busy"}},
@@ -569,6 +570,7 @@ void page_cpu(struct page *page)
 	page_facts(page, "cpu", "CPU time");
 	if (!waits.label_count)
 		page_note(page, "No CPU waited for a lock.");
+	grid_sort(&waits);
 	page_grid(page, &waits, PAGE_RUNS_MAX, 0);
 	page_list(page, "locks", "Locks");
 	page_shown(page, "cpu");

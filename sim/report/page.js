@@ -9,7 +9,7 @@ let colours = {};
 /* ---- numbers for people, as the tables have them ---- */
 
 const steps = {
-	count: [[1e9, ' G'], [1e6, ' M'], [1e4, ' k'], [1, '']],
+	count: [[1e9, ' G'], [1e6, ' M'], [1e3, ' k'], [1, '']],
 	ns: [[1e9, ' s'], [1e6, ' ms'], [1e3, ' us'], [1, ' ns']],
 	bytes: [[2 ** 40, ' TiB'], [2 ** 30, ' GiB'], [2 ** 20, ' MiB'], [2 ** 10, ' KiB'], [1, ' B']],
 	percent: [[1, ' %']],
@@ -43,12 +43,22 @@ function step(spec) {
 	return 2 ** Math.ceil(Math.log2(spec.most / 5));
 }
 
+/* Between two things that are counted there is nothing. */
+function whole(spec) {
+	return spec.unit === 'count' && spec.series.every(({ values }) => values.every(value => value === null || Number.isInteger(value)));
+}
+
 function axis(spec, log) {
 	return {
 		type: log ? 'logarithmic' : 'linear',
 		beginAtZero: true,
 		suggestedMax: spec.most || undefined,
-		ticks: { maxTicksLimit: 7, stepSize: step(spec), callback: value => words(spec.unit, value) },
+		ticks: {
+			maxTicksLimit: 7,
+			stepSize: step(spec),
+			precision: whole(spec) ? 0 : undefined,
+			callback: value => words(spec.unit, value),
+		},
 	};
 }
 
@@ -69,7 +79,7 @@ function options(spec, scales, title) {
 		scales,
 		interaction: { mode: 'index', intersect: false },
 		plugins: {
-			legend: { display: spec.series.length > 1, position: 'bottom', labels: { usePointStyle: true } },
+			legend: { display: spec.series.length > 1, position: 'bottom', labels: { usePointStyle: true, boxHeight: 8 } },
 			tooltip: {
 				callbacks: {
 					title,
