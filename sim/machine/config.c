@@ -893,8 +893,8 @@ char *machine_config_text(const struct machine_config *config)
 		unsigned value = machine_config_behaviour(config, (enum behaviour)row);
 
 		if (value != BEHAVIOUR_NONE)
-			g_string_append_printf(text, "%s = %s\n", behaviour_rows[row].name,
-					       behaviour_rows[row].values[value]);
+			g_string_append_printf(text, "# %s\n%s = %s\n", behaviour_rows[row].what,
+					       behaviour_rows[row].name, behaviour_rows[row].values[value]);
 	}
 	return g_string_free(text, FALSE);
 }

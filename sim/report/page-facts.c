@@ -122,6 +122,20 @@ static void fact_row(struct page *page, const char *path, const char *key)
 	html_printf(page->html, "</tr>\n");
 }
 
+/** Returns whether member @name of the list's first elements is a count where it is there. */
+static bool list_counts(JsonNode *list, unsigned length, const char *name)
+{
+	uint64_t value;
+
+	for (unsigned i = 0; i < MIN(length, LIST_ROWS_MAX); i++) {
+		JsonNode *node = document_member(document_element(list, i), name);
+
+		if (node && !document_is_u64(node, &value))
+			return false;
+	}
+	return true;
+}
+
 /** Appends the header of a list's table: the members of its first elements. */
 static GPtrArray *list_header(struct page *page, JsonNode *list, unsigned length)
 {
@@ -145,7 +159,9 @@ static GPtrArray *list_header(struct page *page, JsonNode *list, unsigned length
 	for (guint i = 0; i < names->len; i++) {
 		g_autofree char *label = html_key_label(names->pdata[i]);
 
-		html_printf(page->html, "<th scope=\"col\">");
+		html_printf(page->html, list_counts(list, length, names->pdata[i])
+						? "<th scope=\"col\" class=\"n\">"
+						: "<th scope=\"col\">");
 		html_text(page->html, label);
 		html_printf(page->html, "</th>");
 	}

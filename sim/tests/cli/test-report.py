@@ -160,6 +160,31 @@ def asap():
     check({'chart-link-a', 'chart-link-b'} < both, 'beside a run that has it, nothing is drawn, too')
 
 
+@case('/report/one-run/headers-stand-above-their-numbers')
+def headers():
+    broken()
+    page = report('run')
+    tables = re.findall(r'<table>.*?</table>', page.text, re.S)
+    seen = 0
+    for table in tables:
+        rows = [re.findall(r'<t[hd]([^>]*)>', row) for row in table.split('<tr>')[1:]]
+        for column, head in enumerate(rows[0]):
+            right = {'class="n"' in row[column] or 'class="t"' in row[column] for row in rows[1:]}
+            if len(right) == 1:
+                equal('class="n"' in head, right.pop(), f'column {column} of {table[:200]}')
+                seen += 1
+    check(seen > 100, f'{seen} columns')
+
+
+@case('/report/one-run/every-key-says-what-it-is')
+def keys():
+    broken()
+    page = report('run')
+    rows = re.findall(r'<th scope="row">([^<]*)</th><td>[^<]*</td><td class="words">([^<]*)</td>', page.text)
+    check(len(rows) > 120, f'{len(rows)} keys')
+    equal([key for key, words in rows if not words], [], 'keys without a word')
+
+
 @case('/report/one-run/the-command-that-repeats-it-does')
 def repeats():
     broken()
