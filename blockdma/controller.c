@@ -348,11 +348,13 @@ static uint16_t controller_tail(struct controller *ctrl, const struct nvme_queue
 static void controller_rest(struct controller *ctrl, struct nvme_queue *queue)
 {
 	const struct nvme_dbbuf *dbbuf = &ctrl->nvme->dbbuf;
-	struct controller_command access = {0};
+	struct controller_command access;
 	uint32_t *event;
 
-	if (!dbbuf->used || queue->qid == 0 || queue->in_controller ||
-	    controller_tail(ctrl, queue, &access) != queue->sq_head)
+	if (!dbbuf->used || queue->qid == 0 || queue->in_controller)
+		return;
+	access = (struct controller_command){0};
+	if (controller_tail(ctrl, queue, &access) != queue->sq_head)
 		return;
 	event = controller_memory(ctrl, dbbuf->events_addr + nvme_dbbuf_index(queue->qid) * sizeof(*event),
 				  true, &access);
@@ -439,41 +441,42 @@ static void controller_transfer(struct controller *ctrl, const struct nvme_sqe *
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command)
 {
 	struct nvme_queue *queue = &ctrl->nvme->queues[qid];
-	struct controller_command cmd = {.loss = CONTROLLER_LOSES_NOTHING};
+	struct controller_command *cmd = ret_command;
 	const struct nvme_sqe *sqe;
 
-	if (ctrl->fatal || queue->sq_head == controller_tail(ctrl, queue, &cmd))
+	if (ctrl->fatal)
 		return false;
-	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false,
-				&cmd);
+	*cmd = (struct controller_command){.loss = CONTROLLER_LOSES_NOTHING};
+	if (queue->sq_head == controller_tail(ctrl, queue, cmd))
+		return false;
+	sqe = controller_memory(ctrl, queue->sq_addr + (uint64_t)queue->sq_head * NVME_SQE_BYTES, false, cmd);
 	/* Nothing unmaps a queue under the controller, but the map may have failed and said that it did not. */
 	ctrl->fatal = !sqe;
 	if (!sqe)
 		return false;
 	queue->sq_head = nvme_ring_next(queue, queue->sq_head);
 	queue->in_controller++;
-	cmd.command_id = sqe->command_id;
-	cmd.slba = (uint64_t)sqe->cdw11 << 32 | sqe->cdw10;
-	cmd.write = sqe->opcode == NVME_CMD_WRITE || sqe->opcode == NVME_CMD_DSM ||
+	cmd->command_id = sqe->command_id;
+	cmd->slba = (uint64_t)sqe->cdw11 << 32 | sqe->cdw10;
+	cmd->write = sqe->opcode == NVME_CMD_WRITE || sqe->opcode == NVME_CMD_DSM ||
 		    sqe->opcode == NVME_CMD_VENDOR_OUT;
-	cmd.abort = qid == 0 && sqe->opcode == NVME_ADMIN_ABORT;
-	if (cmd.abort) {
-		cmd.abort_qid = (uint16_t)sqe->cdw10;
-		cmd.abort_id = (uint16_t)(sqe->cdw10 >> 16);
+	cmd->abort = qid == 0 && sqe->opcode == NVME_ADMIN_ABORT;
+	if (cmd->abort) {
+		cmd->abort_qid = (uint16_t)sqe->cdw10;
+		cmd->abort_id = (uint16_t)(sqe->cdw10 >> 16);
 	} else {
 		ctrl->fatal = sim_fault(ctrl->nvme->sim, FAULT_CONTROLLER_FATAL) != 0;
 		if (ctrl->fatal)
 			return false;
-		if (!controller_fails(ctrl, sqe, &cmd))
-			controller_transfer(ctrl, sqe, &cmd);
+		if (!controller_fails(ctrl, sqe, cmd))
+			controller_transfer(ctrl, sqe, cmd);
 	}
 	ctrl->stats.commands++;
-	ctrl->stats.accesses += cmd.accesses;
-	if (cmd.write)
-		ctrl->stats.bytes_written += cmd.bytes;
+	ctrl->stats.accesses += cmd->accesses;
+	if (cmd->write)
+		ctrl->stats.bytes_written += cmd->bytes;
 	else
-		ctrl->stats.bytes_read += cmd.bytes;
-	*ret_command = cmd;
+		ctrl->stats.bytes_read += cmd->bytes;
 	return true;
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "sim/core/physmem.h"
+
 const char *const req_op_names[REQ_OPS] = {"read",    "write",	      "flush",
 					   "discard", "write-zeroes", "passthrough"};
 
@@ -120,6 +122,21 @@ static bool split_vector(struct bio_split *split, uint64_t paddr, uint64_t len,
 	}
 	split->bytes += total;
 	return total == len;
+}
+
+/** Whether one of @vecs lies in the frame at @paddr. */
+static bool vecs_hold(const struct bio_vec *vecs, uint32_t count, uint64_t paddr)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (vecs[i].paddr < paddr + FRAME_SIZE && vecs[i].paddr + vecs[i].len > paddr)
+			return true;
+	return false;
+}
+
+bool request_holds(const struct request *req, uint64_t paddr)
+{
+	return vecs_hold(req->vecs, req->vec_count, paddr) ||
+	       vecs_hold(req->meta_vecs, req->meta_vec_count, paddr);
 }
 
 struct bio_split bio_split(const struct bio_vec *vecs, uint32_t count, uint64_t skip,

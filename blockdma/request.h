@@ -95,6 +95,9 @@ static inline uint64_t request_gap_mask(const struct request *req)
 /** The same of the joints of the integrity vectors. */
 uint64_t request_integrity_gap_mask(const struct request *req);
 
+/** Whether data or integrity data of @req lie in the data frame at @paddr. */
+bool request_holds(const struct request *req, uint64_t paddr);
+
 /** Where a bio has to be split. */
 struct bio_split {
 	int err;	   /* -EINVAL: not even one block fits, or a vector is misaligned */

@@ -255,6 +255,25 @@ static void test_segments_are_the_bytes_of_the_vectors(void)
 	}
 }
 
+static bool frame_in(const struct bio_vec *vecs, uint32_t count, uint64_t frame)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (uint64_t at = 0; at < vecs[i].len; at++)
+			if ((vecs[i].paddr + at) / 4096 == frame)
+				return true;
+	return false;
+}
+
+static void test_holds_the_frames_of_all_vectors(void)
+{
+	struct bio_vec data[] = {{0x1ffc, 8}, {0x8000, 4096}}, meta[] = {{0x5ff8, 8}};
+	struct request req = {.vecs = data, .vec_count = 2, .meta_vecs = meta, .meta_vec_count = 1};
+
+	for (uint64_t frame = 0; frame < 12; frame++)
+		g_assert_cmpint(request_holds(&req, frame * 4096), ==,
+				frame_in(data, 2, frame) || frame_in(meta, 1, frame));
+}
+
 /* A request may be one mapping of pages if and only if each joint lies on a page on both sides. */
 static void test_gap_bit_is_the_lowest_of_all_joints(void)
 {
@@ -338,6 +357,8 @@ int main(int argc, char **argv)
 			test_segments_are_the_bytes_of_the_vectors);
 	g_test_add_func("/blockdma/request/gap-bit-is-the-lowest-of-all-joints",
 			test_gap_bit_is_the_lowest_of_all_joints);
+	g_test_add_func("/blockdma/request/holds-the-frames-of-all-vectors",
+			test_holds_the_frames_of_all_vectors);
 	g_test_add_func("/blockdma/request/split-takes-as-much-as-fits", test_split_takes_as_much_as_fits);
 	return g_test_run();
 }

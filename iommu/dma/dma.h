@@ -26,6 +26,7 @@
 #include "iommu/dma/swiotlb.h"
 #include "iommu/iommu.h"
 #include "iommu/iova/iova.h"
+#include "sim/core/umap.h"
 
 enum {
 	FAULT_DMA_IOVA = FAULT_ROOM_DMA,

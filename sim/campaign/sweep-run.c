@@ -175,8 +175,6 @@ static void sweep_judge_frames(GString *said, const struct machine *machine)
 	const struct physmem *mem = &machine->sim->mem;
 	unsigned tables = 0;
 
-	if (mem->data.count)
-		sweep_say(said, "%u frames of data left", mem->data.count);
 	for (const struct machine *at = machine; at; at = at->next)
 		tables += at->domain ? (unsigned)at->domain->pt->table_pages : 0;
 	/* The domains stay. On some boards a root has several frames, or tables share one. */

@@ -653,6 +653,15 @@ static void send_piece(struct explain *explain, struct piece *piece)
 	tell_unmap(explain, written);
 }
 
+/** Says whether the piece under way, @data, holds data at @paddr. */
+static bool tell_owner(void *data, uint64_t paddr, uint64_t *ret_number)
+{
+	const struct piece *piece = data;
+
+	*ret_number = piece->req.number;
+	return request_holds(&piece->req, paddr);
+}
+
 /** Takes @piece through the machine and tells of it. */
 static void run_piece(struct explain *explain, struct piece *piece)
 {
@@ -669,9 +678,8 @@ static void run_piece(struct explain *explain, struct piece *piece)
 	request_prepare(&piece->req);
 	tell_block_layer(explain, piece);
 	machine->sim->actor = piece->req.number;
-	for (uint32_t i = 0; i < piece->req.vec_count; i++)
-		physmem_claim(&machine->sim->mem, piece->req.vecs[i].paddr, piece->req.vecs[i].len,
-			      piece->req.number);
+	machine->sim->mem.owner = tell_owner;
+	machine->sim->mem.owner_data = piece;
 	piece->iod = nvme_get_tag(machine->nvme, qid);
 	g_assert(piece->iod != NULL);
 	piece->status = nvme_prep_rq(machine->nvme, piece->iod, &piece->req, qid ? 1 : 0);
@@ -681,8 +689,7 @@ static void run_piece(struct explain *explain, struct piece *piece)
 		send_piece(explain, piece);
 	}
 	nvme_put_tag(machine->nvme, qid, piece->iod);
-	for (uint32_t i = 0; i < piece->req.vec_count; i++)
-		physmem_release(&machine->sim->mem, piece->req.vecs[i].paddr, piece->req.vecs[i].len);
+	machine->sim->mem.owner = NULL;
 	facts_end(explain->facts);
 }
 

@@ -8,7 +8,6 @@ void physmem_init(struct physmem *mem)
 {
 	memset(mem, 0, sizeof(*mem));
 	mem->base = PHYSMEM_BASE;
-	umap_init(&mem->data);
 }
 
 void physmem_move(struct physmem *mem, uint64_t base)
@@ -26,7 +25,6 @@ void physmem_finish(struct physmem *mem)
 		g_free(mem->free_list[order]);
 	g_free(mem->chunks);
 	g_free(mem->use);
-	umap_finish(&mem->data);
 	memset(mem, 0, sizeof(*mem));
 }
 
@@ -114,37 +112,7 @@ void physmem_free(struct physmem *mem, uint64_t paddr, unsigned order)
 	mem->free_list[order][mem->free_count[order]++] = frame;
 }
 
-void physmem_claim(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, uint64_t owner)
-{
-	uint64_t last = (paddr + len_bytes - 1) >> FRAME_LG2;
-
-	for (uint64_t frame = paddr >> FRAME_LG2; frame <= last; frame++) {
-		struct umap_entry *entry = umap_insert(&mem->data, frame);
-
-		entry->value = owner;
-		entry->extra++;
-	}
-}
-
-void physmem_release(struct physmem *mem, uint64_t paddr, uint64_t len_bytes)
-{
-	uint64_t last = (paddr + len_bytes - 1) >> FRAME_LG2;
-
-	for (uint64_t frame = paddr >> FRAME_LG2; frame <= last; frame++) {
-		struct umap_entry *entry = umap_find(&mem->data, frame);
-
-		g_assert(entry != NULL);
-		if (--entry->extra == 0)
-			umap_remove(&mem->data, entry);
-	}
-}
-
 bool physmem_owner(const struct physmem *mem, uint64_t paddr, uint64_t *ret_owner)
 {
-	const struct umap_entry *entry = umap_find(&mem->data, paddr >> FRAME_LG2);
-
-	if (!entry)
-		return false;
-	*ret_owner = entry->value;
-	return true;
+	return mem->owner && mem->owner(mem->owner_data, paddr & ~(uint64_t)(FRAME_SIZE - 1), ret_owner);
 }

@@ -9,15 +9,14 @@
  * - frames with bytes: what the modelled kernel allocates and a device or a page walk reads (page tables, NVMe queues,
  *   descriptor lists). They lie together from one address on, are handed out last freed first, else at the next higher
  *   address, and so are the same in every run.
- * - data frames: the buffers of requests, at the addresses that a recording names or a layout rule made. They have an
- *   owner and a use count but no bytes, so that a device access can be checked against who owns the frame *now*.
+ * - data frames: the buffers of requests, at the addresses that a recording names or a layout rule made. They have no bytes,
+ *   but owners: the requests know what they hold, and are asked when a device access has to be told from what owns the
+ *   frame *now*, which is seldom.
  *
  * Frames are 4 KiB. All addresses are physical and in bytes.
  */
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "sim/core/umap.h"
 
 #define FRAME_LG2  12
 #define FRAME_SIZE (1u << FRAME_LG2)
@@ -42,6 +41,10 @@ enum frame_use {
 	FRAME_USES,
 };
 
+/** Returns whether a request holds part of the data frame at @paddr; then its number is in *@ret_owner, the latest one's where
+ *  several do, as small file-system blocks share frames. */
+typedef bool (*physmem_owner_fn)(void *data, uint64_t paddr, uint64_t *ret_owner);
+
 struct physmem {
 	uint64_t base;	  /* of the first frame with bytes; whole chunks */
 	uint8_t **chunks; /* bytes of PHYSMEM_CHUNK_FRAME frames each; NULL: none of them was handed out */
@@ -52,7 +55,8 @@ struct physmem {
 	uint32_t *free_list[PHYSMEM_ORDER_MAX + 1]; /* stacks of frame indices */
 	uint32_t free_count[PHYSMEM_ORDER_MAX + 1];
 	uint32_t free_capacity[PHYSMEM_ORDER_MAX + 1];
-	struct umap data; /* page frame number -> value: owner of the latest claim, extra: claims held */
+	physmem_owner_fn owner; /* NULL: nobody owns data frames */
+	void *owner_data;
 };
 
 void physmem_init(struct physmem *mem);
@@ -102,14 +106,7 @@ static inline void *physmem_bytes(const struct physmem *mem, uint64_t paddr)
 	       ((frame & (PHYSMEM_CHUNK_FRAME - 1)) << FRAME_LG2 | (paddr & (FRAME_SIZE - 1)));
 }
 
-/** Claims the data frames of [@paddr, @paddr + @len_bytes) for @owner (a request number). Claims nest: two requests may
- *  share a frame, as small file-system blocks do; the latest one is named as its owner. */
-void physmem_claim(struct physmem *mem, uint64_t paddr, uint64_t len_bytes, uint64_t owner);
-
-/** Drops one claim on each of the frames of the range. */
-void physmem_release(struct physmem *mem, uint64_t paddr, uint64_t len_bytes);
-
-/** Returns whether some request owns the data frame of @paddr; then *@ret_owner is the latest claimer. */
+/** Returns whether some request owns the data frame of @paddr; then *@ret_owner is its number. */
 bool physmem_owner(const struct physmem *mem, uint64_t paddr, uint64_t *ret_owner);
 
 #endif

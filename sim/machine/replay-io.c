@@ -61,10 +61,6 @@ static void replay_end_piece(struct replay *replay, struct replay_request *rr, e
 {
 	struct replay_request *head = replay_at(replay, rr->head);
 
-	for (uint32_t i = 0; i < rr->req.vec_count; i++)
-		physmem_release(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len);
-	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
-		physmem_release(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len);
 	if (status == BLK_STS_OK) {
 		replay->stats->bytes += rr->command.bytes;
 		replay->part->bytes += rr->command.bytes;
@@ -242,10 +238,8 @@ static void replay_queued(struct replay *replay, struct replay_request *rr)
 }
 
 /** The controller has fetched the command of @rr, of which it was told at @rung_ns. */
-static void replay_fetched(struct replay *replay, struct replay_request *rr,
-			   const struct controller_command *command, uint64_t rung_ns)
+static void replay_fetched(struct replay *replay, struct replay_request *rr, uint64_t rung_ns)
 {
-	rr->command = *command;
 	rr->fetched = true;
 	if (replay_timed(replay))
 		replay_device_rung(replay, rr, rung_ns + replay->machine->config.fetch_ns);
@@ -256,30 +250,33 @@ static void replay_fetched(struct replay *replay, struct replay_request *rr,
 		replay_arm(replay, rr);
 }
 
-/** Returns whose the next command in @queue is that the controller has not fetched; there is one. */
-static uint64_t replay_next_actor(const struct replay *replay, const struct nvme_queue *queue)
+/** Returns whose the next command in @queue is that the controller has not fetched; there is one. NULL: the driver's own, an
+ *  Abort. */
+static struct replay_request *replay_next_fetched(const struct replay *replay, const struct nvme_queue *queue)
 {
 	const struct nvme_sqe *sqe =
 		physmem_bytes(&replay->sim->mem, queue->sq_paddr + (uint64_t)queue->sq_head * NVME_SQE_BYTES);
 	const struct nvme_iod *iod = &queue->iods[sqe->command_id & 0xfff];
 
-	return nvme_is_abort(replay->nvme, iod) ? replay->sim->actor : iod->req->number;
+	return nvme_is_abort(replay->nvme, iod) ? NULL : replay_of(iod);
 }
 
 void replay_rung(struct replay *replay, unsigned qid, uint64_t rung_ns)
 {
 	struct nvme_queue *queue = &replay->nvme->queues[qid];
-	struct controller_command command;
 
 	while (queue->sq_head != queue->sq_tail) {
-		replay->sim->actor = replay_next_actor(replay, queue);
-		if (!controller_execute(&replay->machine->ctrl, qid, &command))
+		struct replay_request *rr = replay_next_fetched(replay, queue);
+		struct controller_command abort;
+
+		if (rr)
+			replay->sim->actor = rr->req.number;
+		if (!controller_execute(&replay->machine->ctrl, qid, rr ? &rr->command : &abort))
 			return;
-		if (command.abort)
-			replay_abort_fetched(replay, &command);
+		if (rr)
+			replay_fetched(replay, rr, rung_ns);
 		else
-			replay_fetched(replay, replay_of(&queue->iods[command.command_id & 0xfff]), &command,
-				       rung_ns);
+			replay_abort_fetched(replay, &abort);
 	}
 }
 
@@ -326,8 +323,9 @@ struct replay_plug {
 static void replay_submit_ready(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready)
 {
 	struct nvme_iod *iods[REPLAY_PLUG_MAX];
-	struct replay_plug back = {.count = 0};
+	struct replay_plug back;
 
+	back.count = 0;
 	for (unsigned i = 0; i < plug->count; i++) {
 		struct replay_request *rr = plug->requests[i];
 
@@ -347,8 +345,9 @@ static void replay_submit_ready(struct replay *replay, struct replay_plug *plug,
 static void replay_submit_back(struct replay *replay, struct replay_plug *plug, struct replay_plug *ready,
 			       enum blk_status *ret_status)
 {
-	struct replay_plug back = {.count = 0};
+	struct replay_plug back;
 
+	back.count = 0;
 	for (unsigned i = 0; i < plug->count; i++) {
 		struct replay_request *rr = plug->requests[i];
 		enum blk_status status = replay_prepare(replay, rr);
@@ -371,9 +370,10 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 {
 	struct sim *sim = replay->sim;
 	enum blk_status status[REPLAY_PLUG_MAX];
-	struct replay_plug ready = {.count = 0};
+	struct replay_plug ready;
 	uint64_t begun_ns, end_ns;
 
+	ready.count = 0;
 	if (plug->count == 1)
 		replay_dispatch(replay, plug->requests[0]);
 	if (plug->count > 1) {
@@ -391,11 +391,24 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 	plug->count = 0;
 }
 
+static void replay_submit(struct replay *replay, struct replay_request *rr)
+{
+	if (replay_take_tag(replay, rr))
+		replay_dispatch(replay, rr);
+	else
+		replay_wait(replay, rr);
+}
+
 void replay_submit_pieces(struct replay *replay, struct replay_request *head)
 {
-	struct replay_plug plug = {.count = 0};
+	struct replay_plug plug;
 	uint32_t slot = head->slot;
 
+	if (head->next == NO_SLOT) {
+		replay_submit(replay, head);
+		return;
+	}
+	plug.count = 0;
 	while (slot != NO_SLOT) {
 		struct replay_request *rr = replay_at(replay, slot);
 
@@ -411,14 +424,6 @@ void replay_submit_pieces(struct replay *replay, struct replay_request *head)
 		}
 	}
 	replay_unplug(replay, &plug);
-}
-
-static void replay_submit(struct replay *replay, struct replay_request *rr)
-{
-	if (replay_take_tag(replay, rr))
-		replay_dispatch(replay, rr);
-	else
-		replay_wait(replay, rr);
 }
 
 void replay_wake(struct replay *replay, unsigned qid)

@@ -126,7 +126,6 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.sector = record->lba;
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
 	rr->req.special = record->op == IO_DISCARD;
-	rr->command = (struct controller_command){0};
 	rr->work.number = replay->part->issued + 1;
 	rr->start_ns = replay->sim->now_ns;
 	rr->stamp_ns = NEVER;
@@ -165,9 +164,6 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 	rr->req.meta_vecs = rr->meta_vecs.vecs;
 	rr->req.meta_vec_count = rr->meta_vecs.count;
 	replay_place(replay, &rr->meta_vecs);
-	for (uint32_t i = 0; i < rr->req.meta_vec_count; i++)
-		physmem_claim(&replay->sim->mem, rr->req.meta_vecs[i].paddr, rr->req.meta_vecs[i].len,
-			      rr->req.number);
 }
 
 static void replay_fill_piece(struct replay *replay, struct replay_request *rr, uint64_t bytes)
@@ -179,8 +175,6 @@ static void replay_fill_piece(struct replay *replay, struct replay_request *rr, 
 	rr->req.limits = &replay->nvme->limits;
 	replay_make_metadata(replay, rr);
 	request_prepare(&rr->req);
-	for (uint32_t i = 0; i < rr->req.vec_count; i++)
-		physmem_claim(&replay->sim->mem, rr->req.vecs[i].paddr, rr->req.vecs[i].len, rr->req.number);
 }
 
 /** Cuts the segments in scratch into requests that the device takes. Returns the head. */

@@ -544,6 +544,22 @@ static bool replay_tell_request(void *data, const struct sim *sim, struct fault_
 	return false;
 }
 
+/** Says which request holds data at @paddr, the latest where several do: asked when an access went astray, hence seldom. */
+static bool replay_tell_owner(void *data, uint64_t paddr, uint64_t *ret_number)
+{
+	const struct replay_shared *shared = data;
+	uint64_t latest = 0;
+
+	for (guint i = 0; i < shared->requests->len; i++) {
+		const struct replay_request *rr = g_ptr_array_index(shared->requests, i);
+
+		if (rr->state != STATE_FREE && rr->req.number > latest && request_holds(&rr->req, paddr))
+			latest = rr->req.number;
+	}
+	*ret_number = latest;
+	return latest != 0;
+}
+
 static void replay_shared_init(struct replay_shared *shared, struct io_transform *const *traces,
 			       struct replay_part *parts)
 {
@@ -578,6 +594,8 @@ static void replay_shared_init(struct replay_shared *shared, struct io_transform
 	replay_plan_snapshots(shared, 0, 0);
 	if (shared->sim->fault_rules)
 		fault_rules_tell(shared->sim->fault_rules, replay_tell_request, shared);
+	shared->sim->mem.owner = replay_tell_owner;
+	shared->sim->mem.owner_data = shared;
 	replay_take_cpu(shared->sim, &shared->stats->cpu);
 	shared->warm_next_ns = shared->options->warmup_ns ? shared->options->warmup_ns : UINT64_MAX;
 }
@@ -586,6 +604,7 @@ static void replay_shared_finish(struct replay_shared *shared)
 {
 	if (shared->sim->fault_rules)
 		fault_rules_tell(shared->sim->fault_rules, NULL, NULL);
+	shared->sim->mem.owner = NULL;
 	replay_save_abandon(shared);
 	replay_collect(shared);
 	for (unsigned i = 0; i < shared->count; i++)

@@ -755,13 +755,14 @@ struct run {
 	int probe_error;
 };
 
-/** Replays @trace in @mode on a machine that config and @rules (may be NULL) describe, and removes the
- * machine's driver. Free with run_free(). */
-static struct run *run_new(const struct machine_config *config, const struct trace *trace,
-			   enum replay_mode mode, struct fault_rules *rules)
+/** Replays @trace in @mode on a machine that config and @rules (may be NULL) describe, lets @at_end (may be NULL) look at it,
+ * and removes the machine's driver. Free with run_free(). */
+static struct run *run_new_seen(const struct machine_config *config, const struct trace *trace,
+				enum replay_mode mode, struct fault_rules *rules,
+				void (*at_end)(void *data, struct machine *machine))
 {
 	struct run *run = g_new0(struct run, 1);
-	const struct replay_options options = {.mode = mode};
+	const struct replay_options options = {.mode = mode, .at_end = at_end};
 	g_autoptr(GError) error = NULL;
 	const struct trace_options reading = {0};
 	struct io_transform *stream = io_transform_open(trace->path, &reading, &error);
@@ -785,6 +786,12 @@ static struct run *run_new(const struct machine_config *config, const struct tra
 	machine_remove(run->machine);
 	io_transform_close(stream);
 	return run;
+}
+
+static struct run *run_new(const struct machine_config *config, const struct trace *trace,
+			   enum replay_mode mode, struct fault_rules *rules)
+{
+	return run_new_seen(config, trace, mode, rules, NULL);
 }
 
 static void run_free(struct run *run)
@@ -817,8 +824,6 @@ static char *run_left(const struct run *run)
 	if (stats && stats->mapped_bytes != stats->unmapped_bytes)
 		return g_strdup_printf("%" G_GUINT64_FORMAT " bytes mapped, %" G_GUINT64_FORMAT " unmapped",
 				       stats->mapped_bytes, stats->unmapped_bytes);
-	if (mem->data.count)
-		return g_strdup_printf("%u data frames", mem->data.count);
 	/* Of some boards a root has several frames, or tables share one. */
 	if (!machine->board && mem->in_use[FRAME_PGTABLE] != tables)
 		return g_strdup_printf("%u frames for %u page-table pages", mem->in_use[FRAME_PGTABLE],
@@ -957,6 +962,45 @@ static void test_replay_asap_has_the_recording_in_flight(void)
 	run = run_new(&config, &trace, REPLAY_ASAP, NULL);
 	g_assert_cmpuint(run->stats.max_in_flight, ==, run->trace.max_in_flight);
 	g_assert_cmpuint(run->stats.max_in_flight, ==, TRACE_IN_FLIGHT);
+	run_free(run);
+	trace_clear(&trace);
+}
+
+static void assert_owners(void *data, struct machine *machine)
+{
+	static const struct {
+		uint64_t paddr, number; /* 0: nobody */
+	} owners[] = {{0x0fff, 0}, {0x1000, 1}, {0x2000, 3}, {0x2fff, 3}, {0x3000, 3}, {0x4000, 0}, {0x8000, 0}};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(owners); i++) {
+		uint64_t number = 0;
+
+		g_assert_cmpint(physmem_owner(&machine->sim->mem, owners[i].paddr, &number), ==,
+				owners[i].number != 0);
+		if (owners[i].number)
+			g_assert_cmpuint(number, ==, owners[i].number);
+	}
+}
+
+/* Requests 1 and 3 never complete, and share a frame; request 2 does. */
+static void test_replay_tells_who_owns_a_frame(void)
+{
+	struct machine_config config;
+	struct trace trace;
+	struct run *run;
+
+	config_of(&config, NULL);
+	trace_init(&trace);
+	trace_segment(&trace, 0, false, 0x1000, 0x1800);
+	trace_issue(&trace, 0, "R", 8, 0x1800);
+	trace_segment(&trace, 0, false, 0x8000, 0x1000);
+	trace_issue(&trace, 0, "R", 800, 0x1000);
+	trace_segment(&trace, 1, false, 0x2800, 0x1000);
+	trace_issue(&trace, 1, "R", 80, 0x1000);
+	trace_complete(&trace, 0, "R", 800, 0x1000);
+	trace_finish(&trace);
+	run = run_new_seen(&config, &trace, REPLAY_ASAP, NULL, assert_owners);
+	g_assert_false(physmem_owner(&run->machine->sim->mem, 0x1000, &(uint64_t){0}));
 	run_free(run);
 	trace_clear(&trace);
 }
@@ -1438,10 +1482,16 @@ static void late_serve(struct machine *machine, struct nvme_iod *iod)
 	g_assert_true(nvme_poll_cq(machine->nvme, 1, &status) == iod);
 }
 
+static bool late_owner(void *data, uint64_t paddr, uint64_t *ret_owner)
+{
+	*ret_owner = 9;
+	return paddr == SEGMENTS_BASE;
+}
+
 static void late_give_to(struct physmem *mem, uint64_t paddr, enum late_owner owner)
 {
 	if (owner == LATE_REQUEST)
-		physmem_claim(mem, paddr, 4096, 9);
+		mem->owner = late_owner;
 	if (owner == LATE_FREE || owner == LATE_TABLE)
 		physmem_free(mem, paddr, 0);
 	if (owner == LATE_TABLE)
@@ -1451,7 +1501,7 @@ static void late_give_to(struct physmem *mem, uint64_t paddr, enum late_owner ow
 static void late_take_back(struct physmem *mem, uint64_t paddr, enum late_owner owner)
 {
 	if (owner == LATE_REQUEST)
-		physmem_release(mem, paddr, 4096);
+		mem->owner = NULL;
 	if (owner == LATE_TABLE)
 		physmem_free(mem, paddr, 0);
 }
@@ -1981,6 +2031,7 @@ int main(int argc, char **argv)
 	ADD_ROWS(machines, "replay/leaves-nothing", test_replay_leaves_nothing);
 	g_test_add_func("/machine/replay/asap-has-the-recording-in-flight",
 			test_replay_asap_has_the_recording_in_flight);
+	g_test_add_func("/machine/replay/tells-who-owns-a-frame", test_replay_tells_who_owns_a_frame);
 	ADD_ROWS(splits, "replay/splits", test_replay_splits);
 	ADD_ROWS(batches, "replay/batches", test_replay_batches);
 	ADD_ROWS(refusals, "replay/refusals", test_replay_refusals);
