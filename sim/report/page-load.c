@@ -211,9 +211,44 @@ static bool config_rows(struct page *page, unsigned of, bool any)
 	return any;
 }
 
+/** Returns the options of the run, as it was called, that machine.ini does not hold; free with g_free(). */
+static char *config_options(const struct page *page, unsigned run)
+{
+	struct document *document = page->runs[run]->run;
+	JsonNode *list = document_find(document, "options");
+	GString *text = g_string_new(NULL);
+
+	for (unsigned i = 0; i < document_length(document, list); i++) {
+		const char *option = document_text(document, document_element(list, i));
+
+		if (option)
+			g_string_append_printf(text, "%s%s", text->len ? " " : "", option);
+	}
+	return g_string_free(text, FALSE);
+}
+
+/** Says with which options the runs were made where these differ. Returns whether they do. */
+static bool differences_options(struct page *page)
+{
+	g_autofree char *a = config_options(page, 0), *b = config_options(page, 1);
+
+	if (strcmp(a, b) == 0)
+		return false;
+	page_table_begin(page, "Options that differ");
+	html_printf(page->html,
+		    "<tr><th scope=\"col\">Run</th><th scope=\"col\">Options of replay</th></tr>\n"
+		    "<tr><th scope=\"row\">A</th><td>");
+	html_text(page->html, *a ? a : "\u2013");
+	html_printf(page->html, "</td></tr>\n<tr><th scope=\"row\">B</th><td>");
+	html_text(page->html, *b ? b : "\u2013");
+	html_printf(page->html, "</td></tr>\n");
+	page_table_end(page);
+	return true;
+}
+
 static void differences_config(struct page *page)
 {
-	bool any = false;
+	bool any = false, options = differences_options(page);
 
 	if (!page->runs[0]->machine || !page->runs[1]->machine) {
 		page_note(page, "Configurations are not compared: a run has no machine.ini.");
@@ -224,7 +259,8 @@ static void differences_config(struct page *page)
 	if (any)
 		page_table_end(page);
 	else
-		page_note(page, "Both runs have the same configuration.");
+		page_note(page, options ? "Both runs have the same machine.ini."
+					: "Both runs have the same configuration.");
 }
 
 void page_differences(struct page *page)

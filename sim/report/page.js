@@ -71,6 +71,20 @@ function seconds(spec) {
 	};
 }
 
+/* A name beside the chart; where there is little room, in short lines. */
+function name(value) {
+	const label = this.getLabelForValue(value);
+	if (this.chart.width >= 600)
+		return label;
+	const lines = [''];
+	for (const part of label.split(/(?<=[._ -])/)) {
+		if (lines.at(-1) && lines.at(-1).length + part.length > 12)
+			lines.push('');
+		lines[lines.length - 1] += part;
+	}
+	return lines.map(line => line.trim()).map(line => line.length > 12 ? line.slice(0, 11) + '\u2026' : line);
+}
+
 function options(spec, scales, title) {
 	return {
 		animation: false,
@@ -133,7 +147,7 @@ function bars(spec) {
 				minBarLength: 2,
 			})),
 		},
-		options: options(spec, { x: axis(spec, spec.log), y: { type: 'category', ticks: { autoSkip: false } } }),
+		options: options(spec, { x: axis(spec, spec.log), y: { type: 'category', ticks: { autoSkip: false, callback: name } } }),
 	};
 	both.options.indexAxis = 'y';
 	return both;
@@ -199,7 +213,9 @@ function events(spec) {
 		}, items => items.length ? 'at ' + words('ns', items[0].parsed.x * 1e9) : ''),
 	};
 	if (kinds.length)
-		chart.options.scales.kind = { type: 'category', labels: kinds, offset: true, position: 'left' };
+		chart.options.scales.kind = {
+			type: 'category', labels: kinds, offset: true, position: 'left', ticks: { autoSkip: false, callback: name },
+		};
 	chart.options.interaction = { mode: 'nearest', intersect: false };
 	chart.options.plugins.legend.display = true;
 	chart.options.plugins.tooltip.callbacks.label = item => item.dataset.type === 'scatter' ?

@@ -37,6 +37,7 @@ function makePages() {
 	const run = JSON.parse(fs.readFileSync(path.join(home, 'evil', 'run.json'), 'utf8'));
 	run.trace.name = evil;
 	run.machine[evil] = evil;
+	run.firings.push({ ...run.firings[0], point: 'controller.lost_completion' });
 	run.violations[0].kind = run.violations[0].text = run.firings[0].point = run.locks[0].name = evil;
 	run[evil] = { [evil]: evil };
 	fs.writeFileSync(path.join(home, 'evil', 'run.json'), JSON.stringify(run));
@@ -237,6 +238,15 @@ async function fits(browser, report) {
 	const small = await page.evaluate(() => [...document.querySelectorAll('canvas')].filter(canvas =>
 		canvas.getBoundingClientRect().right > innerWidth || canvas.getBoundingClientRect().height < 60).map(canvas => canvas.id));
 	assert.deepEqual(small, []);
+	const cut = await page.evaluate(() => [...document.querySelectorAll('canvas')].flatMap(canvas => {
+		const chart = Chart.getChart(canvas);
+		return Object.values(chart.scales).filter(scale => scale.type === 'category' && scale.axis !== 'x' && scale.isHorizontal() === false)
+			.flatMap(scale => scale.ticks.flatMap(tick => tick.label).filter(line => {
+				chart.ctx.font = Chart.defaults.font.size + 'px ' + Chart.defaults.font.family;
+				return chart.ctx.measureText(line).width > scale.width;
+			})).map(line => `${canvas.id}: ${line}`);
+	}));
+	assert.deepEqual(cut, [], 'names beside the charts');
 	await page.context().close();
 }
 

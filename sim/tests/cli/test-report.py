@@ -226,6 +226,16 @@ def two_runs():
                                                       'behaviour.blkdma-rollback': ('old', 'fixed')}, 'configuration')
 
 
+@case('/report/two-runs/options-that-differ-are-told')
+def options():
+    replay('a')
+    replay('b', '-f', os.path.join(FIXTURES, 'faults', 'sync.ini'))
+    page = report('a', 'b')
+    check('the same configuration' not in page.text and 'Both runs have the same machine.ini.' in page.text, 'not the same')
+    rows = re.findall(r'<th scope="row">([AB])</th><td>([^<]*)</td>', page.text)
+    equal(rows, [('A', '\u2013'), ('B', '--faults=' + os.path.join(FIXTURES, 'faults', 'sync.ini'))], 'options')
+
+
 @case('/report/two-runs/alike-differ-in-nothing')
 def alike():
     broken('a')
