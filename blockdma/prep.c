@@ -470,7 +470,8 @@ static uint8_t nvme_opcode_of(const struct request *req)
 
 enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct request *req, unsigned nsid)
 {
-	uint64_t slba = req->sector * 512 / nvme->config.logical_block_bytes;
+	unsigned block_lg2 = (unsigned)__builtin_ctz(nvme->config.logical_block_bytes);
+	uint64_t slba = req->sector >> (block_lg2 - 9);
 	enum blk_status status = BLK_STS_OK;
 
 	iod->req = req;
@@ -488,7 +489,7 @@ enum blk_status nvme_prep_rq(struct nvme *nvme, struct nvme_iod *iod, struct req
 				     .cdw10 = (uint32_t)slba,
 				     .cdw11 = (uint32_t)(slba >> 32)};
 	if (req->op == REQ_OP_READ || req->op == REQ_OP_WRITE)
-		iod->sqe.cdw12 = (uint32_t)(req->bytes / nvme->config.logical_block_bytes) - 1;
+		iod->sqe.cdw12 = (uint32_t)(req->bytes >> block_lg2) - 1;
 	else
 		iod->sqe.cdw12 = (uint32_t)req->bytes; /* the length a controller of ours moves */
 	if (req->special)

@@ -312,10 +312,17 @@ static bool find_node(const struct iova_domain *iovad, uint64_t pfn, struct tree
 	return lo <= pfn && lo != IOVA_ANCHOR;
 }
 
+/* private_find_iova() goes down from the root. A red-black tree is as deep as a balanced one, or a little more. */
+static void charge_lookup(struct iova_domain *iovad)
+{
+	sim_charge(iovad->sim, WORK_IOVA_TREE_STEP, 64 - (unsigned)__builtin_clzll(iovad->tree.count));
+}
+
 bool iova_remove_locked(struct iova_domain *iovad, uint64_t pfn)
 {
 	struct tree_cursor at;
 
+	charge_lookup(iovad);
 	if (!find_node(iovad, pfn, &at))
 		return false;
 	remove_node(iovad, &at);

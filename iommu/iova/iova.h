@@ -14,7 +14,8 @@
  * the lengths that were asked for; from here they hear of magazines that move.
  *
  * Work is charged where the kernel does it: WORK_IOVA_CACHE for a hit in and a free into a magazine, WORK_IOVA_TREE for
- * each node allocated from or removed from the tree, WORK_IOVA_TREE_STEP for each node that the kernel's walk visits.
+ * each node allocated from or removed from the tree, WORK_IOVA_TREE_STEP for each node that the kernel's walk visits, and for
+ * each level that it goes down to find what is freed.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -432,6 +432,11 @@ static void test_work_and_locks_are_charged_where_linux_does_it(void)
 	g_assert_cmpuint(iova_tree_lock(setup.iovad)->taken, ==, 1);
 	g_assert_cmpuint(iova_stats(setup.iovad)->cache_hits[0], ==, 1);
 	g_assert_cmpuint(iova_stats(setup.iovad)->cache_misses[0], ==, 1);
+	/* What goes back to the tree is looked up: two ranges and the anchor are two levels. */
+	pfn = iova_alloc_fast(setup.iovad, 64, DMA32_LIMIT, false);
+	iova_free_fast(setup.iovad, pfn, 64);
+	g_assert_cmpuint(setup.sim->work[WORK_IOVA_TREE], ==, 3);
+	g_assert_cmpuint(setup.sim->work[WORK_IOVA_TREE_STEP] - iova_stats(setup.iovad)->tree_steps, ==, 2);
 	setup_free(&setup);
 }
 

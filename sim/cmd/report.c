@@ -269,6 +269,7 @@ static void report_throughput(struct facts *facts, const struct run_report *run)
 		facts_time(facts, "warmup_ns", "warm-up, which is not in here", stats->begun_ns);
 		facts_u64(facts, "warmup_ios", "ended in it", stats->warmup_ios);
 		facts_u64(facts, "warmup_in_flight", "in flight behind it", stats->warmup_in_flight);
+		facts_time(facts, "warmup_carried_ns", "  for so long already, in all", stats->warmup_carried_ns);
 	}
 	facts_time(facts, "elapsed_ns", stats->begun_ns ? "time without it" : NULL, elapsed_ns);
 	if (!elapsed_ns)
@@ -520,6 +521,9 @@ static void report_device(struct facts *facts, const struct run_report *run)
 	if (config->service != SERVICE_RECORDED)
 		report_ratio(facts, "channel_utilisation_thousandths", "channels in use",
 			     device->stats.service_ps / 1000, elapsed_ns * config->channels * run->count);
+	if (config->service == SERVICE_RECORDED)
+		facts_u64(facts, "recorded_shorter", device->shorter ? "recorded times below the way's" : NULL,
+			  device->shorter);
 	facts_u64(facts, "link_reads", "read requests on the link", device->reads);
 	facts_u64(facts, "tag_waits_link", "of these, waited for a tag", device->tag_waits);
 	report_mean(facts, "tag_wait_mean_ns", "mean of these", device->tag_wait_ps, device->tag_waits);

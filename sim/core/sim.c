@@ -57,6 +57,7 @@ void sim_wait(struct sim *sim, struct sim_lock *lock, uint64_t at_ps)
 	lock->wait_ns_sum += wait_ns;
 	lock->wait_ns_max = MAX(lock->wait_ns_max, wait_ns);
 	lock->holder_from_ps = at_ps;
+	sim->wait_ps += at_ps - from_ps;
 	sim->cursor_ps = at_ps;
 	SIM_TOOK(sim, .what = SPAN_WAIT, .from_ps = from_ps, .name = lock->name);
 }

@@ -43,6 +43,7 @@ struct sim {
 	uint64_t now_ns;
 	bool timed; /* locks and servers make CPUs wait: all but asap */
 	uint64_t cursor_ps; /* see above; in picoseconds, so that small costs add up exactly */
+	uint64_t wait_ps;   /* sum of what all CPUs waited for locks and servers */
 	unsigned cpu;	    /* whom functional code runs on */
 	const char *
 		device; /* device it acts for, such as "nvme0": for findings and for device= of a faults file */

@@ -17,7 +17,7 @@ const struct work_kind work_kinds[WORK_KINDS] = {
 			     "half of " RIOMMU ", strict+: 92 of an allocation"},
 	[WORK_IOVA_TREE] = {"iova_tree", "one allocation from or free into the tree, without steps", 60,
 			    RIOMMU ": 159 of a free"},
-	[WORK_IOVA_TREE_STEP] = {"iova_tree_step", "one node visited by the kernel's walk", 5,
+	[WORK_IOVA_TREE_STEP] = {"iova_tree_step", "one node visited by the kernel's walk, or look-up", 5,
 				 "assumed: a node in the second-level cache"},
 	[WORK_PTE_WRITE] = {"pte_write", "one page-table entry written or cleared", 4, "assumed"},
 	[WORK_PT_PAGE] = {"pt_page", "one page-table page allocated or freed", 150, "assumed"},

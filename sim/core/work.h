@@ -17,7 +17,7 @@ enum work {
 	WORK_BLOCK_COMPLETE,	/* one completion through driver and block layer */
 	WORK_IOVA_CACHE,	/* one hit in, or free into, a per-CPU magazine */
 	WORK_IOVA_TREE,		/* one allocation from or free into the tree, without the steps */
-	WORK_IOVA_TREE_STEP,	/* one node that the kernel's walk visits */
+	WORK_IOVA_TREE_STEP,	/* one node that the kernel's walk or look-up visits */
 	WORK_PTE_WRITE,		/* one page-table entry written or cleared */
 	WORK_PT_PAGE,		/* one page-table page allocated or freed */
 	WORK_CACHE_LINE,	/* one cache line fetched from another CPU */

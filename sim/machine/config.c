@@ -29,6 +29,9 @@ static const char *const config_flush_queues[] = {"per-cpu", "single", NULL};
 static const char *const config_losses[] = {"command", "interrupt", "all", NULL};
 /* enum service_model. */
 static const char *const config_services[] = {"fixed", "exponential", "lognormal", "recorded", NULL};
+
+/* enum recorded_iommu. */
+static const char *const config_recorded_iommus[] = {"same", "none", NULL};
 /* enum p2p_path. */
 static const char *const config_p2p_paths[] = {"bus", "host-bridge", "unsupported", NULL};
 static const char *const config_yes_no[] = {"no", "yes", NULL};
@@ -181,6 +184,8 @@ static const struct config_key config_keys[] = {
 	 .what = "a channel's time: fixed, exponential, lognormal (with these means), or recorded: of the trace, without channels"},
 	{"nvme", "service-spread", CONFIG_NUMBER, AT(service_spread), 0, 1000, .initial = 50,
 	 .what = "lognormal: standard deviation in percent of the mean (assumed)"},
+	{"nvme", "recorded-iommu", CONFIG_CHOICE, AT(recorded_iommu), .choices = config_recorded_iommus,
+	 .what = "service = recorded: same: what this IOMMU costs is in the recorded times; none: it comes on top of them"},
 	{"nvme", "fetch-latency", CONFIG_TIME, AT(fetch_ns), 0, 10000000, .initial = 250,
 	 .what = "from the CPU's write to a doorbell until the controller asks for the command (assumed)"},
 	{"nvme", "link-mb-s", CONFIG_NUMBER, AT(link_mb_s), 0, 1000000,

@@ -43,6 +43,12 @@ enum segment_layout {
 	LAYOUT_RECORDED_MIX,
 };
 
+/** nvme.recorded-iommu */
+enum recorded_iommu {
+	RECORDED_IOMMU_SAME,
+	RECORDED_IOMMU_NONE,
+};
+
 enum service_model {
 	SERVICE_FIXED,
 	SERVICE_EXPONENTIAL,
@@ -104,6 +110,7 @@ struct machine_config {
 	uint64_t fault_status, fault_dnr, lost_completion; /* struct controller_faults */
 	uint64_t channels, read_ns, write_ns, link_mb_s, fetch_ns;
 	uint64_t service, service_spread; /* enum service_model; percent */
+	uint64_t recorded_iommu; /* enum recorded_iommu */
 
 	uint64_t pcie_generation, pcie_lanes, pcie_payload, pcie_read_request, pcie_read_completion, pcie_tags;
 	uint64_t pcie_latency_ns, pcie_dllp_percent;

@@ -2,6 +2,7 @@
 #include "sim/machine/device-time.h"
 
 #include <glib.h>
+#include <string.h>
 
 #define MSI_BYTES 4
 
@@ -160,6 +161,34 @@ static void device_announce(const struct device_time *device, const struct devic
 		     .to_ps = to_ps);
 }
 
+/* What a command is done with that has the device for itself: everything but the service. */
+struct device_alone {
+	struct sim sim; /* without observers: nothing of this happens */
+	struct walkers walkers;
+	struct device_time device;
+	bool translates; /* walks are part of the way */
+	uint64_t now_ns; /* when all that came before is over */
+};
+
+/** Returns how long the device would take for all steps of @work together, with nobody else there and a channel that takes no
+ *  time. Pieces of one request follow each other on the link, and end together. */
+static uint64_t device_alone_ns(struct device_alone *alone, const struct device_work *work)
+{
+	struct controller_command command = *work->command;
+	struct device_work again = *work;
+	uint64_t begun_ns = alone->now_ns + work->ahead_ns, at_ns = begun_ns;
+
+	if (!alone->translates)
+		memset(command.walks, 0, sizeof(command.walks));
+	if (command.bytes && (work->req->op == REQ_OP_READ || work->req->op == REQ_OP_WRITE))
+		command.bytes = MAX(command.bytes, work->bytes);
+	again.command = &command;
+	again.step = DEVICE_FETCH;
+	for (; again.step != DEVICE_DONE; at_ns = alone->now_ns)
+		alone->now_ns = device_take_step(&alone->device, &again, alone->now_ns, at_ns);
+	return alone->now_ns - begun_ns;
+}
+
 /** Returns when the channel of @work, which has the command since @at_ps, is done with it. */
 static uint64_t device_serve(struct device_time *device, const struct device_work *work, uint64_t at_ps)
 {
@@ -168,9 +197,11 @@ static uint64_t device_serve(struct device_time *device, const struct device_wor
 	uint64_t *channel = &device->channel_free_ps[unit], service_ps;
 
 	if (device->service.model == SERVICE_RECORDED) {
-		/* What the device was busy with then is in the time already. */
+		/* What the device was busy with then is in the time already, and so is the way to it. */
+		uint64_t way_ns = device->alone ? work->cpu_ns + device_alone_ns(device->alone, work) : 0;
+
 		service_ps = 1000 * service_recorded_ns(&device->service, work->number, command->write,
-							command->bytes);
+							work->bytes, way_ns);
 		device->stats.service_ps += service_ps;
 		device_announce(device, work, SPAN_SERVICE, unit, at_ps, at_ps + service_ps);
 		return at_ps + service_ps;
@@ -255,6 +286,7 @@ uint64_t device_take_step(struct device_time *device, struct device_work *work, 
 	device->walkers->req = work->req;
 	switch (work->step) {
 	case DEVICE_FETCH:
+		work->ahead_ns = at_ns - now_ns;
 		return device_ns(device_fetch(device, work, at_ps));
 	case DEVICE_SERVE:
 		return device_ns(device_complete(device, work, device_serve(device, work, at_ps)));
@@ -267,6 +299,20 @@ uint64_t device_take_step(struct device_time *device, struct device_work *work, 
 
 /* ---- set-up ---- */
 
+static struct device_alone *device_alone_new(const struct machine_config *config, unsigned queues)
+{
+	struct device_alone *alone = g_new0(struct device_alone, 1);
+	struct machine_config at_once = *config;
+
+	at_once.service = SERVICE_FIXED;
+	at_once.read_ns = at_once.write_ns = 0;
+	at_once.channels = 1;
+	alone->translates = config->recorded_iommu == RECORDED_IOMMU_SAME;
+	walkers_init(&alone->walkers, &alone->sim, &at_once);
+	device_time_init(&alone->device, &at_once, 0, 0, queues, &alone->walkers, NULL);
+	return alone;
+}
+
 void device_time_init(struct device_time *device, const struct machine_config *config, unsigned number,
 		      uint64_t seed, unsigned queues, struct walkers *walkers, struct io_transform *recording)
 {
@@ -278,6 +324,8 @@ void device_time_init(struct device_time *device, const struct machine_config *c
 				       .vectors = g_new0(bool, queues)};
 	pcie_init(&device->link, config);
 	service_init(&device->service, config, seed, number, recording);
+	if (device->service.recorded)
+		device->alone = device_alone_new(config, queues);
 }
 
 void device_time_finish(struct device_time *device)
@@ -286,4 +334,7 @@ void device_time_finish(struct device_time *device)
 	service_finish(&device->service);
 	g_free(device->channel_free_ps);
 	g_free(device->vectors);
+	if (device->alone)
+		device_time_finish(&device->alone->device);
+	g_free(device->alone);
 }

@@ -69,6 +69,7 @@ struct device_time {
 	bool channels_power; /* of two */
 	uint64_t ats_ps;
 	bool *vectors; /* by queue: the IOMMU knows where its interrupt goes */
+	struct device_alone *alone; /* the same once more, for one command at a time; NULL: service times are not recorded */
 	struct device_stats stats;
 };
 
@@ -83,6 +84,11 @@ struct device_work {
 	const struct controller_command *command;
 	const struct request *req; /* which it is, to be announced */
 	uint64_t number; /* of the request in its trace */
+	uint64_t ahead_ns; /* how far its doorbell was when it took its place in line */
+	/* Of the request that was recorded, of which the command may be a piece. */
+	uint64_t bytes;
+	uint64_t submit_ps; /* of its first piece: what the CPU took for that, and what was submitted with it */
+	uint64_t cpu_ns;    /* what it takes for it, before the device and after */
 	unsigned qid;
 	bool interrupts; /* its queue has an interrupt */
 	enum device_step step;

@@ -71,9 +71,21 @@ static void pcie_count(struct pcie_direction *direction, uint64_t wire_ps, uint6
 static uint64_t pcie_send(const struct pcie_link *link, struct pcie_direction *direction, uint64_t at_ps,
 			  uint64_t wire_ps)
 {
-	direction->free_ps = MAX(direction->free_ps, link->now_ps) + direction->behind_ps + wire_ps;
+	direction->free_ps = MAX(direction->free_ps + direction->behind_ps, link->now_ps) + wire_ps;
 	direction->behind_ps = 0;
 	return MAX(direction->free_ps, at_ps + wire_ps);
+}
+
+/** What takes @wire_ps goes up between what is sent in turn. With nothing else on the way it is over soon. */
+static void pcie_slip_in(struct pcie_link *link, uint64_t wire_ps)
+{
+	struct pcie_direction *up = &link->up;
+
+	if (up->free_ps + up->behind_ps < link->now_ps) {
+		up->free_ps = link->now_ps;
+		up->behind_ps = 0;
+	}
+	up->behind_ps += wire_ps;
 }
 
 uint64_t pcie_post(struct pcie_link *link, uint64_t at_ps, uint64_t bytes, unsigned small,
@@ -97,7 +109,7 @@ uint64_t pcie_post_between(struct pcie_link *link, uint64_t at_ps, unsigned smal
 		return at_ps;
 	wire_ps = pcie_wire_ps(link, wire_bytes);
 	pcie_count(&link->up, wire_ps, wire_bytes, 0);
-	link->up.behind_ps += wire_ps;
+	pcie_slip_in(link, wire_ps);
 	return at_ps + wire_ps;
 }
 
@@ -131,7 +143,7 @@ static uint64_t pcie_read_once(struct pcie_link *link, uint64_t *at_ps, uint32_t
 
 	/* Requests leave between what is posted, which is late by as much. */
 	*at_ps = pcie_take_tag(link, *at_ps, &tag) + link->request_ps;
-	link->up.behind_ps += link->request_ps;
+	pcie_slip_in(link, link->request_ps);
 	pcie_count(&link->up, link->request_ps, PCIE_REQUEST_BYTES, 0);
 	pcie_count(&link->down, wire_ps, wire_bytes, bytes);
 	/* First its turn on the link and then the way, which is the same for all and so changes nothing. */

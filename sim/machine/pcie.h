@@ -28,7 +28,7 @@
 
 struct pcie_direction {
 	uint64_t free_ps;   /* when all that was sent in turn has left */
-	uint64_t behind_ps; /* what went in between, and delays the next that is sent */
+	uint64_t behind_ps; /* what went in between, and delays what is sent next, if that is soon */
 	uint64_t busy_ps;   /* sum, for the utilisation */
 	uint64_t wire_bytes, data_bytes;
 };

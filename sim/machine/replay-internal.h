@@ -11,6 +11,7 @@
  *	replay-timeout.c	commands whose time is over: aborts and resets
  *	replay-order.c		the order of calls, kept and followed
  *	replay-output.c		snapshots and the time line
+ *	replay-recorded.c	what of a recorded latency its CPU takes
  *	replay-stats.c		what is counted, and what the warm-up is not
  *
  * Nobody else includes it.
@@ -153,6 +154,7 @@ struct replay {
 	struct segment_forms forms;  /* recorded-mix */
 	uint64_t in_flight; /* heads not ended */
 	struct device_time device;
+	struct replay_recorded *recorded; /* NULL: service times are not recorded */
 };
 
 static inline struct replay_request *replay_at(const struct replay *replay, uint32_t slot)
@@ -260,6 +262,17 @@ void replay_trace_complete(struct replay *replay, struct replay_request *head, u
 
 /** Takes the step that the trace has next, and reads the one after it. */
 bool replay_step(struct replay *replay, GError **error);
+
+/* ---- recorded latencies ---- */
+
+/** Returns what there is to keep for @replay, free with g_free(); NULL if its service times are not recorded. */
+struct replay_recorded *replay_recorded_new(const struct replay *replay);
+/** The CPU has submitted the @count @requests in a step of @step_ps without waits: tells the device how long it takes for each,
+ *  before the device and after. */
+void replay_recorded_expect(const struct replay *replay, struct replay_request *const *requests, unsigned count,
+			    uint64_t step_ps);
+/** The CPU was done with @rr at @end_ns, and all went well. */
+void replay_recorded_learn(struct replay *replay, const struct replay_request *rr, uint64_t end_ns);
 
 /* ---- the order of calls ---- */
 

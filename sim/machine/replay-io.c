@@ -280,10 +280,13 @@ void replay_rung(struct replay *replay, unsigned qid, uint64_t rung_ns)
 	}
 }
 
-/** The commands of the @count @requests, all of one queue, are in it, and the doorbell was rung at @rung_ns. */
+/** The commands of the @count @requests, all of one queue, are in it, and the doorbell was rung at @rung_ns, at the end of a step
+ *  of @step_ps without waits. */
 static void replay_started(struct replay *replay, struct replay_request *const *requests, unsigned count,
-			   uint64_t rung_ns)
+			   uint64_t rung_ns, uint64_t step_ps)
 {
+	if (G_UNLIKELY(replay->recorded))
+		replay_recorded_expect(replay, requests, count, step_ps);
 	for (unsigned i = 0; i < count; i++)
 		replay_queued(replay, requests[i]);
 	replay_rung(replay, requests[0]->qid, rung_ns);
@@ -298,11 +301,12 @@ static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 {
 	struct sim *sim = replay->sim;
 	enum blk_status status;
-	uint64_t begun_ns, end_ns;
+	uint64_t begun_ns, end_ns, unwaited_ps;
 
 	sim->actor = rr->req.number;
 	sim_step_begin(sim, rr->cpu, sim->now_ns);
 	begun_ns = sim_cursor_ns(sim);
+	unwaited_ps = sim->cursor_ps - sim->wait_ps;
 	status = replay_prepare(replay, rr);
 	if (status == BLK_STS_OK)
 		nvme_submit(replay->nvme, rr->qid, rr->iod, true);
@@ -310,7 +314,7 @@ static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 	if (status != BLK_STS_OK)
 		replay_refused(replay, rr, status);
 	else
-		replay_started(replay, &rr, 1, end_ns);
+		replay_started(replay, &rr, 1, end_ns, sim->cursor_ps - sim->wait_ps - unwaited_ps);
 }
 
 /** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
@@ -371,7 +375,7 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 	struct sim *sim = replay->sim;
 	enum blk_status status[REPLAY_PLUG_MAX];
 	struct replay_plug ready;
-	uint64_t begun_ns, end_ns;
+	uint64_t begun_ns, end_ns, unwaited_ps;
 
 	ready.count = 0;
 	if (plug->count == 1)
@@ -380,11 +384,13 @@ static void replay_unplug(struct replay *replay, struct replay_plug *plug)
 		sim->actor = plug->requests[0]->req.number;
 		sim_step_begin(sim, plug->requests[0]->cpu, sim->now_ns);
 		begun_ns = sim_cursor_ns(sim);
+		unwaited_ps = sim->cursor_ps - sim->wait_ps;
 		replay_submit_ready(replay, plug, &ready);
 		replay_submit_back(replay, plug, &ready, status);
 		end_ns = replay_step_end(replay, SPAN_SUBMIT, begun_ns);
 		if (ready.count)
-			replay_started(replay, ready.requests, ready.count, end_ns);
+			replay_started(replay, ready.requests, ready.count, end_ns,
+				       sim->cursor_ps - sim->wait_ps - unwaited_ps);
 		for (unsigned i = 0; i < plug->count; i++)
 			replay_refused(replay, plug->requests[i], status[i]);
 	}
@@ -520,8 +526,13 @@ void replay_take_completions(struct replay *replay, unsigned qid, unsigned cpu)
 	for (uint32_t slot = batch.first; slot != NO_SLOT; slot = replay_at(replay, slot)->wait_next)
 		replay_unmap(replay, replay_at(replay, slot));
 	end_ns = replay_step_end(replay, SPAN_COMPLETE, begun_ns);
-	while (batch.first != NO_SLOT)
-		replay_decide(replay, replay_take_first(replay, &batch), NVME_SC_SUCCESS, end_ns);
+	while (batch.first != NO_SLOT) {
+		struct replay_request *rr = replay_take_first(replay, &batch);
+
+		if (G_UNLIKELY(replay->recorded))
+			replay_recorded_learn(replay, rr, end_ns);
+		replay_decide(replay, rr, NVME_SC_SUCCESS, end_ns);
+	}
 	replay_wake(replay, qid);
 }
 

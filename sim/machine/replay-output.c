@@ -120,22 +120,33 @@ bool replay_snapshot_of_count(struct replay_shared *shared, GError **error)
 	return replay_count_snapshot(shared, error) && replay_snapshot(shared, name, error);
 }
 
+/** Writes the columns of latencies; without one they stay empty. */
+static void replay_write_latencies(struct replay_shared *shared)
+{
+	uint64_t count = shared->timeline_latency_count;
+
+	if (count)
+		output_printf(shared->timeline, ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT,
+			      shared->timeline_latency_ns_sum / count, shared->timeline_latency_ns_max);
+	else
+		output_puts(shared->timeline, ",,");
+}
+
 /** Writes the columns of what happened since the row before. */
 static void replay_write_row(struct replay_shared *shared)
 {
-	uint64_t count = shared->timeline_latency_count;
 	struct replay_row row, *before = &shared->timeline_before;
 
 	replay_row_take(shared, &row);
+	output_printf(shared->timeline, ",%" G_GUINT64_FORMAT, row.issued - before->issued);
+	replay_write_latencies(shared);
 	output_printf(shared->timeline,
 		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
-		      row.issued - before->issued, count ? shared->timeline_latency_ns_sum / count : 0,
-		      shared->timeline_latency_ns_max, row.busy_ns - before->busy_ns,
-		      row.misses - before->misses, row.table_reads - before->table_reads,
-		      row.invalidations - before->invalidations, row.up_bytes - before->up_bytes,
-		      row.down_bytes - before->down_bytes, shared->timeline_in_flight_max);
+		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
+		      row.busy_ns - before->busy_ns, row.misses - before->misses,
+		      row.table_reads - before->table_reads, row.invalidations - before->invalidations,
+		      row.up_bytes - before->up_bytes, row.down_bytes - before->down_bytes,
+		      shared->timeline_in_flight_max);
 	*before = row;
 }
 

@@ -127,6 +127,8 @@ static struct replay_request *replay_make_piece(struct replay *replay, const str
 	rr->req.to_device = record->to_device || record->op == IO_DISCARD;
 	rr->req.special = record->op == IO_DISCARD;
 	rr->work.number = replay->part->issued + 1;
+	rr->work.bytes = record->bytes;
+	rr->work.submit_ps = 0;
 	rr->start_ns = replay->sim->now_ns;
 	rr->stamp_ns = NEVER;
 	rr->trace_slot = NO_SLOT;
@@ -148,8 +150,10 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 {
 	const struct nvme_config *config = &replay->nvme->config;
 	struct segment_rule rule = {.layout = replay->rule.layout};
-	uint64_t bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
+	uint64_t bytes = 0;
 
+	if (config->meta_bytes)
+		bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
 	rr->meta_vecs.count = 0;
 	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
 		bytes = 0;
@@ -215,11 +219,12 @@ static struct replay_request *replay_make_requests(struct replay *replay, const 
 
 bool replay_whole_blocks(const struct replay *replay, const struct io_record *record)
 {
-	uint32_t block = replay->nvme->config.logical_block_bytes;
+	/* A power of two. */
+	uint64_t mask = replay->nvme->config.logical_block_bytes - 1;
 
 	if (record->op == IO_FLUSH || record->op == IO_PASSTHROUGH)
 		return true;
-	return record->bytes % block == 0 && record->lba % (block / 512) == 0;
+	return !(record->bytes & mask) && !(record->lba & mask >> 9);
 }
 
 void replay_issue(struct replay *replay, const struct io_record *record)

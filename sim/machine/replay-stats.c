@@ -60,6 +60,7 @@ static void replay_add_device(struct replay_device *sum, const struct device_tim
 	sum->reads += device->link.reads;
 	sum->tag_waits += device->link.tag_waits;
 	sum->tag_wait_ps += device->link.tag_wait_ps;
+	sum->shorter += device->service.shorter;
 }
 
 /** Counts what drivers, devices and locks have so far. */
@@ -138,6 +139,20 @@ static void replay_begin_anew(struct replay_shared *shared)
 	}
 }
 
+/** Returns how long those in flight have been so, in all. */
+static uint64_t replay_carried_ns(const struct replay_shared *shared)
+{
+	uint64_t sum_ns = 0;
+
+	for (guint i = 0; i < shared->requests->len; i++) {
+		const struct replay_request *rr = g_ptr_array_index(shared->requests, i);
+
+		if (rr->pieces_left && rr->head == rr->slot)
+			sum_ns += shared->sim->now_ns - rr->start_ns;
+	}
+	return sum_ns;
+}
+
 void replay_warm(struct replay_shared *shared)
 {
 	struct replay_stats *stats = shared->stats;
@@ -147,6 +162,7 @@ void replay_warm(struct replay_shared *shared)
 	stats->begun_ns = shared->sim->now_ns;
 	stats->warmup_ios = stats->ios;
 	stats->warmup_in_flight = shared->in_flight;
+	stats->warmup_carried_ns = replay_carried_ns(shared);
 	machine_counts_take(shared->machine, &stats->before);
 	replay_take_cpu(shared->sim, &stats->cpu);
 	shared->warm = g_memdup2(stats, sizeof(*stats));

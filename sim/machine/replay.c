@@ -457,6 +457,7 @@ static void replay_init(struct replay *replay)
 	}
 	device_time_init(&replay->device, config, replay->number, replay->sim->seed, replay->nvme->queue_count,
 			 &replay->shared->walkers, replay->recording);
+	replay->recorded = replay_recorded_new(replay);
 	replay_seed(replay, &replay->prng, "segments");
 	replay_seed(replay, &replay->form_prng, "recorded-mix");
 	replay->rule = (struct segment_rule){.layout = machine_config_made_layout(config),
@@ -510,6 +511,7 @@ void replay_collect_locks(struct replay_shared *shared)
 static void replay_finish(struct replay *replay)
 {
 	device_time_finish(&replay->device);
+	g_free(replay->recorded);
 	g_free(replay->interrupts);
 	g_free(replay->dispatch);
 	g_free(replay->waiting);

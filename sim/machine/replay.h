@@ -22,7 +22,8 @@ enum replay_mode {
 
 extern const char *const replay_mode_names[]; /* NULL-ended */
 
-/** First line of timeline.csv: what holds at end_ns, and what happened since the row before. Latencies are of what ended well. */
+/** First line of timeline.csv: what holds at end_ns, and what happened since the row before. Latencies are of what ended well, and
+ *  empty where nothing did. */
 #define REPLAY_TIMELINE_HEADER                                                                                 \
 	"end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages,issued,latency_mean_ns,"    \
 	"latency_max_ns,cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes,"    \
@@ -75,6 +76,7 @@ struct replay_device {
 	struct device_stats stats;
 	struct replay_link up, down;
 	uint64_t reads, tag_waits, tag_wait_ps; /* read requests on the link */
+	uint64_t shorter; /* recorded: struct service */
 	uint64_t walks, walk_waits, walk_wait_ps, walk_busy_ps;
 };
 
@@ -114,6 +116,7 @@ struct replay_stats {
 	uint64_t over_ns;	   /* when nothing happened any more, and the last CPU was done */
 	uint64_t warmup_ios;	   /* that ended before */
 	uint64_t warmup_in_flight; /* then */
+	uint64_t warmup_carried_ns; /* sum of how long these had been so */
 	uint64_t in_flight_ns;	   /* sum over time of how many were in flight */
 	struct machine_counts before; /* what the machine had counted then */
 	struct replay_cpu cpu;

@@ -122,7 +122,7 @@ uint64_t service_draw_ns(struct service *service, bool write)
 
 /* ---- what was recorded ---- */
 
-static unsigned service_class(uint64_t bytes)
+unsigned service_class(uint64_t bytes)
 {
 	return bytes ? MIN(64 - (unsigned)__builtin_clzll(bytes), SERVICE_CLASSES - 1) : 0;
 }
@@ -185,7 +185,17 @@ static void service_read_until(struct service *service, uint64_t number)
 	}
 }
 
-uint64_t service_recorded_ns(struct service *service, uint64_t number, bool write, uint64_t bytes)
+/** Returns what the way of @way_ns leaves of @latency_ns. */
+static uint64_t service_left_ns(struct service *service, uint64_t latency_ns, uint64_t way_ns)
+{
+	if (latency_ns >= way_ns)
+		return latency_ns - way_ns;
+	service->shorter++;
+	return 0;
+}
+
+uint64_t service_recorded_ns(struct service *service, uint64_t number, bool write, uint64_t bytes,
+			     uint64_t way_ns)
 {
 	const struct service_samples *samples;
 	const struct service_ahead *ahead;
@@ -196,12 +206,12 @@ uint64_t service_recorded_ns(struct service *service, uint64_t number, bool writ
 	service_read_until(service, number);
 	ahead = service_at(service->recorded, number);
 	if (ahead->number == number && ahead->latency_ns != UINT64_MAX)
-		return ahead->latency_ns;
+		return service_left_ns(service, ahead->latency_ns, way_ns);
 	samples = service->recorded->samples[write][service_class(bytes)];
 	if (!samples)
 		return service->mean_ns[write];
 	kept = MIN(samples->seen, SERVICE_SAMPLES);
-	return samples->latency_ns[prng_below(&service->prng, (uint32_t)kept)];
+	return service_left_ns(service, samples->latency_ns[prng_below(&service->prng, (uint32_t)kept)], way_ns);
 }
 
 /* ---- set-up ---- */

@@ -8,7 +8,8 @@
  *	fixed		read-latency or write-latency
  *	exponential	with these means
  *	lognormal	with these means; the standard deviation is service-spread percent of the mean
- *	recorded	as long as the request took in the recording, from issue to completion
+ *	recorded	as long as the request took in the recording, from issue to completion, less what the way to the
+ *			channel and back takes here, when nobody else is on it: that is in the recorded time already
  *
  * Random times are computed with integers alone, so that every machine and compiler draws the same.
  *
@@ -31,6 +32,7 @@ struct service {
 	uint32_t sigma;	     /* lognormal: of the logarithm, in 2^-16 */
 	struct prng prng;
 	struct service_recorded *recorded; /* NULL: another model, or nothing is recorded */
+	uint64_t shorter; /* recorded times that are shorter than the way alone */
 };
 
 /** @seed: of the run; @number: of the controller, each has numbers of its own. @recording: the trace once more, for recorded
@@ -39,9 +41,14 @@ void service_init(struct service *service, const struct machine_config *config, 
 		  unsigned number, struct io_transform *recording);
 void service_finish(struct service *service);
 
-/** Returns how long the device took in the recording for request @number (counted from 1, in order), which has @bytes, or draws
- *  it; what of the recording is broken, the first reading reports. */
-uint64_t service_recorded_ns(struct service *service, uint64_t number, bool write, uint64_t bytes);
+/** Returns how long a channel works on request @number (counted from 1, in order) of @bytes, whose way takes @way_ns: what it took
+ *  in the recording, or what is drawn for it, less that; not below 0. What of the recording is broken, the first reading
+ *  reports. */
+uint64_t service_recorded_ns(struct service *service, uint64_t number, bool write, uint64_t bytes,
+			     uint64_t way_ns);
+
+/** Returns the class, below SERVICE_CLASSES, of requests of nearly the same size as @bytes. */
+unsigned service_class(uint64_t bytes);
 
 /** Draws a time, of another model. */
 uint64_t service_draw_ns(struct service *service, bool write);

@@ -37,6 +37,7 @@ struct reader {
 	int column[FIELDS_MAX]; /* of each field; -1: none of ours */
 	uint64_t end_ns;	/* of the row before */
 	uint64_t row[TIMELINE_COLUMNS];
+	bool measured; /* the row has latencies */
 };
 
 /** Reads a line of fields; the last must end in a newline too, else the file was cut. Returns as input_line(). */
@@ -108,16 +109,26 @@ static int reader_number(struct reader *reader, const char *text, uint64_t *ret_
 			      "\"%.40s\" must be a count", text);
 }
 
+static bool column_is_latency(int column)
+{
+	return column == TIMELINE_LATENCY_MEAN || column == TIMELINE_LATENCY_MAX;
+}
+
 static int reader_row(struct reader *reader, char **fields, GError **error)
 {
 	uint64_t line = input_line_number(reader->input), value;
 
+	reader->measured = true;
 	if (g_strv_length(fields) != reader->fields)
 		return sim_error_line(error, reader->path, line, "%u columns, not %u as in the first line",
 				      g_strv_length(fields), reader->fields);
 	for (unsigned i = 0; i < reader->fields; i++) {
-		if (reader_number(reader, fields[i], &value, error) < 0)
+		if (!*fields[i] && column_is_latency(reader->column[i])) {
+			reader->measured = false;
+			value = 0;
+		} else if (reader_number(reader, fields[i], &value, error) < 0) {
 			return -1;
+		}
 		if (reader->column[i] >= 0)
 			reader->row[reader->column[i]] = value;
 		if ((int)i != reader->end_field)
@@ -165,9 +176,9 @@ static bool timeline_halve(struct timeline *timeline)
 	return fits;
 }
 
-static bool timeline_add(struct timeline *timeline, uint64_t end_ns, const uint64_t *row)
+static bool timeline_add(struct timeline *timeline, uint64_t end_ns, const uint64_t *row, bool measured)
 {
-	uint64_t well = row[TIMELINE_IOS] - MIN(row[TIMELINE_IOS], row[TIMELINE_ERRORS]), bin;
+	uint64_t well = measured ? row[TIMELINE_IOS] - MIN(row[TIMELINE_IOS], row[TIMELINE_ERRORS]) : 0, bin;
 	bool fits = true;
 
 	while ((bin = (end_ns - 1 - timeline->begin_ns) / timeline->bin_ns) >= TIMELINE_BINS && fits)
@@ -211,7 +222,7 @@ static int reader_rows(struct reader *reader, uint64_t row_ns, GError **error)
 			timeline->bin_ns = row_ns;
 			timeline->begin_ns = reader->end_ns - MIN(reader->end_ns, row_ns);
 		}
-		if (!timeline_add(timeline, reader->end_ns, reader->row))
+		if (!timeline_add(timeline, reader->end_ns, reader->row, reader->measured))
 			return sim_error_line(error, reader->path, input_line_number(reader->input),
 					      "adds up to more than 64 bits hold");
 	}
@@ -246,7 +257,7 @@ bool timeline_has(const struct timeline *timeline, enum timeline_column column, 
 		return false;
 	if (timeline_columns[column].merge == TIMELINE_SUM)
 		return true;
-	if (column == TIMELINE_LATENCY_MEAN || column == TIMELINE_LATENCY_MAX)
+	if (column_is_latency(column))
 		return timeline->weights[bin] > 0;
 	/* A row in which nothing ended is written as long as something is in flight. */
 	return timeline->known[bin] || column == TIMELINE_IN_FLIGHT_MAX;

@@ -31,7 +31,7 @@ char *steps_replace_formats(const char *message);
 void steps_assert_hostile(const char *name, const struct trace_options *options, const char *message);
 
 /** Asserts that every beginning of the first @len bytes of fixtures/traces/@name, and they with any one byte flipped, end,
- *  with success or an error of ours. */
+ *  with success or an error of ours; of a sample, as many less. */
 void steps_assert_damage_ends(const char *name, const struct trace_options *options, size_t len);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "sim/core/error.h"
+#include "sim/tests/sample.h"
 #include "sim/tests/steps.h"
 #include "sim/trace/names.h"
 
@@ -778,7 +779,7 @@ static void test_tracedat_damage_ends(void)
 	gsize len;
 
 	g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
-	for (gsize i = 0; i < 2 * len; i += i < len ? 131 : 61) {
+	for (gsize i = 0; i < 2 * len; i += sample_every() * (i < len ? 131 : 61)) {
 		gsize at = i < len ? i : i - len;
 		g_autoptr(GError) error = NULL;
 		struct io_stream_stats stats;
@@ -910,7 +911,7 @@ static void add_runs(const char *file, const char *prefix, GTestDataFunc test, b
 		char *path = g_build_filename(traces, name, file, NULL);
 		g_autofree char *title = g_strdup_printf("%s/%s", prefix, name);
 
-		if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+		if (!sample_takes_name(title) || !g_file_test(path, G_FILE_TEST_EXISTS)) {
 			g_free(path);
 			continue;
 		}

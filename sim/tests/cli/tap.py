@@ -12,6 +12,8 @@ BOOT_6_1 = os.path.join(FIXTURES, 'traces', 'v6.1-strict-ext4.trace.txt.zst')
 BOOT_BLKTRACE = os.path.join(FIXTURES, 'traces', 'v7.0-strict-ext4.blktrace')
 SYNTHETIC = os.path.join(FIXTURES, 'traces', 'synthetic-nvme-iommu-dma.ftrace.txt')
 PREFIX = 'iommusim: '
+# Of what is tried by the thousand, one of so many is: with sanitizers, -Dsample.
+SAMPLE = int(os.environ.get('SAMPLE') or 1)
 
 
 class Failed(Exception):
@@ -95,11 +97,17 @@ def read(*path):
         return file.read()
 
 
+def sample(tries):
+    """Those of TRIES that are tried; the first is."""
+    return list(tries)[::SAMPLE]
+
+
 class Cases:
     """Cases, by name: `with cases.case(name): ...` cannot skip a body, so a case is a function."""
 
     def __init__(self):
         self.cases = []
+        self.offered = 0
 
     def case(self, name):
         def register(function):
@@ -109,6 +117,12 @@ class Cases:
 
     def add(self, name, function, *args):
         self.cases.append((name, lambda: function(*args)))
+
+    def offer(self, name, function, *args):
+        """Adds one of many cases of a kind if it is of the sample."""
+        if self.offered % SAMPLE == 0:
+            self.add(name, function, *args)
+        self.offered += 1
 
     def main(self):
         """Runs all, each in a fresh working directory, and exits."""

@@ -77,7 +77,7 @@ def replay(folder, trace, *options):
 
 def rows(folder):
     head, *lines = read(folder, 'timeline.csv').splitlines()
-    return [dict(zip(head.split(','), map(int, text.split(',')))) for text in lines]
+    return [dict(zip(head.split(','), map(int, text.replace(',,,', ',0,0,').split(',')))) for text in lines]
 
 
 def check_percentiles(found):

@@ -365,6 +365,15 @@ def lacking():
     report('run', 'other')
 
 
+@case('/report/no-latency/is-no-point')
+def no_latency():
+    broken('run')
+    write('run/timeline.csv', HEADER + ''.join(f'{row}0000000,1,4096,0,1,1,4096,1,1,{latency},0,0,0,0,0,0,1\n'
+                                               for row, latency in ((1, '500,700'), (2, ','), (3, '100,100'))))
+    chart, = (chart for chart in report('run').charts() if chart['id'].startswith('chart-latency-time'))
+    equal([series['values'] for series in chart['series']], [[500, None, 100], [700, None, 100]], 'mean and longest')
+
+
 @case('/report/use/is-refused-in-one-line')
 def use():
     broken()

@@ -101,7 +101,7 @@ def build_second():
         check(done.returncode == 0, ' '.join(args), done.stdout.decode('utf-8', 'replace')[-2000:])
 
     if not os.path.exists(os.path.join(BUILD, 'build.ninja')):
-        run('meson', 'setup', BUILD, SOURCE, '--buildtype=debug')
+        run('meson', 'setup', BUILD, SOURCE, '-Doptimization=0', '-Ddebug=false')
     run('ninja', '-C', BUILD, 'sim/cmd/iommusim')
     return Program(os.path.join(BUILD, 'sim', 'cmd', 'iommusim'))
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Snapshots of every machine pass `snapshot check`, and what breaks an invariant is named by its line.
 test-snapshot.py IOMMUSIM DAMAGE-SNAPSHOT [short]"""
+import copy
+import functools
 import hashlib
 import os
 import re
@@ -49,7 +51,7 @@ def sound(*args):
 
 def each_mode(name, *args):
     for mode in ('strict', 'lazy'):
-        cases.add(f'sound/{name}-{mode}', sound, '--set', f'iommu.mode={mode}', *args)
+        cases.offer(f'sound/{name}-{mode}', sound, '--set', f'iommu.mode={mode}', *args)
 
 
 for hardware in ('intel', 'amd', 'arm-smmu-v3'):
@@ -57,7 +59,7 @@ for hardware in ('intel', 'amd', 'arm-smmu-v3'):
 for board, nvme in BEHIND:
     each_mode(f'{board}-{nvme}', '--dtb', os.path.join(BOARDS, f'{board}.dtb'), f'--nvme={nvme}')
 for path in MACHINES:
-    cases.add(f'sound/{os.path.basename(path)}', sound, '-c', path)
+    cases.offer(f'sound/{os.path.basename(path)}', sound, '-c', path)
 for path in FAULTS:
     each_mode(os.path.basename(path), '-f', path)
     each_mode(f'{os.path.basename(path)}-old', '-f', path, '--set', 'behaviour.blkdma-rollback=old')
@@ -111,8 +113,10 @@ def text_of(found):
     return body + f'digest sha256:{hashlib.sha256(body.encode()).hexdigest()}\n'
 
 
+@functools.cache
 def everything(request):
-    """A snapshot with every section: a small run's after REQUEST, and a board's devices."""
+    """A snapshot with every section: a small run's after REQUEST, and a board's devices. It is made once: copy what you
+    change."""
     program.expect(0, 'replay', '-o', 'out', f'--snapshot-at=#{request}', f'--limit={request + 5}', *SMALL, BOOT)
     program.expect(0, 'devtree', 'probe', '-o', 'board', os.path.join(BOARDS, 'arm-smmu-v3.dtb'))
     found = sections(read('out', f'at-request-{request}.snap'))
@@ -244,7 +248,7 @@ EDITS = {
 
 def edited(section, pattern, replacement, says, where=''):
     """One line is another one, or gone: the finding names the line."""
-    found = everything(252)
+    found = copy.deepcopy(everything(252))
     before = found[section]
     hits = [at for at, line in enumerate(before) if re.match(pattern, line)]
     check(hits, f'no line like {pattern}', '\n'.join(before))

@@ -3,6 +3,7 @@
 place, which has to be found; input that is no recording. With SHARED also every recording there. MUTATIONS=N in the
 environment makes N wrong recordings of each kind."""
 import collections
+import functools
 import json
 import os
 import random
@@ -31,6 +32,12 @@ SECONDS_MAX = 60
 
 def text_of(path):
     return subprocess.run(['zstd', '-dcq', path], capture_output=True, check=True).stdout.decode()
+
+
+@functools.cache
+def recording_of(path):
+    """What nobody changes is read once."""
+    return mutate.Recording(text_of(path))
 
 
 def verify(*args, code=0):
@@ -95,7 +102,7 @@ def check_counts(facts, recording):
 def agrees(path):
     facts = verify(path)
     check('first_difference' not in facts, 'no difference')
-    check_counts(facts, mutate.Recording(text_of(path)))
+    check_counts(facts, recording_of(path))
 
 
 def says_what_the_json_says(path):
@@ -167,7 +174,7 @@ def check_place(recording, line, found):
 
 
 def finds(path, name, given):
-    recording = mutate.Recording(text_of(path))
+    recording = recording_of(path)
     for number in range(MUTATIONS):
         line, text = mutated(recording, name, number)
         write('wrong.txt', text)
@@ -181,10 +188,10 @@ def finds(path, name, given):
 
 if shutil.which('zstd'):
     for bundled, where in BUNDLED.items():
-        whole = mutate.Recording(text_of(where))
+        whole = recording_of(where)
         for kind in mutate.MUTATIONS:
             if mutated(whole, kind, 0):
-                cases.add(f'wrong/{bundled}/{kind.replace(" ", "-")}', finds, where, kind, kind in GIVEN[bundled])
+                cases.offer(f'wrong/{bundled}/{kind.replace(" ", "-")}', finds, where, kind, kind in GIVEN[bundled])
 
 
 def dump_mutations():
@@ -240,7 +247,7 @@ for change_name, change_function in dump_mutations().items():
 def _():
     if not shutil.which('zstd'):
         return
-    recording = mutate.Recording(text_of(BOOT))
+    recording = recording_of(BOOT)
     event = recording.ours('iova_alloc')[100]
     write('wrong.txt', recording.edit(event.number, ' flush=0', ' flush=1'))
     out = program.expect(1, 'verify', 'wrong.txt').out
@@ -325,7 +332,7 @@ def cut(recording, chance):
 
 
 def survives(path, change):
-    recording = mutate.Recording(text_of(path))
+    recording = recording_of(path)
     for number in range(MUTATIONS * 4):
         write('hostile.txt', change(recording, random.Random(number)))
         begun = time.monotonic()
@@ -415,6 +422,6 @@ def agrees_with_run(name, told):
 
 if shutil.which('zstd') and os.path.exists(os.path.join(SHARED, 'README.md')):
     for run, row in table().items():
-        cases.add(f'shared/{run}', agrees_with_run, run, row)
+        cases.offer(f'shared/{run}', agrees_with_run, run, row)
 
 cases.main()

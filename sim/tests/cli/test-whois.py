@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from tap import BOOT, BOOT_6_1, FIXTURES, SYNTHETIC, Cases, Program, check, equal, write
+from tap import BOOT, BOOT_6_1, FIXTURES, SYNTHETIC, Cases, Program, check, equal, sample, write
 
 program = Program(sys.argv[1])
 cases = Cases()
@@ -478,7 +478,7 @@ def compare(path, pages):
     found = count_events(text)
     chance = random.Random(path.count('/') + len(text))
     used = sorted({first + i for _, first, count in found['iova_alloc_ret'] for i in range(count)})
-    for page in chance.sample(used, min(pages, len(used))):
+    for page in sample(chance.sample(used, min(pages, len(used)))):
         here = {name: [us for us, first, count in events if first <= page < first + count]
                 for name, events in found.items()}
         answer = ask(page << 12, path)
