@@ -568,7 +568,7 @@ static void test_phase_turns_at_each_lap(void)
 
 	setup(&fixture, &options);
 	for (unsigned round = 0; round < 20 * DEPTH; round++) {
-		struct controller_command commands[DEPTH];
+		struct controller_command commands[DEPTH], none;
 		unsigned count = 1 + round % (DEPTH - 1);
 
 		for (unsigned i = 0; i < count; i++) {
@@ -581,7 +581,7 @@ static void test_phase_turns_at_each_lap(void)
 		}
 		for (unsigned i = 0; i < count; i++)
 			g_assert_true(controller_execute(&fixture.ctrl, 1, &commands[i]));
-		g_assert_false(controller_execute(&fixture.ctrl, 1, &commands[count - 1]));
+		g_assert_false(controller_execute(&fixture.ctrl, 1, &none));
 		g_assert_null(nvme_poll_cq(fixture.nvme, 1, &status));
 		for (unsigned i = count; i-- > 0;) {
 			commands[i].status =

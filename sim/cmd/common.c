@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "sim/cmd/cmd.h"
+#include "sim/core/text.h"
 
 int cmd_fail(const char *format, ...)
 {
@@ -45,14 +46,17 @@ static bool cmd_check_common(const struct command *command, const struct cmd_com
 	if (count >= min && count <= max)
 		return true;
 	if (max == G_MAXUINT)
-		cmd_fail("%s takes at least %u argument%s (%s); see \"iommusim %s --help\"", command->name, min,
-			 min == 1 ? "" : "s", command->usage, command->name);
+		cmd_fail("%s takes at least %u argument%s (%s); see \"iommusim %s --help\"", command->name,
+			 min, min == 1 ? "" : "s", command->usage, command->name);
 	else if (max == 0)
-		cmd_fail("%s takes no argument: \"%s\"; see \"iommusim %s --help\"", command->name, common->args[0],
-			 command->name);
+		cmd_fail("%s takes no argument: \"%s\"; see \"iommusim %s --help\"", command->name,
+			 common->args[0], command->name);
+	else if (min < max)
+		cmd_fail("%s takes %u to %u arguments (%s), not %u; see \"iommusim %s --help\"",
+			 command->name, min, max, command->usage, count, command->name);
 	else
-		cmd_fail("%s takes %u argument%s (%s), not %u; see \"iommusim %s --help\"", command->name, max,
-			 max == 1 ? "" : "s", command->usage, count, command->name);
+		cmd_fail("%s takes %u argument%s (%s), not %u; see \"iommusim %s --help\"", command->name,
+			 max, max == 1 ? "" : "s", command->usage, count, command->name);
 	return false;
 }
 
@@ -69,6 +73,33 @@ static char *cmd_closing(const struct command *command)
 	for (char **line = lines; command->example && *line; line++)
 		g_string_append_printf(text, "  %s\n", *line);
 	return g_string_free(text, FALSE);
+}
+
+static void cmd_add_options(GPtrArray *names, const GOptionEntry *entries)
+{
+	for (; entries && entries->long_name; entries++)
+		if (*entries->long_name)
+			g_ptr_array_add(names, (void *)entries->long_name);
+}
+
+/** Prints why the options were not taken: of an unknown one, which was meant. */
+static void cmd_refuse(const char *name, const GError *error, const GOptionEntry *entries,
+		       const GOptionEntry *shared)
+{
+	const char *asked = strstr(error->message, "--");
+	g_autofree char *word = asked ? g_strndup(asked + 2, strcspn(asked + 2, "=")) : NULL;
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+	const char *meant = NULL;
+
+	cmd_add_options(names, entries);
+	cmd_add_options(names, shared);
+	g_ptr_array_add(names, NULL);
+	if (word && g_error_matches(error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
+		meant = text_nearest(word, (const char *const *)names->pdata);
+	if (meant)
+		cmd_fail("%s: did you mean --%s? See \"%s --help\"", error->message, meant, name);
+	else
+		cmd_fail("%s; see \"%s --help\"", error->message, name);
 }
 
 bool cmd_parse(const struct command *command, int argc, char **argv, const GOptionEntry *entries,
@@ -107,7 +138,7 @@ bool cmd_parse(const struct command *command, int argc, char **argv, const GOpti
 	}
 	g_option_context_free(context);
 	if (!ok) {
-		cmd_fail("%s; see \"%s --help\"", error->message, name);
+		cmd_refuse(name, error, entries, shared);
 		g_error_free(error);
 	}
 	if (ok && !common.args)

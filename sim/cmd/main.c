@@ -66,6 +66,8 @@ static char *main_meant(const char *asked)
 		g_ptr_array_add(names, g_strdup(command->name));
 		g_ptr_array_add(names, g_strndup(command->name, strcspn(command->name, " ")));
 	}
+	g_ptr_array_add(names, g_strdup("--version"));
+	g_ptr_array_add(names, g_strdup("--help"));
 	g_ptr_array_add(names, NULL);
 	return g_strdup(text_nearest(asked, (const char *const *)names->pdata));
 }
@@ -89,9 +91,22 @@ static void main_aborted(int signal_number)
 	_exit(EXIT_INTERNAL);
 }
 
-int main(int argc, char **argv)
+/** Makes "help COMMAND" of @argv "COMMAND --help". @ret_argv has room for all of it. */
+static void main_take_help(int argc, char **argv, char **ret_argv)
 {
+	memcpy(ret_argv, argv, (size_t)(argc + 1) * sizeof(*argv));
+	if (argc < 3 || strcmp(argv[1], "help") != 0)
+		return;
+	memmove(ret_argv + 1, argv + 2, (size_t)(argc - 2) * sizeof(*argv));
+	ret_argv[argc - 1] = (char *)"--help"; /* GOption moves words, and changes none */
+}
+
+int main(int argc, char **given)
+{
+	g_autofree char **argv = g_new(char *, argc + 1);
+
 	signal(SIGABRT, main_aborted);
+	main_take_help(argc, given, argv);
 	if (argc < 2) {
 		main_help(stderr, NULL);
 		return EXIT_UNUSABLE;

@@ -74,7 +74,8 @@ static const struct config_key config_keys[] = {
 	{"kernel", "hz", CONFIG_NUMBER, AT(hz), 100, 1000, .initial = 1000,
 	 .what = "scheduler ticks a second: the flush queue's timer waits whole ticks"},
 	{"machine", "cpus", CONFIG_NUMBER, AT(cpus), 0, SIM_CPUS_MAX, .what = "0: as many as the trace names"},
-	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1},
+	{"machine", "seed", CONFIG_NUMBER, AT(seed), 0, UINT64_MAX, .initial = 1,
+	 .what = "of all that is drawn in the run"},
 	{"machine", "timeline", CONFIG_TIME, AT(timeline_ns), 1000, UINT64_MAX / 2, .initial = 10000000,
 	 .what = "length of a row of timeline.csv"},
 	{"machine", "swiotlb", CONFIG_SIZE, AT(swiotlb_bytes), 0, UINT64_C(1) << 30, .initial = 64 << 20,
@@ -87,7 +88,8 @@ static const struct config_key config_keys[] = {
 	 .what = "where that memory begins on the bus; 0: at the address that the CPUs have for it", .multiple = FRAME_SIZE},
 	{"iommu", "hardware", CONFIG_CHOICE, AT(hardware), .choices = config_hardware_names,
 	 .what = "whose registers, commands and page tables"},
-	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT},
+	{"iommu", "mode", CONFIG_CHOICE, AT(iommu_mode), .choices = iommu_mode_names, .initial = IOMMU_STRICT,
+	 .what = "strict: each unmap is invalidated at once; lazy: unmaps wait in flush queues; passthrough: none"},
 	{"iommu", "allocator", CONFIG_CHOICE, AT(allocator), .choices = config_allocators,
 	 .what = "rcache: magazines in front of the tree; tree: none, as before Linux 4.7"},
 	{"iommu", "flush-queue", CONFIG_CHOICE, AT(flush_queue), .choices = config_flush_queues,
@@ -113,10 +115,10 @@ static const struct config_key config_keys[] = {
 	{"iotlb", "walk-entries", CONFIG_NUMBER, AT(walk_entries), 0, 4096,
 	 .what = "paging-structure entries that levels without their own share; 0: none", .of_hardware = true},
 	WALK_LEVEL("walk-entries-0", 0, "of their own for last-level tables; 0: they share"),
-	WALK_LEVEL("walk-entries-1", 1, "the same for tables of the level above, and so on"),
-	WALK_LEVEL("walk-entries-2", 2, NULL),
-	WALK_LEVEL("walk-entries-3", 3, NULL),
-	WALK_LEVEL("walk-entries-4", 4, NULL),
+	WALK_LEVEL("walk-entries-1", 1, "the same for tables of the level above"),
+	WALK_LEVEL("walk-entries-2", 2, "the same for the third level; the root is always known"),
+	WALK_LEVEL("walk-entries-3", 3, "the same for the fourth level; the root is always known"),
+	WALK_LEVEL("walk-entries-4", 4, "the same for the fifth level; the root is always known"),
 	{"iotlb", "memory-ns", CONFIG_NUMBER, AT(memory_ns), 0, 1000000, .initial = 100,
 	 .what = "one page-table entry read by a walk (assumed)"},
 	{"iotlb", "walkers", CONFIG_NUMBER, AT(walkers), 1, CONFIG_WALKERS_MAX, .initial = 8,
@@ -140,7 +142,7 @@ static const struct config_key config_keys[] = {
 	{"nvme", "sgl-threshold", CONFIG_SIZE, AT(sgl_threshold), 0, UINT32_MAX, .initial = 32768,
 	 .what = "mean segment from which SGLs are used; 0: never"},
 	{"nvme", "logical-block", CONFIG_SIZE, AT(logical_block_bytes), 512, 4096, .initial = 512,
-	 .power_of_two = true},
+	 .what = "bytes that a request is a multiple of", .power_of_two = true},
 	{"nvme", "metadata", CONFIG_NUMBER, AT(meta_bytes), 0, 128,
 	 .what = "bytes of integrity data a logical block, apart from it; 0: none"},
 	{"nvme", "metadata-sgl", CONFIG_CHOICE, AT(meta_sgl), .choices = config_yes_no,
@@ -208,7 +210,8 @@ static const struct config_key config_keys[] = {
 	 .what = "of the raw rate for acknowledgements and flow control (8 to 10: Neugebauer et al., SIGCOMM 2018)"},
 	{"segments", "layout", CONFIG_CHOICE, AT(layout), .choices = segment_layout_names, .initial = LAYOUT_RECORDED,
 	 .what = "for requests whose recording has no segments: recorded means scattered, recorded-mix as recorded ones so far"},
-	{"segments", "seed", CONFIG_NUMBER, AT(segment_seed), 0, UINT64_MAX, .initial = 1},
+	{"segments", "seed", CONFIG_NUMBER, AT(segment_seed), 0, UINT64_MAX, .initial = 1,
+	 .what = "of the rule by which segments are made"},
 	{"segments", "alignment", CONFIG_SIZE, AT(segment_alignment), 4, 2 << 20, .initial = FRAME_SIZE,
 	 .what = "of the first byte where segments are made; below 4096, drawn within the page", .power_of_two = true},
 	{"segments", "offset", CONFIG_SIZE, AT(segment_offset), 0, FRAME_SIZE - 4,
@@ -898,8 +901,8 @@ char *machine_config_text(const struct machine_config *config)
 		unsigned value = machine_config_behaviour(config, (enum behaviour)row);
 
 		if (value != BEHAVIOUR_NONE)
-			g_string_append_printf(text, "%s = %s\n", behaviour_rows[row].name,
-					       behaviour_rows[row].values[value]);
+			g_string_append_printf(text, "# %s\n%s = %s\n", behaviour_rows[row].what,
+					       behaviour_rows[row].name, behaviour_rows[row].values[value]);
 	}
 	return g_string_free(text, FALSE);
 }

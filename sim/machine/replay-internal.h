@@ -114,7 +114,7 @@ struct replay_shared {
 	struct replay_following *following;	   /* NULL: no order of another run */
 	struct output *timeline;
 	uint64_t timeline_next_ns;
-	uint64_t timeline_ios, timeline_bytes, timeline_errors;
+	uint64_t timeline_ios, timeline_bytes, timeline_errors, timeline_in_flight_max;
 	uint64_t timeline_latency_count, timeline_latency_ns_sum, timeline_latency_ns_max;
 	struct replay_row timeline_before; /* what the columns that grow had in the row before */
 	uint64_t snap_next_ns, snap_next_count;

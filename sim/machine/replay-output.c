@@ -142,10 +142,11 @@ static void replay_write_row(struct replay_shared *shared)
 	replay_write_latencies(shared);
 	output_printf(shared->timeline,
 		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
+		      ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "\n",
 		      row.busy_ns - before->busy_ns, row.misses - before->misses,
 		      row.table_reads - before->table_reads, row.invalidations - before->invalidations,
-		      row.up_bytes - before->up_bytes, row.down_bytes - before->down_bytes);
+		      row.up_bytes - before->up_bytes, row.down_bytes - before->down_bytes,
+		      shared->timeline_in_flight_max);
 	*before = row;
 }
 
@@ -174,6 +175,7 @@ void replay_timeline_row(struct replay_shared *shared)
 		replay_write_row(shared);
 	}
 	shared->timeline_ios = shared->timeline_bytes = shared->timeline_errors = 0;
+	shared->timeline_in_flight_max = shared->in_flight;
 	shared->timeline_latency_count = shared->timeline_latency_ns_sum = shared->timeline_latency_ns_max = 0;
 }
 

@@ -253,5 +253,7 @@ void replay_issue(struct replay *replay, const struct io_record *record)
 	replay->part->max_in_flight = MAX(replay->part->max_in_flight, replay->in_flight);
 	replay_count_in_flight(replay->shared, 1);
 	stats->max_in_flight = MAX(stats->max_in_flight, replay->shared->in_flight);
+	replay->shared->timeline_in_flight_max =
+		MAX(replay->shared->timeline_in_flight_max, replay->shared->in_flight);
 	replay_submit_pieces(replay, head);
 }

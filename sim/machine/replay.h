@@ -26,7 +26,8 @@ extern const char *const replay_mode_names[]; /* NULL-ended */
  *  empty where nothing did. */
 #define REPLAY_TIMELINE_HEADER                                                                                 \
 	"end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages,issued,latency_mean_ns,"    \
-	"latency_max_ns,cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes\n"
+	"latency_max_ns,cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes,"    \
+	"in_flight_max\n"
 
 #define REPLAY_SNAPSHOTS_MAX 1024 /* on request, in one run */
 

@@ -117,7 +117,7 @@ static char *html_scaled(const struct html_step *steps, double value)
 char *html_number(enum unit unit, double value)
 {
 	static const struct html_step steps[UNITS][6] = {
-		[UNIT_COUNT] = {{1e9, " G"}, {1e6, " M"}, {1e4, " k"}, {1, ""}},
+		[UNIT_COUNT] = {{1e9, " G"}, {1e6, " M"}, {1e3, " k"}, {1, ""}},
 		[UNIT_NS] = {{1e9, " s"}, {1e6, " ms"}, {1e3, " us"}, {1, " ns"}},
 		[UNIT_BYTES] =
 			{{0x1p40, " TiB"}, {0x1p30, " GiB"}, {0x1p20, " MiB"}, {0x1p10, " KiB"}, {1, " B"}},
@@ -167,10 +167,11 @@ char *html_key_label(const char *key)
 	static const struct {
 		const char *word, *meaning;
 	} words[] = {
-		{"iova", "IOVA"},    {"iovas", "IOVAs"}, {"iotlb", "IOTLB"}, {"tlb", "TLB"},   {"cpu", "CPU"},
-		{"cpus", "CPUs"},    {"ios", "I/Os"},	 {"iommu", "IOMMU"}, {"nvme", "NVMe"}, {"pte", "PTE"},
-		{"pcie", "PCIe"},    {"hmb", "HMB"},	 {"dma", "DMA"},     {"op", "kind"},   {"ns", ""},
-		{"thousandths", ""}, {"bytes", ""},	 {"nr", "number"},
+		{"iova", "IOVA"}, {"iovas", "IOVAs"}, {"iotlb", "IOTLB"},   {"tlb", "TLB"},
+		{"cpu", "CPU"},	  {"cpus", "CPUs"},   {"ios", "I/Os"},	    {"iommu", "IOMMU"},
+		{"nvme", "NVMe"}, {"pte", "PTE"},     {"pcie", "PCIe"},	    {"hmb", "HMB"},
+		{"dma", "DMA"},	  {"op", "kind"},     {"ns", ""},	    {"thousandths", ""},
+		{"bytes", ""},	  {"nr", "number"},   {"pt", "page-table"}, {"mmio", "MMIO"},
 	};
 	g_auto(GStrv) parts = g_strsplit(key, "_", -1);
 	GString *label = g_string_new(NULL);

@@ -134,13 +134,14 @@ static double time_most(const struct page *page, const struct time_chart *chart,
 	return most;
 }
 
-/** Whether a run has something to show: nothing is 0 on a logarithmic scale. */
-static bool time_chart_there(const struct page *page, const struct time_chart *chart, unsigned run)
+/** Whether a run has something to show. @most: of all runs; nothing is 0 on a logarithmic scale. */
+static bool time_chart_there(const struct page *page, const struct time_chart *chart, unsigned run,
+			     double most)
 {
 	const struct timeline *timeline = page->runs[run]->timeline;
 
 	return timeline && timeline->bins && time_series_there(timeline, chart, 0) &&
-	       (!chart->log || time_most(page, chart, run) > 0);
+	       (chart->log ? time_most(page, chart, run) : most) > 0;
 }
 
 static void time_table(struct page *page, const struct time_chart *chart, unsigned run)
@@ -229,13 +230,18 @@ static void time_script(struct page *page, const struct time_chart *chart, unsig
 	json_builder_end_object(page->charts);
 }
 
+/** Says why a chart is not there. */
 static void time_lacking(struct page *page, const struct time_chart *chart, unsigned run)
 {
 	const struct timeline *timeline = page->runs[run]->timeline;
-	g_autofree char *column = g_strdup_printf(timeline && time_series_there(timeline, chart, 0)
-							  ? "%s is 0 all the time"
-							  : "timeline.csv has no column %s",
-						  timeline_columns[chart->series[0].column].name);
+	struct document *document = page->runs[run]->run;
+	bool asap = g_strcmp0(document_text(document, document_find(document, "replay.mode")), "asap") == 0;
+	g_autofree char *column =
+		timeline && time_series_there(timeline, chart, 0)
+			? g_strdup_printf("it is 0 all the time%s",
+					  asap ? " (--mode=asap has no device and no latencies)" : "")
+			: g_strdup_printf("timeline.csv has no column %s",
+					  timeline_columns[chart->series[0].column].name);
 	g_autofree char *sentence = g_strdup_printf("%s: left out, %s.", chart->title,
 						    !timeline	      ? "there is no timeline.csv"
 						    : !timeline->bins ? "timeline.csv has no rows"
@@ -249,12 +255,12 @@ void page_time_chart(struct page *page, const struct time_chart *chart)
 	double most = 0;
 
 	for (unsigned run = 0; run < page->count; run++)
-		if (time_chart_there(page, chart, run))
+		if (page->runs[run]->timeline)
 			most = MAX(most, time_most(page, chart, run));
 	page_pair_begin(page);
 	for (unsigned run = 0; run < page->count; run++) {
 		page_pair_run(page);
-		if (time_chart_there(page, chart, run)) {
+		if (time_chart_there(page, chart, run, most)) {
 			page_figure_begin(page, chart->id, chart->title, chart->about, run);
 			time_table(page, chart, run);
 			page_figure_end(page);

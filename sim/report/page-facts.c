@@ -115,11 +115,25 @@ static void fact_row(struct page *page, const char *path, const char *key)
 		fact_cell(page, run, path, key, nodes[run], true);
 	}
 	if (page->count > 1 && counts)
-		page_change_cell(page, (double)values[0], (double)values[1]);
+		page_change_cell(page, html_key_unit(key), (double)values[0], (double)values[1]);
 	else if (page->count > 1)
 		html_printf(page->html, "<td>%s</td>",
 			    nodes[0] && nodes[1] && json_node_equal(nodes[0], nodes[1]) ? "same" : "differs");
 	html_printf(page->html, "</tr>\n");
+}
+
+/** Returns whether member @name of the list's first elements is a count where it is there. */
+static bool list_counts(JsonNode *list, unsigned length, const char *name)
+{
+	uint64_t value;
+
+	for (unsigned i = 0; i < MIN(length, LIST_ROWS_MAX); i++) {
+		JsonNode *node = document_member(document_element(list, i), name);
+
+		if (node && !document_is_u64(node, &value))
+			return false;
+	}
+	return true;
 }
 
 /** Appends the header of a list's table: the members of its first elements. */
@@ -145,7 +159,9 @@ static GPtrArray *list_header(struct page *page, JsonNode *list, unsigned length
 	for (guint i = 0; i < names->len; i++) {
 		g_autofree char *label = html_key_label(names->pdata[i]);
 
-		html_printf(page->html, "<th scope=\"col\">");
+		html_printf(page->html, list_counts(list, length, names->pdata[i])
+						? "<th scope=\"col\" class=\"n\">"
+						: "<th scope=\"col\">");
 		html_text(page->html, label);
 		html_printf(page->html, "</th>");
 	}
@@ -369,7 +385,8 @@ static void changed_row(struct page *page, const char *path, JsonNode *a, JsonNo
 	fact_cell(page, 0, NULL, dot ? dot + 1 : path, a, true);
 	fact_cell(page, 1, NULL, dot ? dot + 1 : path, b, true);
 	if (document_is_u64(a, &values[0]) && document_is_u64(b, &values[1]))
-		page_change_cell(page, (double)values[0], (double)values[1]);
+		page_change_cell(page, html_key_unit(dot ? dot + 1 : path), (double)values[0],
+				 (double)values[1]);
 	else
 		html_printf(page->html, "<td>%s</td>", !a ? "only in B" : !b ? "only in A" : "differs");
 	html_printf(page->html, "</tr>\n");

@@ -71,8 +71,8 @@ void page_table_begin(struct page *page, const char *caption);
 void page_table_end(struct page *page);
 /** The header cells of the runs' columns: "Value", or "A", "B" and "Change". */
 void page_run_headers(struct page *page);
-/** Appends how @b differs from @a: "same", "+12 %", "from 0". */
-void page_change_cell(struct page *page, double a, double b);
+/** Appends how @b differs from @a, of @unit: "same", "+12 %", "from 0"; of percent, "+12.0 points". */
+void page_change_cell(struct page *page, enum unit unit, double a, double b);
 
 /* ---- groups of run.json ---- */
 

@@ -89,7 +89,7 @@ static void glance_row(struct page *page, const char *label, enum unit unit, con
 			html_cell_number(page->html, unit, values[run]);
 	}
 	if (page->count > 1 && !isnan(values[0]) && !isnan(values[1]))
-		page_change_cell(page, values[0], values[1]);
+		page_change_cell(page, unit, values[0], values[1]);
 	else if (page->count > 1)
 		html_printf(page->html, "<td>%s</td>", isnan(values[0]) ? "only in B" : "only in A");
 	html_printf(page->html, "</tr>\n");
@@ -211,9 +211,44 @@ static bool config_rows(struct page *page, unsigned of, bool any)
 	return any;
 }
 
+/** Returns the options of the run, as it was called, that machine.ini does not hold; free with g_free(). */
+static char *config_options(const struct page *page, unsigned run)
+{
+	struct document *document = page->runs[run]->run;
+	JsonNode *list = document_find(document, "options");
+	GString *text = g_string_new(NULL);
+
+	for (unsigned i = 0; i < document_length(document, list); i++) {
+		const char *option = document_text(document, document_element(list, i));
+
+		if (option)
+			g_string_append_printf(text, "%s%s", text->len ? " " : "", option);
+	}
+	return g_string_free(text, FALSE);
+}
+
+/** Says with which options the runs were made where these differ. Returns whether they do. */
+static bool differences_options(struct page *page)
+{
+	g_autofree char *a = config_options(page, 0), *b = config_options(page, 1);
+
+	if (strcmp(a, b) == 0)
+		return false;
+	page_table_begin(page, "Options that differ");
+	html_printf(page->html,
+		    "<tr><th scope=\"col\">Run</th><th scope=\"col\">Options of replay</th></tr>\n"
+		    "<tr><th scope=\"row\">A</th><td>");
+	html_text(page->html, *a ? a : "\u2013");
+	html_printf(page->html, "</td></tr>\n<tr><th scope=\"row\">B</th><td>");
+	html_text(page->html, *b ? b : "\u2013");
+	html_printf(page->html, "</td></tr>\n");
+	page_table_end(page);
+	return true;
+}
+
 static void differences_config(struct page *page)
 {
-	bool any = false;
+	bool any = false, options = differences_options(page);
 
 	if (!page->runs[0]->machine || !page->runs[1]->machine) {
 		page_note(page, "Configurations are not compared: a run has no machine.ini.");
@@ -224,7 +259,8 @@ static void differences_config(struct page *page)
 	if (any)
 		page_table_end(page);
 	else
-		page_note(page, "Both runs have the same configuration.");
+		page_note(page, options ? "Both runs have the same machine.ini."
+					: "Both runs have the same configuration.");
 }
 
 void page_differences(struct page *page)
@@ -266,9 +302,9 @@ void page_time(struct page *page)
 		{
 			.id = "in-flight",
 			.title = "In flight",
-			.about = "Requests in flight at the end of a row, the most of each stretch.",
+			.about = "Requests in flight, the most at any moment of each stretch.",
 			.unit = UNIT_COUNT,
-			.series = {{TIMELINE_IN_FLIGHT, "in flight"}},
+			.series = {{TIMELINE_IN_FLIGHT_MAX, "at most"}},
 		},
 		{
 			.id = "link",
@@ -426,8 +462,9 @@ static void shape_grid(const struct shape *shape, struct grid *grid, unsigned fi
 	*grid = (struct grid){
 		.id = "histogram",
 		.title = "Latency, how often",
-		.about = "The share of the requests of each kind that took so long, in steps that grow with "
-			 "the time.",
+		.about =
+			"The share of the requests of each kind that took up to so long, and longer than the "
+			"step before; steps grow with the time.",
 		.kind = "line",
 		.head = "Up to",
 		.unit = UNIT_PERCENT,
@@ -532,7 +569,7 @@ void page_cpu(struct page *page)
 	static const struct time_chart busy = {
 		.id = "cpu-time",
 		.title = "CPU time a second",
-		.about = "How long the CPUs, all together, were busy with it, for each second.",
+		.about = "How long the CPUs, all together, were busy in each second of the run.",
 		.unit = UNIT_NS,
 		.rate = true,
 		.series = {{TIMELINE_CPU_BUSY, "busy"}},
@@ -569,6 +606,7 @@ void page_cpu(struct page *page)
 	page_facts(page, "cpu", "CPU time");
 	if (!waits.label_count)
 		page_note(page, "No CPU waited for a lock.");
+	grid_sort(&waits);
 	page_grid(page, &waits, PAGE_RUNS_MAX, 0);
 	page_list(page, "locks", "Locks");
 	page_shown(page, "cpu");

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <string.h>
 
 #include "sim/report/page-internal.h"
@@ -105,20 +106,25 @@ void page_run_headers(struct page *page)
 		html_printf(page->html, "<th scope=\"col\" class=\"n\">Value</th></tr>\n");
 }
 
-void page_change_cell(struct page *page, double a, double b)
+void page_change_cell(struct page *page, enum unit unit, double a, double b)
 {
-	char percent[G_ASCII_DTOSTR_BUF_SIZE];
+	bool points = unit == UNIT_PERCENT;
+	double change = points ? b - a : (b - a) * 100 / a;
+	const char *name = points ? "points" : "%";
+	char number[G_ASCII_DTOSTR_BUF_SIZE];
 
 	if (a == b)
 		html_printf(page->html, "<td class=\"same\">same</td>");
 	else if (a == 0)
 		html_printf(page->html, "<td>from 0</td>");
-	else if (b / a >= 10)
+	else if (!points && b / a >= 10)
 		html_printf(page->html, "<td>\u00d7 %s</td>",
-			    g_ascii_formatd(percent, sizeof(percent), "%.1f", b / a));
+			    g_ascii_formatd(number, sizeof(number), "%.1f", b / a));
+	else if (fabs(change) < 0.1)
+		html_printf(page->html, "<td>%s, less than 0.1 %s</td>", change > 0 ? "up" : "down", name);
 	else
-		html_printf(page->html, "<td>%s %%</td>",
-			    g_ascii_formatd(percent, sizeof(percent), "%+.1f", (b - a) * 100 / a));
+		html_printf(page->html, "<td>%s %s</td>",
+			    g_ascii_formatd(number, sizeof(number), "%+.1f", change), name);
 }
 
 /** Returns one of the files that are compiled in, as text; borrowed. */
@@ -146,6 +152,33 @@ static char *page_digest(const char *text)
 	return g_strdup_printf("'sha256-%s'", base64);
 }
 
+/** Appends what was run, and on which machine, as far as run.json says. */
+static void page_subject(const struct page *page, unsigned run, GString *html)
+{
+	static const struct {
+		const char *path, *before;
+	} parts[] = {
+		{"trace.name", ": "},
+		{"replay.mode", ", --mode="},
+		{"machine.kernel_version", ", on Linux "},
+		{"machine.iommu", ", IOMMU "},
+		{"machine.iommu_mode", ", "},
+	};
+	struct document *document = page->runs[run]->run;
+	unsigned traces = document_length(document, document_find(document, "traces"));
+
+	if (traces)
+		html_printf(html, ": %u traces", traces);
+	for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
+		const char *text = document_text(document, document_find(document, parts[i].path));
+
+		if (!text)
+			continue;
+		html_printf(html, "%s", parts[i].before);
+		html_text(html, text);
+	}
+}
+
 /** The names of the runs, below the title. */
 static char *page_names(const struct page *page)
 {
@@ -157,7 +190,9 @@ static char *page_names(const struct page *page)
 		else
 			html_printf(html, "<p><code>");
 		html_text(html, page->runs[run]->dir);
-		html_printf(html, "</code></p>\n");
+		html_printf(html, "</code>");
+		page_subject(page, run, html);
+		html_printf(html, "</p>\n");
 	}
 	return g_string_free(html, FALSE);
 }
@@ -191,13 +226,13 @@ static char *page_data(struct page *page)
 	return g_string_free(html, FALSE);
 }
 
-static GString *page_whole(struct page *page, const char *version)
+static GString *page_whole(struct page *page, const char *names, const char *version)
 {
 	const char *style = page_file("page.css"), *chart = page_file("chart.min.js"),
 		   *script = page_file("page.js");
 	g_autofree char *style_digest = page_digest(style), *chart_digest = page_digest(chart),
 			*script_digest = page_digest(script), *title = page_title(page),
-			*names = page_names(page), *data = page_data(page);
+			*data = page_data(page);
 	const char *parts[] = {
 		"style-digest",
 		style_digest,
@@ -251,6 +286,7 @@ static void page_write_section(struct page *page, const char *id, const char *ti
 GString *page_new(struct results *const *runs, unsigned count, const char *version, GError **error)
 {
 	struct page page = {.runs = runs, .count = count};
+	g_autofree char *names = NULL;
 	GString *html = NULL;
 	bool sound = true;
 
@@ -265,10 +301,11 @@ GString *page_new(struct results *const *runs, unsigned count, const char *versi
 		if (page_sections[i].runs <= count)
 			page_write_section(&page, page_sections[i].id, page_sections[i].title,
 					   page_sections[i].write);
+	names = page_names(&page);
 	for (unsigned run = 0; run < count && sound; run++)
 		sound = document_error(runs[run]->run, error);
 	if (sound)
-		html = page_whole(&page, version);
+		html = page_whole(&page, names, version);
 	g_hash_table_unref(page.shown);
 	g_object_unref(page.charts);
 	g_string_free(page.contents, TRUE);

@@ -9,7 +9,7 @@ let colours = {};
 /* ---- numbers for people, as the tables have them ---- */
 
 const steps = {
-	count: [[1e9, ' G'], [1e6, ' M'], [1e4, ' k'], [1, '']],
+	count: [[1e9, ' G'], [1e6, ' M'], [1e3, ' k'], [1, '']],
 	ns: [[1e9, ' s'], [1e6, ' ms'], [1e3, ' us'], [1, ' ns']],
 	bytes: [[2 ** 40, ' TiB'], [2 ** 30, ' GiB'], [2 ** 20, ' MiB'], [2 ** 10, ' KiB'], [1, ' B']],
 	percent: [[1, ' %']],
@@ -43,12 +43,22 @@ function step(spec) {
 	return 2 ** Math.ceil(Math.log2(spec.most / 5));
 }
 
+/* Between two things that are counted there is nothing. */
+function whole(spec) {
+	return spec.unit === 'count' && spec.series.every(({ values }) => values.every(value => value === null || Number.isInteger(value)));
+}
+
 function axis(spec, log) {
 	return {
 		type: log ? 'logarithmic' : 'linear',
 		beginAtZero: true,
 		suggestedMax: spec.most || undefined,
-		ticks: { maxTicksLimit: 7, stepSize: step(spec), callback: value => words(spec.unit, value) },
+		ticks: {
+			maxTicksLimit: 7,
+			stepSize: step(spec),
+			precision: whole(spec) ? 0 : undefined,
+			callback: value => words(spec.unit, value),
+		},
 	};
 }
 
@@ -61,6 +71,20 @@ function seconds(spec) {
 	};
 }
 
+/* A name beside the chart; where there is little room, in short lines. */
+function name(value) {
+	const label = this.getLabelForValue(value);
+	if (this.chart.width >= 600)
+		return label;
+	const lines = [''];
+	for (const part of label.split(/(?<=[._ -])/)) {
+		if (lines.at(-1) && lines.at(-1).length + part.length > 12)
+			lines.push('');
+		lines[lines.length - 1] += part;
+	}
+	return lines.map(line => line.trim()).map(line => line.length > 12 ? line.slice(0, 11) + '\u2026' : line);
+}
+
 function options(spec, scales, title) {
 	return {
 		animation: false,
@@ -69,7 +93,7 @@ function options(spec, scales, title) {
 		scales,
 		interaction: { mode: 'index', intersect: false },
 		plugins: {
-			legend: { display: spec.series.length > 1, position: 'bottom', labels: { usePointStyle: true } },
+			legend: { display: spec.series.length > 1, position: 'bottom', labels: { usePointStyle: true, boxHeight: 8 } },
 			tooltip: {
 				callbacks: {
 					title,
@@ -123,7 +147,7 @@ function bars(spec) {
 				minBarLength: 2,
 			})),
 		},
-		options: options(spec, { x: axis(spec, spec.log), y: { type: 'category', ticks: { autoSkip: false } } }),
+		options: options(spec, { x: axis(spec, spec.log), y: { type: 'category', ticks: { autoSkip: false, callback: name } } }),
 	};
 	both.options.indexAxis = 'y';
 	return both;
@@ -189,7 +213,9 @@ function events(spec) {
 		}, items => items.length ? 'at ' + words('ns', items[0].parsed.x * 1e9) : ''),
 	};
 	if (kinds.length)
-		chart.options.scales.kind = { type: 'category', labels: kinds, offset: true, position: 'left' };
+		chart.options.scales.kind = {
+			type: 'category', labels: kinds, offset: true, position: 'left', ticks: { autoSkip: false, callback: name },
+		};
 	chart.options.interaction = { mode: 'nearest', intersect: false };
 	chart.options.plugins.legend.display = true;
 	chart.options.plugins.tooltip.callbacks.label = item => item.dataset.type === 'scatter' ?

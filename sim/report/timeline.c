@@ -13,7 +13,6 @@ const struct timeline_column_info timeline_columns[TIMELINE_COLUMNS] = {
 	[TIMELINE_IOS] = {"ios", TIMELINE_SUM},
 	[TIMELINE_BYTES] = {"bytes", TIMELINE_SUM},
 	[TIMELINE_ERRORS] = {"errors", TIMELINE_SUM},
-	[TIMELINE_IN_FLIGHT] = {"in_flight", TIMELINE_MOST},
 	[TIMELINE_IOVA_LIVE] = {"iova_live", TIMELINE_MOST},
 	[TIMELINE_MAPPED_BYTES] = {"mapped_bytes", TIMELINE_MOST},
 	[TIMELINE_PAGE_TABLE_PAGES] = {"page_table_pages", TIMELINE_MOST},
@@ -26,6 +25,7 @@ const struct timeline_column_info timeline_columns[TIMELINE_COLUMNS] = {
 	[TIMELINE_INVALIDATIONS] = {"invalidations", TIMELINE_SUM},
 	[TIMELINE_LINK_UP] = {"link_up_bytes", TIMELINE_SUM},
 	[TIMELINE_LINK_DOWN] = {"link_down_bytes", TIMELINE_SUM},
+	[TIMELINE_IN_FLIGHT_MAX] = {"in_flight_max", TIMELINE_MOST},
 };
 
 struct reader {
@@ -260,5 +260,5 @@ bool timeline_has(const struct timeline *timeline, enum timeline_column column, 
 	if (column_is_latency(column))
 		return timeline->weights[bin] > 0;
 	/* A row in which nothing ended is written as long as something is in flight. */
-	return timeline->known[bin] || column == TIMELINE_IN_FLIGHT;
+	return timeline->known[bin] || column == TIMELINE_IN_FLIGHT_MAX;
 }

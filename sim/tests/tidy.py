@@ -214,6 +214,9 @@ def read_tree(root):
     """Every text file below ROOT by its path; fixtures and built files by name only."""
     tree = {}
     for folder, folders, files in os.walk(root):
+        if 'meson-info' in folders:  # a build, whatever its name; other tests are at work in it
+            folders.clear()
+            continue
         where = os.path.relpath(folder, root)
         if where == '.':
             where = ''

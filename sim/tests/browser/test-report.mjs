@@ -37,11 +37,18 @@ function makePages() {
 	const run = JSON.parse(fs.readFileSync(path.join(home, 'evil', 'run.json'), 'utf8'));
 	run.trace.name = evil;
 	run.machine[evil] = evil;
+	run.firings.push({ ...run.firings[0], point: 'controller.lost_completion' });
 	run.violations[0].kind = run.violations[0].text = run.firings[0].point = run.locks[0].name = evil;
 	run[evil] = { [evil]: evil };
 	fs.writeFileSync(path.join(home, 'evil', 'run.json'), JSON.stringify(run));
 	fs.appendFileSync(path.join(home, 'evil', 'machine.ini'), `\n[${evil.replace('{{data}}', '')}]\n# ${evil}\nkey = ${evil}\n`);
-	return [['one', ['old']], ['two', ['old', 'lazy']], ['no-time', ['asap']], ['evil', ['evil', 'old']]].map(([name, dirs]) => {
+	fs.cpSync(path.join(home, 'lazy'), path.join(home, 'large'), { recursive: true });
+	const table = path.join(home, 'large', 'timeline.csv');
+	const [head, ...rows] = fs.readFileSync(table, 'utf8').split('\n');
+	const many = head.split(',').map((name, field) => /^(in_flight_max|iova_live|page_table_pages)$/.test(name) ? field : -1);
+	fs.writeFileSync(table, [head, ...rows.map(row => row.split(',').map((value, field) =>
+		many.includes(field) ? String(value * 1234) : value).join(','))].join('\n'));
+	return [['one', ['old']], ['two', ['old', 'lazy']], ['large', ['large']], ['no-time', ['asap']], ['evil', ['evil', 'old']]].map(([name, dirs]) => {
 		iommusim('report', '-o', `${name}.html`, ...dirs);
 		return {
 			name,
@@ -106,6 +113,10 @@ function readCharts() {
 			named: canvas.getAttribute('aria-labelledby').split(' ').every(id => document.getElementById(id).textContent),
 			labels: chart.data.labels,
 			datasets: chart.data.datasets.map(({ label, data, type }) => ({ label, data, type })),
+			ticks: Object.values(chart.scales).filter(scale => scale.type !== 'category').map(scale => ({
+				seconds: scale.axis === 'x' && scale.type === 'linear' && chart.config.type !== 'bar',
+				marks: scale.ticks.map(({ value, label }) => [value, label]),
+			})),
 			painted,
 			colours: colours.size,
 			rows,
@@ -115,6 +126,27 @@ function readCharts() {
 
 function near(a, b) {
 	return typeof a === 'number' && typeof b === 'number' && Math.abs(a - b) <= 1e-6 * Math.max(Math.abs(a), Math.abs(b), 1e-9);
+}
+
+const scales = {
+	'': 1, k: 1e3, M: 1e6, G: 1e9, ns: 1, us: 1e3, ms: 1e6, s: 1e9, '%': 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30,
+	TiB: 2 ** 40, '/s': 1, 'k/s': 1e3, 'M/s': 1e6, 'G/s': 1e9, 'B/s': 1, 'kB/s': 1e3, 'MB/s': 1e6, 'GB/s': 1e9,
+};
+
+/** The words at the axes are their values, and no two of an axis are the same. */
+function sameAtTheAxes(chart) {
+	for (const { seconds, marks } of chart.ticks) {
+		const said = marks.filter(([, label]) => label);
+		for (const [value, label] of said) {
+			const [digits, unit = ''] = label.split(' ');
+			const real = seconds ? value * 1e9 : value, told = Number(digits) * scales[unit];
+			assert.ok(Math.abs(told - real) <= 0.0051 * Math.abs(real), `${chart.id}: "${label}" stands at ${real}`);
+		}
+		assert.equal(new Set(said.map(([, label]) => label)).size, said.length, `${chart.id}: ${said}`);
+		assert.ok(said.length > 1, `${chart.id}: ${said.length} marks`);
+	}
+	if (['chart-in-flight', 'chart-iova-live', 'chart-tables', 'chart-leaks'].includes(chart.id.replace(/-[ab]$/, '')))
+		assert.ok(chart.ticks.at(-1).marks.every(([value, label]) => !label.includes('.')), `${chart.id} counts in whole numbers`);
 }
 
 /** Each row of the table of a chart over time has a point, with the same value. */
@@ -159,6 +191,7 @@ async function drawn(browser, report) {
 		assert.ok(chart.painted > 500 && chart.colours > 3, `${chart.id} is blank: ${chart.painted} pixels, ${chart.colours} colours`);
 		assert.ok(chart.named, `${chart.id} has no name`);
 		assert.ok(chart.rows.length > 1, `${chart.id} has no table`);
+		sameAtTheAxes(chart);
 		if (chart.labels?.length)
 			sameByLabel(chart);
 		else if (chart.kind === 'line')
@@ -205,6 +238,15 @@ async function fits(browser, report) {
 	const small = await page.evaluate(() => [...document.querySelectorAll('canvas')].filter(canvas =>
 		canvas.getBoundingClientRect().right > innerWidth || canvas.getBoundingClientRect().height < 60).map(canvas => canvas.id));
 	assert.deepEqual(small, []);
+	const cut = await page.evaluate(() => [...document.querySelectorAll('canvas')].flatMap(canvas => {
+		const chart = Chart.getChart(canvas);
+		return Object.values(chart.scales).filter(scale => scale.type === 'category' && scale.axis !== 'x' && scale.isHorizontal() === false)
+			.flatMap(scale => scale.ticks.flatMap(tick => tick.label).filter(line => {
+				chart.ctx.font = Chart.defaults.font.size + 'px ' + Chart.defaults.font.family;
+				return chart.ctx.measureText(line).width > scale.width;
+			})).map(line => `${canvas.id}: ${line}`);
+	}));
+	assert.deepEqual(cut, [], 'names beside the charts');
 	await page.context().close();
 }
 

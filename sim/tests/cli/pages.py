@@ -3,8 +3,9 @@
 
 A command stands in a fenced block: ```sh (each command must succeed, or exit with 1, which says that something was found) or
 ```console (each command begins with "$ " and prints what is quoted under it; "…" stands for anything, alone on a line for any
-lines). All blocks of a page are one shell. ```c NAME, ```ini NAME: the block is the file NAME. ```sh needs-root, needs-hardware,
-needs-network, needs-build: such a block is not run, and the test says so. Other fences, and indented blocks, hold no commands."""
+lines). All blocks of a page are one shell. ```c NAME, ```ini NAME: the block is the file NAME. ```sh needs-root, and what else is
+in NEEDS: such a block is only read by a shell, not run, and the test says so. ```text, and indented blocks, hold no commands;
+there is no other kind."""
 import os
 import re
 import subprocess
@@ -13,6 +14,8 @@ from tap import Failed, check, read
 
 FENCE = re.compile(r'^```([^\n`]*)\n(.*?)^```$', re.M | re.S)
 COMMAND = re.compile(r'^    (\$ |iommusim \w|\./|sudo |meson |ninja |git |apt|dpkg|dtc |trace-cmd |perf |blktrace |fio |cat >)', re.M)
+KINDS = {'sh', 'console', 'c', 'ini', 'text'}
+NEEDS = {'needs-root', 'needs-nvme', 'needs-config-space', 'needs-build', 'needs-package'}
 MARK = '\036'
 
 
@@ -34,6 +37,23 @@ def stray_commands(text):
     """Lines with a command that no test runs."""
     plain = FENCE.sub(lambda match: '\n' * match[0].count('\n'), text)
     return [f'{plain.count(chr(10), 0, match.start()) + 1}: {match[0].strip()}' for match in COMMAND.finditer(plain)]
+
+
+def strange_blocks(text):
+    """Blocks that no test would run and nobody would miss: of a kind that is unknown, or not at the beginning of a line."""
+    found = [f'{text.count(chr(10), 0, match.start()) + 1}: {match[0].strip()}'
+             for match in re.finditer(r'^(?:[ \t>*-]+```|[ \t]*~~~).*', FENCE.sub(lambda match: '\n' * match[0].count('\n'), text), re.M)]
+    for line, words, block in fences(text):
+        kind, more = (words + [''])[0], words[1:]
+        if kind not in KINDS:
+            found.append(f'{line}: ```{kind}')
+        elif kind in ('sh', 'console') and (more and kind != 'sh' or not NEEDS.issuperset(more)):
+            found.append(f'{line}: {" ".join(more)}? Known: {", ".join(sorted(NEEDS))}, of sh')
+        elif kind == 'sh' and subprocess.run(['bash', '-n'], input=block, encoding='utf-8', check=False, capture_output=True).returncode:
+            found.append(f'{line}: no shell reads this')
+        elif kind == 'console' and (not block.startswith('$ ') or not list(steps(block))):
+            found.append(f'{line}: does not begin with a command')
+    return found
 
 
 def script_of(text):
@@ -64,6 +84,10 @@ def run(text, environment):
     failed = [part for part in parts if part.startswith('failed')]
     check(not failed, 'a command fails', '\n'.join(failed) + '\n' + done.stdout[-2000:])
     check(parts and parts[-1] == 'end\n', 'the page runs to its end', done.stdout[-2000:])
+    began = [part.split()[0] for part in parts if part.split()[0] in ('sh', 'console')]
+    wanted = [kind for _, words, block in fences(text) for kind in words[:1] * len(list(steps(block)) if words[:1] == ['console'] else [0])
+              if kind in ('sh', 'console') and not words[1:]]
+    check(began == wanted, 'each block is run', f'{began}\n{wanted}')
     return [part.partition('\n')[2] for part in parts if part.startswith('console\n')], skipped
 
 
@@ -92,6 +116,8 @@ def check_page(path, environment):
     text = read(path)
     strays = stray_commands(text)
     check(not strays, f'{path}: commands stand in ```sh or ```console', '\n'.join(strays))
+    strange = strange_blocks(text)
+    check(not strange, f'{path}: blocks that are not run', '\n'.join(strange))
     printed, skipped = run(text, environment)
     wanted = filled(text, printed)
     if wanted != text:

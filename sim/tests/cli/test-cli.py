@@ -115,7 +115,11 @@ ADVISED = [
     ('command', ['replya', BOOT], 'did you mean "replay"?'),
     ('command-of-two-words', ['snapshot', 'chekc', 'a'], 'did you mean "snapshot check"?'),
     ('command-of-a-family', ['traec', 'info', BOOT], 'did you mean "trace info"?' ),
-    ('option', ['replay', '--modes=open', BOOT], 'see "iommusim replay --help"'),
+    ('option', ['replay', '--modes=open', BOOT], 'did you mean --mode? See "iommusim replay --help"'),
+    ('option-of-all', ['diff', '--jsno', 'a', 'b'], 'did you mean --json?'),
+    ('option-far-off', ['replay', '--colour', BOOT], 'see "iommusim replay --help"'),
+    ('option-of-the-program', ['--verison'], 'did you mean "--version"?'),
+    ('argument-of-one-or-two', ['report', '-o', 'x.html'], 'takes 1 to 2 arguments (-o FILE.html DIR [DIR2]), not 0'),
     ('argument-missing', ['replay'], 'see "iommusim replay --help"'),
     ('argument-too-much', ['diff', 'a', 'b', 'c'], 'see "iommusim diff --help"'),
     ('argument-of-none', ['behaviours', '7.0'], 'see "iommusim behaviours --help"'),
@@ -198,6 +202,11 @@ def _():
         result = program.expect(0, *command.split(), '--help')
         check(result.out.startswith(f'Usage:\n  iommusim {command} '), f'help of {command}', result)
         equal(result.err, '', 'stderr')
+        equal(program.expect(0, 'help', *command.split()).out, result.out, f'help {command}')
+    equal(program.expect(0, 'help').out, listed, 'help')
+    family = program.expect(0, 'help', 'snapshot').out
+    check('  snapshot show ' in family and '  replay ' not in family, 'help of a family', family)
+    check(program.refuses('help', 'nothing').startswith('no command "nothing"'), 'help of nothing')
 
 
 @case('machine/show-writes-a-file-that-reads-back')

@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 import pages
-from tap import BOOT, BOOT_BLKTRACE, FIXTURES, Cases, Program, check, equal, read, write
+from tap import BOOT, BOOT_BLKTRACE, FIXTURES, Cases, Failed, Program, check, equal, read, write
 
 PROGRAM, PROJECT, BUILD = (os.path.abspath(path) for path in sys.argv[1:4])
 PAGE = sys.argv[4]
@@ -43,6 +43,38 @@ def _():
     for skipped in pages.check_page(os.path.join(PROJECT, PAGE), prepare()):
         print(f'# {PAGE}, not run: {skipped}')
 
+
+if PAGE == 'docs/README.md':
+    GOOD = '# x\n\n```sh\ntrue\n```\n\n```console\n$ echo a; echo b\na\n…\n```\n\n```sh needs-root\nfalse\n```\n'
+    BAD = {
+        'a-command-fails': GOOD.replace('true', 'no-such-command'),
+        'a-command-in-the-middle-fails': GOOD.replace('true', 'false-command\ntrue'),
+        'the-page-ends-early': GOOD.replace('true', 'exit 0'),
+        'another-output': GOOD.replace('\na\n', '\nc\n'),
+        'less-output': GOOD.replace('…\n', ''),
+        'an-unknown-need': GOOD.replace('needs-root', 'needs-luck'),
+        'an-unknown-kind': GOOD.replace('```sh\n', '```bash\n'),
+        'no-kind': GOOD.replace('```sh\n', '```\n'),
+        'an-indented-fence': GOOD.replace('```sh\ntrue\n```', '- x\n  ```sh\n  true\n  ```'),
+        'another-fence': GOOD.replace('```sh\ntrue\n```', '~~~sh\ntrue\n~~~'),
+        'a-skipped-block-that-no-shell-reads': GOOD.replace('\nfalse\n', '\nif false\n'),
+        'console-without-a-command': GOOD.replace('$ echo a; echo b\n', ''),
+        'an-indented-command': GOOD + '\n    $ iommusim\n',
+    }
+
+    @cases.case('docs/pages/a-good-one-passes')
+    def _():
+        equal(pages.check_page(write('x.md', GOOD), dict(os.environ)), ['line 13: needs-root'], 'skipped')
+
+    def complains(text):
+        try:
+            pages.check_page(write('x.md', text), dict(os.environ))
+        except Failed:
+            return
+        check(False, 'passes', text)
+
+    for name, text in BAD.items():
+        cases.add(f'docs/pages/{name}-is-found', complains, text)
 
 if PAGE == 'docs/three-bugs.md':
     @cases.case('docs/three-bugs/all-families-are-there')

@@ -53,6 +53,14 @@ def _():
         in_page('iommusim.1', [command, page_of(command)[:-2]])
 
 
+@cases.case('manual/every-command-is-in-the-changelog')
+def _():
+    text = read(PROJECT, 'CHANGELOG.md')
+    for command in commands():
+        names = '|'.join({command, command.split()[-1]})
+        check(re.search(rf'`({names})[` ]', text), f'CHANGELOG.md lacks {command}')
+
+
 @cases.case('manual/every-option-is-in-its-page')
 def _():
     for command in commands():

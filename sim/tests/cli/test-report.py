@@ -18,7 +18,7 @@ case = cases.case
 
 VOID = {'meta', 'link', 'br', 'img', 'input', 'hr'}
 HEADER = ('end_ns,ios,bytes,errors,in_flight,iova_live,mapped_bytes,page_table_pages,issued,latency_mean_ns,latency_max_ns,'
-          'cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes\n')
+          'cpu_busy_ns,iotlb_misses,table_reads,invalidations,link_up_bytes,link_down_bytes,in_flight_max\n')
 EVIL = '</script><img src=x onerror=alert(1)>"\'&{{data}}'
 
 
@@ -111,6 +111,78 @@ def values():
         equal(attrs.get('value', text), str(node), attrs['data-key'])
     check('16384 of them still mapped' in page.text and 'dma_iova_try_alloc' in page.text, 'the leak, and who took it')
     check('iommusim replay -c run/machine.ini --faults=' in page.text, 'how to repeat it')
+    check(f'{BOOT}, --mode=open, on Linux 7.0, IOMMU intel, strict</p>' in page.text, 'what was run')
+
+
+SCALES = {'': 1, 'k': 1e3, 'M': 1e6, 'G': 1e9, 'ns': 1, 'us': 1e3, 'ms': 1e6, 's': 1e9, '%': 1, 'B': 1, 'KiB': 2 ** 10,
+          'MiB': 2 ** 20, 'GiB': 2 ** 30, 'TiB': 2 ** 40, '/s': 1, 'k/s': 1e3, 'M/s': 1e6, 'G/s': 1e9, 'B/s': 1, 'kB/s': 1e3,
+          'MB/s': 1e6, 'GB/s': 1e9}
+
+
+@case('/report/one-run/numbers-read-as-what-they-are')
+def numbers():
+    """What a person reads is the value for programs beside it, to three digits; also of larger numbers."""
+    broken()
+    run = json.loads(read('run', 'run.json'))
+    for pages in (7, 6969, 12345, 24568, 999600, 12345678, 98765432100):
+        run['iommu']['table_reads'] = pages * run['replay']['ios'] + 1
+        write('run/run.json', json.dumps(run))
+        read_back = 0
+        for attrs, text in report('run').all('data'):
+            if attrs.get('data-key', '').endswith('_thousandths'):
+                continue
+            digits, _, unit = text.replace(',', '').partition(' ')
+            value, told = float(attrs['value']), float(digits) * SCALES[unit]
+            # "0.00" stands for less than half of its last digit
+            check(abs(told - value) <= max(0.0051 * abs(value), 0.005 * SCALES[unit]), f'{text!r} is {attrs["value"]}')
+            read_back += 1
+        check(read_back > 500, f'{read_back} numbers')
+
+
+@case('/report/one-run/in-flight-is-the-most-within-a-stretch')
+def in_flight():
+    broken()
+    chart, = (chart for chart in report('run').charts() if chart['id'] == 'chart-in-flight')
+    equal(max(value for value in chart['series'][0]['values'] if value is not None),
+          json.loads(read('run', 'run.json'))['replay']['max_in_flight'], 'in flight at most')
+
+
+@case('/report/asap/says-what-it-has-not')
+def asap():
+    replay('asap', '--mode=asap')
+    page = report('asap')
+    drawn = {chart['id'] for chart in page.charts()}
+    for name, title in (('latency-time', 'Latency'), ('link', 'PCIe link'), ('walks', 'Misses and walks')):
+        check('chart-' + name not in drawn, f'{name} is left out')
+        check(f'{title}: left out, it is 0 all the time (--mode=asap has no device and no latencies).' in page.text, title)
+    replay('open')
+    both = {chart['id'] for chart in report('open', 'asap').charts()}
+    check({'chart-link-a', 'chart-link-b'} < both, 'beside a run that has it, nothing is drawn, too')
+
+
+@case('/report/one-run/headers-stand-above-their-numbers')
+def headers():
+    broken()
+    page = report('run')
+    tables = re.findall(r'<table>.*?</table>', page.text, re.S)
+    seen = 0
+    for table in tables:
+        rows = [re.findall(r'<t[hd]([^>]*)>', row) for row in table.split('<tr>')[1:]]
+        for column, head in enumerate(rows[0]):
+            right = {'class="n"' in row[column] or 'class="t"' in row[column] for row in rows[1:]}
+            if len(right) == 1:
+                equal('class="n"' in head, right.pop(), f'column {column} of {table[:200]}')
+                seen += 1
+    check(seen > 100, f'{seen} columns')
+
+
+@case('/report/one-run/every-key-says-what-it-is')
+def keys():
+    broken()
+    page = report('run')
+    rows = re.findall(r'<th scope="row">([^<]*)</th><td>[^<]*</td><td class="words">([^<]*)</td>', page.text)
+    check(len(rows) > 120, f'{len(rows)} keys')
+    equal([key for key, words in rows if not words], [], 'keys without a word')
 
 
 @case('/report/one-run/the-command-that-repeats-it-does')
@@ -154,6 +226,16 @@ def two_runs():
                                                       'behaviour.blkdma-rollback': ('old', 'fixed')}, 'configuration')
 
 
+@case('/report/two-runs/options-that-differ-are-told')
+def options():
+    replay('a')
+    replay('b', '-f', os.path.join(FIXTURES, 'faults', 'sync.ini'))
+    page = report('a', 'b')
+    check('the same configuration' not in page.text and 'Both runs have the same machine.ini.' in page.text, 'not the same')
+    rows = re.findall(r'<th scope="row">([AB])</th><td>([^<]*)</td>', page.text)
+    equal(rows, [('A', '\u2013'), ('B', '--faults=' + os.path.join(FIXTURES, 'faults', 'sync.ini'))], 'options')
+
+
 @case('/report/two-runs/alike-differ-in-nothing')
 def alike():
     broken('a')
@@ -161,6 +243,23 @@ def alike():
     page = report('a', 'b')
     check('No number of the two runs differs.' in page.text, 'no difference')
     check('Both runs have the same configuration.' in page.text, 'the same configuration')
+
+
+@case('/report/two-runs/changes-are-told-in-their-unit')
+def changes():
+    broken('a')
+    shutil.copytree('a', 'b')
+    run = json.loads(read('a', 'run.json'))
+    for folder, hits, errors, faults, end_ns in (('a', 500, 0, 100, 1000000), ('b', 250, 3, 1000, 1000100)):
+        run['iova'].update(cache_hits=hits, cache_misses=1000 - hits)
+        run['replay'].update(errors=errors, end_ns=end_ns)
+        run['iommu']['page_faults'] = faults
+        write(f'{folder}/run.json', json.dumps(run))
+    rows = dict(re.findall(r'<th scope="row">([^<]*)</th>(?:<td class="n"><data[^>]*>[^<]*</data></td>){2}<td[^>]*>([^<]*)</td>',
+                           report('a', 'b').text))
+    equal([rows[name] for name in ('IOVAs from a magazine', 'Ended with an error', 'Device accesses that faulted', 'Simulated time',
+                                   'I/Os replayed')],
+          ['-25.0 points', 'from 0', '\u00d7 10.0', 'up, less than 0.1 %', 'same'], 'changes')
 
 
 @case('/report/policy-allows-what-is-in-the-page-alone')
@@ -206,7 +305,7 @@ def long_run():
         file.write(HEADER)
         for row in range(1, rows + 1):
             file.write(f'{row * 10000000},100,{100 * 131072},1,{row % 64},{row % 9999},{row * 4096},{row // 100},101,'
-                       f'{100000 + row},{900000 + row},1000000,{row % 777},{row % 888},100,13107200,13107200\n')
+                       f'{100000 + row},{900000 + row},1000000,{row % 777},{row % 888},100,13107200,13107200,{1 + row % 9}\n')
     run = json.loads(read('a', 'run.json'))
     run['firings'] = run['firings'] * 5000
     run['violations'] = run['violations'] * 5000
@@ -269,7 +368,7 @@ def lacking():
 @case('/report/no-latency/is-no-point')
 def no_latency():
     broken('run')
-    write('run/timeline.csv', HEADER + ''.join(f'{row}0000000,1,4096,0,1,1,4096,1,1,{latency},0,0,0,0,0,0\n'
+    write('run/timeline.csv', HEADER + ''.join(f'{row}0000000,1,4096,0,1,1,4096,1,1,{latency},0,0,0,0,0,0,1\n'
                                                for row, latency in ((1, '500,700'), (2, ','), (3, '100,100'))))
     chart, = (chart for chart in report('run').charts() if chart['id'].startswith('chart-latency-time'))
     equal([series['values'] for series in chart['series']], [[500, None, 100], [700, None, 100]], 'mean and longest')
