@@ -23,7 +23,7 @@ HOUSE = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(HOUSE) for room in rooms}
 CODE = ('.c', '.h')
-SKIPPED_FOLDERS = re.compile(r'^(\.git|build.*|__pycache__|fixtures)$')
+SKIPPED_FOLDERS = re.compile(r'^(\.git|\.debhelper|build.*|__pycache__|fixtures)$')
 TEMPLATES = {'iommu/pgtable/generic-pt.h', 'iommu/pgtable/io-pgtable.h'}  # included by a format, after what it defines
 SPDX = 'SPDX-License-Identifier: MIT'
 
