@@ -318,6 +318,17 @@ def _():
     check(10 < result['device']['recorded_shorter'] < 300, 'below some 4 us of 0 to 99', result['device'])
 
 
+@case('recorded/a-lost-interrupt-teaches-nothing')
+def _():
+    path = write('lost.csv', ''.join(f'{40000000 * i},R,{8 * i},4096,100\n' for i in range(3)))
+    result = run('--set', 'nvme.service=recorded', '--set', 'nvme.lost-completion=interrupt', '--fail=controller.lost_completion:1', path,
+                 columns=TIMED)
+    found = result['replay']['latencies'][0]
+    check(found['latency_max_ns'] > 30000000000, 'the first waits for its time-out', found)
+    near(found['latency_p50_ns'], 100000, 0.01, 'the others')
+    equal(result['device']['recorded_shorter'], 0, 'of these')
+
+
 @case('recorded/what-was-not-recorded-is-drawn-or-fixed')
 def _():
     list_only = run('-c', free_machine('service = recorded\n'), steady('d.csv', 10, 100000))
