@@ -84,8 +84,9 @@ struct controller {
 	struct controller_stats stats;
 };
 
-/** Fetches the next command of queue @qid into *@ret_command and moves its data. Returns false, with *@ret_command undefined, when the queue has no new command, as far as its
- *  doorbell tells, or the controller has failed: before, or because it cannot reach the queue. */
+/** Fetches the next command of queue @qid into *@ret_command and moves its data. Returns false, with *@ret_command undefined,
+ *  when the queue has no new command, as far as its doorbell tells, or the controller has failed: before, or because it cannot
+ *  reach the queue. */
 bool controller_execute(struct controller *ctrl, unsigned qid, struct controller_command *ret_command);
 
 /** Translates the place of the next completion of queue @qid through the IOTLB, for @command, which will be completed later: what

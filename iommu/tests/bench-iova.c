@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "iommu/iova/domain.h"
+#include "sim/tests/bench-unit.h"
 
 #define ROUNDS	    5
 #define DMA32_LIMIT 0xfffffu
@@ -17,10 +17,7 @@
 
 static double now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+	return bench_cpu_s() * 1e9;
 }
 
 /* A benchmark sets itself up, runs @ops operations and returns the ns that each took. */
@@ -42,19 +39,7 @@ static double best(bench_fn fn, unsigned size, unsigned ops)
 
 static double bench_malloc(unsigned size, unsigned ops)
 {
-	enum { DEPTH = 64 };
-	void *volatile ring[DEPTH] = {0};
-	double begin = now_ns(), end;
-
-	for (unsigned i = 0; i < ops; i++) {
-		free(ring[i % DEPTH]);
-		ring[i % DEPTH] = malloc(size);
-		*(volatile char *)ring[i % DEPTH] = 1;
-	}
-	end = now_ns();
-	for (unsigned i = 0; i < DEPTH; i++)
-		free(ring[i]);
-	return (end - begin) / ops;
+	return bench_malloc_ns(ops);
 }
 
 static gint compare_keys(gconstpointer a, gconstpointer b)

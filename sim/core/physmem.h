@@ -55,8 +55,9 @@ struct physmem {
 	uint32_t *free_list[PHYSMEM_ORDER_MAX + 1]; /* stacks of frame indices */
 	uint32_t free_count[PHYSMEM_ORDER_MAX + 1];
 	uint32_t free_capacity[PHYSMEM_ORDER_MAX + 1];
-	physmem_owner_fn owner; /* NULL: nobody owns data frames */
-	void *owner_data;
+	/* Set by who makes requests, and NULL again before these are gone; NULL: nobody owns data frames. */
+	physmem_owner_fn owner;
+	void *owner_data; /* of @owner, borrowed */
 };
 
 void physmem_init(struct physmem *mem);

@@ -163,6 +163,12 @@ static inline struct replay_request *replay_at(const struct replay *replay, uint
 	return g_ptr_array_index(replay->shared->requests, slot);
 }
 
+/** Whether @rr is the head of a request that has not ended. */
+static inline bool replay_is_open(const struct replay_request *rr)
+{
+	return rr->pieces_left && rr->head == rr->slot;
+}
+
 /* Payloads of events: the slot of a request, or a controller with a queue or tag of it. */
 #define REPLAY_QUEUE_LG2 13
 G_STATIC_ASSERT(2 * SIM_CPUS_MAX <= 1 << REPLAY_QUEUE_LG2);

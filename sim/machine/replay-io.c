@@ -328,7 +328,8 @@ static void replay_dispatch(struct replay *replay, struct replay_request *rr)
 		replay_started(replay, &rr, 1, end_ns, sim->cursor_ps - sim->wait_ps - unwaited_ps);
 }
 
-/** Requests of one CPU and queue, all with a tag, that go to the driver as a list. */
+/** Requests of one CPU and queue, all with a tag, that go to the driver as a list. Begun by setting @count alone: this is done for
+ *  every request, and most need hardly any of the array. */
 struct replay_plug {
 	struct replay_request *requests[REPLAY_PLUG_MAX];
 	unsigned count;
@@ -421,6 +422,7 @@ void replay_submit_pieces(struct replay *replay, struct replay_request *head)
 	struct replay_plug plug;
 	uint32_t slot = head->slot;
 
+	/* As nearly all are: nothing to gather. */
 	if (head->next == NO_SLOT) {
 		replay_submit(replay, head);
 		return;

@@ -7,9 +7,8 @@
 #include "sim/machine/replay-internal.h"
 
 struct replay_recorded {
-	uint64_t
-		least_ns[2]
-			[SERVICE_CLASSES]; /* write, size: from the device's end to the CPU's; 0: not known */
+	/* By direction (write) and size: from the device's end to the CPU's; 0: not known. */
+	uint64_t least_ns[2][SERVICE_CLASSES];
 };
 
 struct replay_recorded *replay_recorded_new(const struct replay *replay)

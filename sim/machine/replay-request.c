@@ -152,11 +152,9 @@ static void replay_make_metadata(struct replay *replay, struct replay_request *r
 	struct segment_rule rule = {.layout = replay->rule.layout};
 	uint64_t bytes = 0;
 
-	if (config->meta_bytes)
-		bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
 	rr->meta_vecs.count = 0;
-	if (rr->req.op != REQ_OP_READ && rr->req.op != REQ_OP_WRITE)
-		bytes = 0;
+	if (config->meta_bytes && (rr->req.op == REQ_OP_READ || rr->req.op == REQ_OP_WRITE))
+		bytes = rr->req.bytes / config->logical_block_bytes * config->meta_bytes;
 	if (bytes > (uint64_t)replay->nvme->limits.max_integrity_segments * FRAME_SIZE)
 		rule.layout = LAYOUT_CONTIGUOUS;
 	if (bytes && replay->meta_scratch.count)

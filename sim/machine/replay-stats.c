@@ -147,7 +147,7 @@ static uint64_t replay_carried_ns(const struct replay_shared *shared)
 	for (guint i = 0; i < shared->requests->len; i++) {
 		const struct replay_request *rr = g_ptr_array_index(shared->requests, i);
 
-		if (rr->pieces_left && rr->head == rr->slot)
+		if (replay_is_open(rr))
 			sum_ns += shared->sim->now_ns - rr->start_ns;
 	}
 	return sum_ns;

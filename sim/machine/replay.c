@@ -358,7 +358,7 @@ static bool replay_finish_open(struct replay_shared *shared, GError **error)
 	for (guint i = 0; i < shared->requests->len; i++) {
 		struct replay_request *rr = g_ptr_array_index(shared->requests, i);
 
-		if (rr->pieces_left && rr->head == rr->slot)
+		if (replay_is_open(rr))
 			g_ptr_array_add(open, rr);
 	}
 	g_ptr_array_sort(open, replay_older);
@@ -529,7 +529,7 @@ static bool replay_tell_request(void *data, const struct sim *sim, struct fault_
 	for (guint i = 0; i < shared->requests->len; i++) {
 		const struct replay_request *head = g_ptr_array_index(shared->requests, i), *piece = head;
 
-		if (!head->pieces_left || head->head != head->slot || head->req.number != sim->actor ||
+		if (!replay_is_open(head) || head->req.number != sim->actor ||
 		    head->replay->machine->name != sim->device)
 			continue;
 		*ret_request =

@@ -268,7 +268,7 @@ void page_time_chart(struct page *page, const struct time_chart *chart)
 		} else {
 			time_lacking(page, chart, run);
 		}
-		page_pair_run_end(page);
+		page_pair_end(page);
 	}
 	page_pair_end(page);
 }

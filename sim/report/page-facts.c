@@ -225,7 +225,7 @@ bool page_list(struct page *page, const char *path, const char *caption)
 	for (unsigned run = 0; run < page->count; run++) {
 		page_pair_run(page);
 		list_table(page, run, path, caption);
-		page_pair_run_end(page);
+		page_pair_end(page);
 	}
 	page_pair_end(page);
 	return true;

@@ -61,10 +61,9 @@ void page_run_note(struct page *page, unsigned run, const char *sentence);
 /** Opens and closes charts that find room beside each other. */
 void page_charts_begin(struct page *page);
 void page_charts_end(struct page *page);
-/** Opens and closes what is side by side where there are two runs. */
+/** Opens what is side by side where there are two runs, and in it the part of one; page_pair_end() closes either. */
 void page_pair_begin(struct page *page);
 void page_pair_run(struct page *page);
-void page_pair_run_end(struct page *page);
 void page_pair_end(struct page *page);
 /** Opens a table that can be scrolled by itself; @caption is ours. Rows follow; header row first. */
 void page_table_begin(struct page *page, const char *caption);

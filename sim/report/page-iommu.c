@@ -351,7 +351,7 @@ void page_events(struct page *page)
 				      "What happened when: left out, there are no rows of timeline.csv.");
 		}
 		events_count(page, run);
-		page_pair_run_end(page);
+		page_pair_end(page);
 	}
 	page_pair_end(page);
 	page_list(page, "fault_rules", "Fault rules");

@@ -508,7 +508,7 @@ static void latency_histogram(struct page *page)
 	for (unsigned run = 0; run < page->count; run++) {
 		page_pair_run(page);
 		page_grid(page, &grids[run], run, most);
-		page_pair_run_end(page);
+		page_pair_end(page);
 	}
 	page_pair_end(page);
 }
@@ -530,7 +530,7 @@ static void latency_percentiles(struct page *page)
 				      "No latencies: nothing ended well, or the run had no device time "
 				      "(--mode=asap).");
 		page_grid(page, &grids[run], run, most);
-		page_pair_run_end(page);
+		page_pair_end(page);
 	}
 	page_pair_end(page);
 }

@@ -70,12 +70,6 @@ void page_pair_run(struct page *page)
 		html_printf(page->html, "<div>\n");
 }
 
-void page_pair_run_end(struct page *page)
-{
-	if (page->count > 1)
-		html_printf(page->html, "</div>\n");
-}
-
 void page_pair_end(struct page *page)
 {
 	if (page->count > 1)
